@@ -1,0 +1,1 @@
+"""Lilliput makes neural networks small, and proves it on the file that ships."""

@@ -1,0 +1,56 @@
+"""The nouns every other room speaks. Imports nothing else from `lilliput`."""
+
+from lilliput.core.artifact import Artifact
+from lilliput.core.budget import Budget
+from lilliput.core.errors import (
+    BudgetError,
+    ExportError,
+    LilliputError,
+    MeasureError,
+    MissingExtraError,
+    ModelFileError,
+    PassError,
+    RecipeError,
+    RegistryError,
+    TaskError,
+    TraceError,
+    UnsupportedError,
+)
+from lilliput.core.hooks import TrainingHook
+from lilliput.core.measurement import Measurement, Method
+from lilliput.core.model import Model, Step
+from lilliput.core.passes import Pass, Stage, check_order, run
+from lilliput.core.target import IntegerType, QuantizationRules, Target
+from lilliput.core.task import Metric, Split, Task
+
+__all__ = [
+    "Artifact",
+    "Budget",
+    "BudgetError",
+    "ExportError",
+    "IntegerType",
+    "LilliputError",
+    "MeasureError",
+    "Measurement",
+    "Method",
+    "Metric",
+    "MissingExtraError",
+    "Model",
+    "ModelFileError",
+    "Pass",
+    "PassError",
+    "QuantizationRules",
+    "RecipeError",
+    "RegistryError",
+    "Split",
+    "Stage",
+    "Step",
+    "Target",
+    "Task",
+    "TaskError",
+    "TraceError",
+    "TrainingHook",
+    "UnsupportedError",
+    "check_order",
+    "run",
+]

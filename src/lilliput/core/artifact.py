@@ -1,0 +1,42 @@
+"""A deployable file, named by its content."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from lilliput.core.model import Step
+
+__all__ = ["Artifact", "sha256_of"]
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model file on disk.
+
+    Args:
+        path: The file.
+        format: Key of `lilliput.export.FORMATS`.
+        sha256: Hex digest of the file; two artifacts are the same if it is.
+        history: The passes that made it, oldest first.
+    """
+
+    path: Path
+    format: str
+    sha256: str
+    history: tuple[Step, ...] = ()
+
+    @classmethod
+    def of(cls, path: Path, format: str, history: tuple[Step, ...] = ()) -> "Artifact":  # noqa: A002
+        """Describes an existing file."""
+        return cls(path, format, sha256_of(path), history)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes on disk."""
+        return self.path.stat().st_size

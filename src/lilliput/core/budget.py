@@ -1,0 +1,56 @@
+"""Limits on what a variant may cost."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+from lilliput.core.measurement import Measurement
+
+__all__ = ["Budget"]
+
+_QUANTITY = {
+    "max_size_bytes": "size",
+    "max_ram_bytes": "peak_ram",
+    "max_flash_bytes": "flash",
+    "max_latency_ms": "latency",
+    "max_drop": "drop",
+}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Limits on quantities; None is no limit.
+
+    Args:
+        max_size_bytes: Of the file on disk.
+        max_ram_bytes: Peak of the runtime while it loads and runs the file.
+        max_flash_bytes: Of code and weights on a microcontroller.
+        max_latency_ms: Median time for one example.
+        max_drop: How much worse the metric may get, absolute in its own unit and positive
+            whichever way is better: 0.01 of an accuracy is one point.
+    """
+
+    max_size_bytes: float | None = None
+    max_ram_bytes: float | None = None
+    max_flash_bytes: float | None = None
+    max_latency_ms: float | None = None
+    max_drop: float | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            limit = getattr(self, field.name)
+            if limit is not None and not limit >= 0:
+                raise ValueError(f"{field.name} must be 0 or more, got {limit}")
+
+    def limits(self) -> dict[str, float]:
+        """The limit of each limited quantity, by the quantity's name."""
+        values = {_QUANTITY[field.name]: getattr(self, field.name) for field in fields(self)}
+        return {quantity: limit for quantity, limit in values.items() if limit is not None}
+
+    def misses(self, measurements: Iterable[Measurement]) -> dict[str, float]:
+        """By how much each limit is exceeded, in the quantity's unit; empty when all hold.
+
+        A limited quantity that was not measured counts as missed by infinity.
+        """
+        values = {m.quantity: m.value for m in measurements}
+        excess = {q: values.get(q, float("inf")) - limit for q, limit in self.limits().items()}
+        return {quantity: by for quantity, by in excess.items() if by > 0}

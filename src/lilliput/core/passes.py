@@ -1,0 +1,140 @@
+"""A pass maps a model to a model. `run` applies passes in order and keeps them honest."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from lilliput.core.errors import LilliputError, PassError
+from lilliput.core.model import Model, Step
+from lilliput.core.task import Task
+
+__all__ = ["Pass", "Stage", "check_order", "name_of", "run", "settings"]
+
+Stage = Literal["edit", "prune", "train", "quantize"]
+
+_CANNOT_FOLLOW = {
+    ("quantize", "edit"): "edited layers would lose their quantizers",
+    ("quantize", "prune"): "removed channels would leave quantizers of another width",
+    ("quantize", "quantize"): "the network has quantizers already",
+}
+
+
+@runtime_checkable
+class Pass(Protocol):
+    """Anything callable as `pass_(model) -> Model`.
+
+    By convention a frozen dataclass named with a verb phrase, whose fields are its settings
+    and the data it needs, with `stage: ClassVar[Stage]` saying where in a recipe it belongs.
+    `run` hands it a private copy, so it may change `model.module` in place.
+    """
+
+    def __call__(self, model: Model, /) -> Model: ...
+
+
+def name_of(pass_: Pass) -> str:
+    """A function's own name, or the name of the class."""
+    return str(getattr(pass_, "__name__", type(pass_).__name__))
+
+
+def stage_of(pass_: Pass) -> str:
+    """Where in a recipe the pass belongs; "" for a plain function, which may stand anywhere."""
+    return str(getattr(pass_, "stage", ""))
+
+
+def settings(value: Any) -> dict[str, Any]:
+    """A pass's fields as JSON can hold them, data replaced by its name; empty for a function."""
+    if not dataclasses.is_dataclass(value):
+        return {}
+    fields = [field for field in dataclasses.fields(value) if field.metadata.get("setting", True)]
+    return {field.name: _plain(getattr(value, field.name)) for field in fields}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Task):
+        return value.name
+    if isinstance(value, Model):
+        return [step.name for step in value.history] or type(value.module).__name__
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {"name": type(value).__name__, **settings(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(_plain(item) for item in value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    try:
+        json.dumps(value)
+    except TypeError:
+        return str(getattr(value, "__name__", type(value).__name__))
+    return value
+
+
+def check_order(passes: Sequence[Pass], history: Sequence[Step] = ()) -> None:
+    """Refuses an order that cannot work.
+
+    Raises:
+        PassError: Names the two passes that clash, and why.
+    """
+    done = [(step.name, step.stage) for step in history]
+    for pass_ in passes:
+        name, stage = name_of(pass_), stage_of(pass_)
+        for earlier, earlier_stage in done:
+            why = _CANNOT_FOLLOW.get((earlier_stage, stage))
+            if why:
+                raise PassError(
+                    f"{name} cannot come after {earlier}: {why}. "
+                    "The legal order is edit, prune, train, quantize, train again"
+                )
+        done.append((name, stage))
+
+
+def run(model: Model, passes: Sequence[Pass]) -> Model:
+    """Applies `passes` in order to a copy of `model`.
+
+    Returns:
+        The last pass's model, in eval mode, with one `Step` per pass added to its history.
+
+    Raises:
+        PassError: The order cannot work, a pass raised, or its model no longer gives finite
+            outputs of the same shapes for `model.example_inputs`.
+    """
+    check_order(passes, model.history)
+    expected = None
+    for pass_ in passes:
+        if expected is None:
+            expected = [tuple(leaf.shape) for leaf in _outputs(model.clone())]
+        start = time.perf_counter()
+        try:
+            result = pass_(model.clone())
+            _check(result, expected)
+        except Exception as error:
+            if isinstance(error, LilliputError) and not isinstance(error, PassError):
+                raise
+            before = [step.name for step in model.history] or "no other pass"
+            raise PassError(f"{name_of(pass_)} failed after {before}: {error}") from error
+        seconds = time.perf_counter() - start
+        step = Step(name_of(pass_), settings(pass_), seconds, stage_of(pass_))
+        model = dataclasses.replace(result, history=(*model.history, step))
+    return model
+
+
+def _outputs(model: Model) -> list[Tensor]:
+    model.module.eval()
+    with torch.no_grad():
+        return [y for y in tree_leaves(model.module(*model.example_inputs)) if isinstance(y, Tensor)]
+
+
+def _check(model: Model, expected: list[tuple[int, ...]]) -> None:
+    outputs = _outputs(model)
+    shapes = [tuple(leaf.shape) for leaf in outputs]
+    if shapes != expected:
+        raise PassError(f"its outputs have shapes {shapes}, the model before gave {expected}")
+    for index, leaf in enumerate(outputs):
+        if leaf.is_floating_point() and leaf.isnan().any():
+            raise PassError(f"output {index} holds NaN for the example inputs")

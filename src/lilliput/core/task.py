@@ -1,0 +1,156 @@
+"""What the network is for: the data, the loss and the metric the user brings."""
+
+import copy
+import hashlib
+import itertools
+import random
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from lilliput.core.errors import TaskError
+
+__all__ = ["Metric", "Split", "Task", "as_inputs"]
+
+Split = Literal["train", "validation", "test"]
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """What torchmetrics' metrics look like; any object of this shape will do."""
+
+    @property
+    def higher_is_better(self) -> bool | None: ...
+
+    def update(self, outputs: Any, labels: Any, /) -> None: ...
+
+    def compute(self) -> Any: ...
+
+
+def first_two(batch: Any) -> tuple[Any, Any]:
+    """Splits a batch that already is `(inputs, labels)`."""
+    try:
+        inputs, labels = batch
+    except (TypeError, ValueError) as error:
+        raise TaskError(
+            f"a batch must be (inputs, labels), got {type(batch).__name__}; "
+            "give Task(split=...) a function that takes such a batch apart"
+        ) from error
+    return inputs, labels
+
+
+def as_inputs(inputs: Any) -> tuple[Tensor, ...]:
+    """The arguments of `forward`, in order, as a tuple."""
+    return (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Data, loss and metric.
+
+    Args:
+        name: Recorded in a model's history in place of the data.
+        train: Batches to learn and calibrate from; re-iterable. May be augmented and shuffled.
+        validation: Batches on which every choice is made.
+        test: Batches read once, for the report; None where there are none.
+        loss: Maps `(outputs, labels)` to a scalar tensor.
+        metric: Has `update(outputs, labels)`, `compute()` and `higher_is_better`.
+        split: Maps a batch to `(inputs, labels)`; by default a batch is that pair.
+        fingerprint: Identifies the data; by default a hash of first and last batches and lengths.
+    """
+
+    name: str
+    train: Iterable[Any]
+    validation: Iterable[Any]
+    loss: Callable[[Any, Any], Tensor]
+    metric: Metric
+    test: Iterable[Any] | None = None
+    split: Callable[[Any], tuple[Any, Any]] = first_two
+    fingerprint: str = ""
+
+    def batches(self, split: Split) -> Iterator[tuple[tuple[Tensor, ...], Any]]:
+        """Gives `(inputs, labels)` of a split, inputs as a tuple in the order of `forward`.
+
+        Raises:
+            TaskError: The split is missing, or yields no batch.
+        """
+        loader = getattr(self, split)
+        if loader is None:
+            raise TaskError(f"task {self.name!r} has no {split} data; pass Task({split}=...)")
+        empty = True
+        for batch in loader:
+            empty = False
+            inputs, labels = self.split(batch)
+            yield as_inputs(inputs), labels
+        if empty:
+            raise TaskError(
+                f"the {split} loader of task {self.name!r} yields no batch; "
+                "is it an iterator that was already used up?"
+            )
+
+    def calibration(self, samples: int = 512) -> Iterator[tuple[Tensor, ...]]:
+        """Gives batches of inputs from `train` until `samples` examples have been seen."""
+        seen = 0
+        batches = self.batches("train")
+        while seen < samples:
+            inputs, _ = next(batches, (None, None))
+            if inputs is None:
+                return
+            inputs = tuple(x[: samples - seen] for x in inputs)
+            seen += len(inputs[0])
+            yield inputs
+
+    def fresh_metric(self) -> Any:
+        """A copy of the metric with nothing counted yet."""
+        metric = copy.deepcopy(self.metric)
+        if callable(getattr(metric, "reset", None)):
+            metric.reset()  # type: ignore[attr-defined]
+        return metric
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Which way the metric gets better; one that does not say is taken as higher."""
+        return self.metric.higher_is_better is not False
+
+    def identity(self) -> str:
+        """The fingerprint given, or a hash of the data's ends and lengths."""
+        if self.fingerprint:
+            return self.fingerprint
+        digest = hashlib.sha256(self.name.encode())
+        for name in ("train", "validation", "test"):
+            loader = getattr(self, name)
+            for leaf in tree_leaves(list(_ends(loader)) if loader is not None else []):
+                digest.update(_bytes(leaf))
+        return digest.hexdigest()
+
+
+def _ends(loader: Iterable[Any]) -> Iterator[Any]:
+    """Length, first and last item, read with fixed seeds so that augmentation repeats itself."""
+    source: Any = getattr(loader, "dataset", loader)
+    yield len(source) if isinstance(source, Sized) else -1
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        if hasattr(source, "__getitem__") and isinstance(source, Sized) and len(source):
+            yield source[0]
+            yield source[len(source) - 1]
+        else:
+            yield from itertools.islice(iter(loader), 1)
+    random.setstate(states[0])
+    np.random.set_state(states[1])  # noqa: NPY002
+
+
+def _bytes(leaf: Any) -> bytes:
+    if isinstance(leaf, Tensor):
+        leaf = leaf.detach().cpu().contiguous()
+        return str((leaf.dtype, tuple(leaf.shape))).encode() + leaf.view(-1).numpy().tobytes()
+    if isinstance(leaf, np.ndarray):
+        return str((leaf.dtype, leaf.shape)).encode() + leaf.tobytes()
+    return repr(leaf).encode()

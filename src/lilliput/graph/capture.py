@@ -1,0 +1,105 @@
+"""A traced network that is a network again: it trains, deep-copies, and its graph can be edited.
+
+`torch.export`'s own graph module refuses `train()` and freezes BatchNorm. Here every operator that
+a leaf layer ran (`nn.Conv2d`, `nn.BatchNorm2d`, `nn.Dropout`, ...) calls that layer again under its
+own name, and only what happens between layers stays as ATen operators.
+"""
+
+import copy
+from dataclasses import replace
+
+import torch
+from torch import fx, nn
+from torch.utils._pytree import tree_unflatten
+
+from lilliput.core import Model
+from lilliput.graph.graph import Graph, owner_of
+from lilliput.graph.trace import trace
+
+__all__ = ["capture", "is_captured"]
+
+_LAYERS = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.ConvTranspose2d,
+    nn.Linear,
+    nn.Embedding,
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+)
+
+
+def is_captured(module: nn.Module) -> bool:
+    """Whether the module came from `capture`."""
+    return isinstance(module, fx.GraphModule)
+
+
+def capture(model: Model) -> Model:
+    """Gives the same network as an editable `fx.GraphModule`; parameters keep their names.
+
+    Raises:
+        TraceError: The network cannot be traced.
+    """
+    if is_captured(model.module):
+        return model.clone()
+    graph = trace(model)
+    return replace(model, module=_as_module(graph))
+
+
+def _as_module(graph: Graph) -> fx.GraphModule:
+    own = copy.deepcopy(graph.model.module)
+    exported = graph.program.module(check_guards=False)
+    layers = dict(own.named_modules())
+    calls = exported.graph
+    for node in list(calls.nodes):
+        if node.op != "call_function":
+            continue
+        name = owner_of(node)
+        layer = layers.get(name)
+        inputs = [n for n in node.all_input_nodes if n.op != "get_attr"]
+        if type(layer) not in _LAYERS or not _runs_whole(node, name) or len(inputs) != 1:
+            continue
+        with calls.inserting_before(node):
+            call = calls.create_node("call_module", name, (inputs[0],))
+        call.meta = dict(node.meta)
+        node.replace_all_uses_with(call)
+        calls.erase_node(node)
+    for name, value in [*exported.named_parameters(), *exported.named_buffers()]:
+        _adopt(own, name, value)
+    _plain_signature(calls, exported)
+    module = fx.GraphModule(own, calls, class_name=type(own).__name__)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    module.train(graph.model.module.training)
+    return module
+
+
+def _plain_signature(calls: fx.Graph, exported: nn.Module) -> None:
+    """Positional arguments in, the network's own structure out, without flattening code."""
+    output = next(node for node in calls.nodes if node.op == "output")
+    leaves = list(output.args[0])
+    output.args = (tree_unflatten(leaves, exported._out_spec),)  # noqa: SLF001
+    calls.set_codegen(fx.graph.CodeGen())
+
+
+def _runs_whole(node: fx.Node, name: str) -> bool:
+    """Whether only parameters of the layer itself go into the node."""
+    own = [n for n in node.all_input_nodes if n.op == "get_attr"]
+    return all(str(n.target).startswith(f"{name}.") for n in own)
+
+
+def _adopt(own: nn.Module, name: str, value: torch.Tensor) -> None:
+    """Constants that the trace lifted out of the network's code get a place in it."""
+    owner, _, leaf = name.rpartition(".")
+    try:
+        holder = own.get_submodule(owner)
+    except AttributeError:
+        own.register_buffer(leaf, value)
+        return
+    if not hasattr(holder, leaf):
+        holder.register_buffer(leaf, value)
