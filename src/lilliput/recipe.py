@@ -1,0 +1,136 @@
+"""Passes as text: a TOML recipe names passes and their settings.
+
+    [[pass]]
+    name = "PruneChannels"
+    ratio = 0.4
+    importance = { name = "Taylor", samples = 512 }
+
+    [[pass]]
+    name = "QuantizeStatic"
+
+What a recipe does not say is given when it is read: `task`, the target's `rules`, the `teacher`.
+"""
+
+import hashlib
+import inspect
+import json
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import is_dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+from lilliput.core import Model, Pass, RecipeError, Target, Task
+from lilliput.core.passes import name_of, settings
+
+__all__ = ["known_passes", "read", "recipe_hash", "write"]
+
+_ROOMS = ("edit", "prune", "train", "quantize")
+_GIVEN = ("task", "rules", "teacher")
+
+
+def known_passes() -> dict[str, Any]:
+    """Every pass that a recipe may name."""
+    return {name: type_ for name, type_ in _types().items() if hasattr(type_, "stage")}
+
+
+def read(
+    text: str, task: Task, target: Target | None = None, teacher: Model | None = None
+) -> tuple[Pass, ...]:
+    """Builds the passes that a recipe names.
+
+    Args:
+        text: TOML with one `[[pass]]` table for each pass.
+        task: Given to every pass and option that has a `task` setting.
+        target: Its rules are given to every pass that has a `rules` setting.
+        teacher: Given to every pass that has a `teacher` setting.
+
+    Raises:
+        RecipeError: The text is no TOML, or names a pass or setting that does not exist.
+    """
+    try:
+        entries = tomllib.loads(text).get("pass", [])
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"the recipe is not valid TOML: {error}") from error
+    if not isinstance(entries, list):
+        raise RecipeError("a recipe is a list of [[pass]] tables, with two brackets on each side")
+    given = {"task": task, "rules": target.rules if target else None, "teacher": teacher}
+    return tuple(_build(entry, known_passes(), given, "pass") for entry in entries)
+
+
+def write(passes: Sequence[Pass]) -> str:
+    """The recipe of `passes`; `read` gives equal passes for the same task, target and teacher."""
+    tables = []
+    for pass_ in passes:
+        lines = ["[[pass]]", f"name = {json.dumps(name_of(pass_))}"]
+        for key, value in settings(pass_).items():
+            if key not in _GIVEN and value is not None:
+                lines.append(f"{key} = {_toml(value)}")
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables) + "\n"
+
+
+def recipe_hash(passes: Sequence[Pass]) -> str:
+    """Hex digest that is the same for the same passes with the same settings."""
+    return hashlib.sha256(write(passes).encode()).hexdigest()
+
+
+def _types() -> dict[str, Any]:
+    """The dataclasses that the rooms of techniques make public."""
+    rooms = [import_module(f"lilliput.{room}") for room in _ROOMS]
+    named = {name: getattr(room, name) for room in rooms for name in room.__all__}
+    return {
+        name: value
+        for name, value in named.items()
+        if inspect.isclass(value) and is_dataclass(value)
+    }
+
+
+def _build(
+    entry: Any, choices: Mapping[str, Any], given: Mapping[str, Any], kind: str
+) -> Any:
+    entry = dict(entry)
+    name = entry.pop("name", None)
+    if name not in choices:
+        raise RecipeError(f"no {kind} is called {name!r}{_hint(str(name), choices)}")
+    known = inspect.signature(choices[name]).parameters
+    for setting, value in entry.items():
+        if setting not in known:
+            raise RecipeError(f"{name} has no setting {setting!r}{_hint(setting, known)}")
+        entry[setting] = _value(value, given)
+    for setting in _GIVEN:
+        if setting in known:
+            if given[setting] is None and known[setting].default is inspect.Parameter.empty:
+                raise RecipeError(f"{name} needs a {setting}; give it beside the recipe")
+            entry.setdefault(setting, given[setting])
+    try:
+        return choices[name](**entry)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{name}: {error}") from error
+
+
+def _value(value: Any, given: Mapping[str, Any]) -> Any:
+    if isinstance(value, dict) and "name" in value:
+        return _build(value, _types(), given, "option")
+    if isinstance(value, list):
+        return tuple(_value(item, given) for item in value)
+    return value
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        pairs = [
+            f"{json.dumps(key)} = {_toml(item)}"
+            for key, item in value.items()
+            if item is not None and not (key in _GIVEN and "name" in value)
+        ]
+        return "{ " + ", ".join(pairs) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(value)
+
+
+def _hint(wrong: str, known: Iterable[str]) -> str:
+    near = get_close_matches(wrong, list(known))
+    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"
