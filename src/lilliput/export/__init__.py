@@ -1,1 +1,77 @@
-"""export."""
+"""From a model to a file a device can load, and back to a function."""
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from lilliput.core import Artifact, ExportError, Model, Target, UnsupportedError
+from lilliput.export.format import Format, Predictor, TensorSpec
+from lilliput.export.litert import Litert
+from lilliput.export.onnx import Onnx
+
+__all__ = ["FORMATS", "Format", "Predictor", "TensorSpec", "export", "load"]
+
+FORMATS: Mapping[str, Format] = {"onnx": Onnx(), "litert": Litert()}
+
+
+def export(model: Model, target: Target, folder: Path | str) -> Artifact:
+    """Writes `model` in the target's format as `<folder>/model.<suffix>`, whole or not at all.
+
+    Raises:
+        UnsupportedError: No such format, quantizers against the target's rules, or a file that
+            does not fit in `target.flash_bytes`.
+        MissingExtraError: The format needs a package that is not installed.
+        TraceError: `torch.export` cannot follow the network.
+        ExportError: The file would not say what the network says, or cannot be written.
+    """
+    format_ = _format(target.format, f"target {target.name!r} asks for format")
+    folder = Path(folder)
+    path = folder / f"model{format_.suffix}"
+    part = folder / f".model-{os.getpid()}{format_.suffix}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        format_.write(model, part, target.rules)
+        _check_size(part, path.name, target)
+        part.replace(path)
+    except OSError as error:
+        raise ExportError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return Artifact.of(path, target.format, model.history)
+
+
+def load(path: Path | str, format: str, threads: int = 1) -> Predictor:  # noqa: A002
+    """Gives a file back as a function.
+
+    Args:
+        path: The file.
+        format: Key of `FORMATS`.
+        threads: How many the runtime uses.
+
+    Raises:
+        UnsupportedError: No such format.
+        MissingExtraError: The format needs a package that is not installed.
+        ExportError: The file is missing, truncated, or not of this format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ExportError(f"{path} is not there")
+    return _format(format, "asked for format").load(path, threads)
+
+
+def _format(name: str, asked: str) -> Format:
+    if name not in FORMATS:
+        near = get_close_matches(name, FORMATS)
+        hint = f"did you mean {near[0]!r}?" if near else f"known formats: {', '.join(FORMATS)}"
+        raise UnsupportedError(f"{asked} {name!r}; {hint}")
+    return FORMATS[name]
+
+
+def _check_size(part: Path, name: str, target: Target) -> None:
+    size = part.stat().st_size
+    if target.flash_bytes is not None and size > target.flash_bytes:
+        raise UnsupportedError(
+            f"{name} is {size:,} bytes but {target.name!r} has {target.flash_bytes:,} bytes of "
+            "flash; quantize it or prune more channels"
+        )

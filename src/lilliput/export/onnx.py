@@ -1,0 +1,119 @@
+"""ONNX, run by ONNX Runtime: the format every install can write and run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lilliput.core import ExportError, Model, QuantizationRules
+from lilliput.export.format import Array, Predictor, TensorSpec, in_batches, write_bytes
+from lilliput.export.quiet import quiet
+from lilliput.graph import Graph, trace
+
+__all__ = ["Onnx", "OnnxPredictor"]
+
+_OPSET = 20
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(int8)": "int8",
+    "tensor(uint8)": "uint8",
+    "tensor(int16)": "int16",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+}
+
+
+@dataclass(frozen=True)
+class Onnx:
+    """`.onnx` files: quantize/dequantize pairs where the model has quantizers."""
+
+    suffix: str = ".onnx"
+
+    def write(self, model: Model, path: Path, rules: QuantizationRules | None, /) -> None:  # noqa: ARG002
+        """Traces, converts, strips what only costs bytes, checks and writes."""
+        write_bytes(path, encode(model))
+
+    def load(self, path: Path, threads: int, /) -> Predictor:
+        """Opens a session of ONNX Runtime."""
+        return OnnxPredictor(path, threads)
+
+
+def encode(model: Model) -> bytes:
+    """The bytes of the file."""
+    import onnx
+    import onnx_ir as ir
+
+    from lilliput.export.onnx_strip import strip
+
+    converted = _convert(trace(model))
+    strip(converted)
+    proto = ir.serde.serialize_model(converted)
+    del proto.graph.value_info[:]
+    onnx.checker.check_model(proto, full_check=True)
+    return bytes(proto.SerializeToString())
+
+
+def _convert(graph: Graph) -> Any:
+    import torch
+
+    try:
+        with quiet():
+            program = torch.onnx.export(
+                graph.program, (), dynamo=True, opset_version=_OPSET, verbose=False
+            )
+    except Exception as error:
+        reason = str(error.__cause__ or error).strip().splitlines()
+        raise ExportError(
+            f"{type(graph.model.module).__name__} has no ONNX form: "
+            f"{reason[0] if reason else type(error).__name__}"
+        ) from error
+    assert program is not None  # noqa: S101
+    return program.model
+
+
+class OnnxPredictor:
+    """A session of ONNX Runtime with pinned threads.
+
+    Raises:
+        ExportError: The file is missing, truncated, or no ONNX.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self.session = ort.InferenceSession(
+                path.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ExportError(f"{path} is no ONNX file that runs: {reason}") from error
+        self.inputs = tuple(_spec(value) for value in self.session.get_inputs())
+        self.outputs = tuple(_spec(value) for value in self.session.get_outputs())
+        self._names = [spec.name for spec in self.inputs]
+        self._batch = self.inputs[0].shape[0] if self.inputs and self.inputs[0].shape else None
+
+    def __call__(self, inputs: tuple[Array, ...], /) -> tuple[Array, ...]:
+        if self._batch is None or len(inputs[0]) == self._batch:
+            return self._run(inputs)
+        return in_batches(self._run, inputs, self._batch)
+
+    def _run(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+        feeds = {
+            name: np.ascontiguousarray(array)
+            for name, array in zip(self._names, inputs, strict=True)
+        }
+        return tuple(self.session.run(None, feeds))
+
+
+def _spec(value: Any) -> TensorSpec:
+    shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+    return TensorSpec(value.name, shape, _DTYPES.get(value.type, value.type))
