@@ -3,7 +3,7 @@
 import contextlib
 import contextvars
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar, runtime_checkable
 
 __all__ = ["Reporter", "shown", "track"]
@@ -26,7 +26,11 @@ _active: contextvars.ContextVar[Reporter | None] = contextvars.ContextVar("repor
 
 
 def track(
-    items: Iterable[Item], description: str, total: float | None = None, start: int = 0
+    items: Iterable[Item],
+    description: str,
+    total: float | None = None,
+    start: int = 0,
+    note: Callable[[], str] | None = None,
 ) -> Iterator[Item]:
     """Gives the items, and reports how many are done to whoever shows progress.
 
@@ -35,6 +39,7 @@ def track(
         description: A few words.
         total: How many there are; by default `len(items)` where it has one.
         start: How many were done before (work that resumes).
+        note: Gives the description anew before each item, where it changes.
     """
     reporter = _active.get()
     if reporter is None:
@@ -45,7 +50,7 @@ def track(
     task = reporter.start(description, total)
     try:
         for done, item in enumerate(items, start):
-            reporter.update(task, done, "")
+            reporter.update(task, done, note() if note else "")
             yield item
     finally:
         reporter.stop(task)

@@ -1,1 +1,26 @@
-"""train."""
+"""Learning again: fine-tuning and distillation, one loop for both."""
+
+from lilliput.train.distill import Distill
+from lilliput.train.fine_tune import FineTune
+from lilliput.train.hints import Hint
+from lilliput.train.losses import Match, SoftTargets, SquaredError
+from lilliput.train.optimizers import SGD, AdamW, Optimizer
+from lilliput.train.schedules import Constant, Cosine, OneCycle, Schedule
+from lilliput.train.training import Training
+
+__all__ = [
+    "SGD",
+    "AdamW",
+    "Constant",
+    "Cosine",
+    "Distill",
+    "FineTune",
+    "Hint",
+    "Match",
+    "OneCycle",
+    "Optimizer",
+    "Schedule",
+    "SoftTargets",
+    "SquaredError",
+    "Training",
+]

@@ -1,0 +1,95 @@
+"""Lends a network to the training loop, and takes it back as it was stored before."""
+
+import contextlib
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+__all__ = ["lent", "random_states", "seed_all", "seeded", "set_random_states"]
+
+
+@contextlib.contextmanager
+def lent(module: nn.Module, channels_last: bool) -> Iterator[None]:
+    """Inside, the network is float32 and in train mode; after, in eval mode and stored as before.
+
+    Device, type and memory format of every tensor come back; float64 stays float64 throughout.
+    """
+    before = {
+        (id(owner), name): (value.device, value.dtype, _format(value))
+        for owner, name, value in _tensors(module)
+    }
+    module.train()
+    if any(p.dtype in (torch.float16, torch.bfloat16) for p in module.parameters()):
+        module.float()
+    if channels_last:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    try:
+        yield
+    finally:
+        for owner, name, value in list(_tensors(module)):
+            device, dtype, layout = before[(id(owner), name)]
+            back = value.detach().to(device, dtype).contiguous(memory_format=layout)
+            if isinstance(value, nn.Parameter):
+                value.data = back
+                value.grad = None
+            else:
+                setattr(owner, name, back)
+        module.eval()
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
+    for owner in module.modules():
+        for name, value in owner.named_parameters(recurse=False):
+            yield owner, name, value
+        for name, value in owner.named_buffers(recurse=False):
+            yield owner, name, value
+
+
+def _format(value: Tensor) -> torch.memory_format:
+    last = torch.channels_last
+    if value.ndim == 4 and value.is_contiguous(memory_format=last) and not value.is_contiguous():
+        return last
+    return torch.contiguous_format
+
+
+@contextlib.contextmanager
+def seeded() -> Iterator[None]:
+    """Inside, random numbers may be seeded; after, they go on as if nothing had happened."""
+    states = random_states()
+    try:
+        yield
+    finally:
+        set_random_states(states)
+
+
+def seed_all(seed: int) -> None:
+    """Seeds torch, NumPy and Python: loaders and augmentation may draw from any of them."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    random.seed(seed)
+
+
+def random_states() -> dict[str, Any]:
+    """Where torch, NumPy and Python stand in their sequences of random numbers."""
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002
+    states: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": (kind, [int(key) for key in keys], *rest),
+        "python": random.getstate(),
+    }
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    """Goes back to where `random_states` looked."""
+    torch.set_rng_state(states["torch"])
+    np.random.set_state(tuple(states["numpy"]))  # noqa: NPY002
+    random.setstate(states["python"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"])
