@@ -1,0 +1,90 @@
+"""Removal of whole blocks: where a block keeps its input's shape, the input goes on in its place.
+
+In deep residual networks a block refines what its shortcut carries, so one can go at a small cost;
+and time on a device often falls with the number of layers rather than with their width.
+
+Source: Veit et al. 2016, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks".
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lilliput.core import Model, PassError, Stage
+
+__all__ = ["RemoveBlocks", "removable_blocks"]
+
+
+@dataclass(frozen=True)
+class RemoveBlocks:
+    """Replaces each named module by the identity.
+
+    Args:
+        names: Qualified names of modules that give a tensor of their input's shape, such as
+            `layer1.3`; `removable_blocks` lists them.
+    """
+
+    names: tuple[str, ...]
+    stage: ClassVar[Stage] = "prune"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.names, str):
+            raise TypeError(f"names must be a tuple of names, got the text {self.names!r}")
+        object.__setattr__(self, "names", tuple(self.names))
+
+    def __call__(self, model: Model, /) -> Model:
+        """Gives the shallower model.
+
+        Raises:
+            PassError: A name is no module that keeps its input's shape.
+        """
+        known = _shape_keepers(model)
+        for name in self.names:
+            if name not in known:
+                near = get_close_matches(name, known)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+                raise PassError(f"{name!r} is no block that keeps its input's shape; {hint}")
+            model.module.set_submodule(name, nn.Identity())
+        return model
+
+
+def removable_blocks(model: Model) -> tuple[str, ...]:
+    """The innermost modules with layers inside that keep their input's shape, in running order."""
+    modules = dict(model.module.named_modules())
+    names = [name for name in _shape_keepers(model) if any(modules[name].children())]
+    return tuple(
+        name for name in names if not any(other.startswith(f"{name}.") for other in names)
+    )
+
+
+def _shape_keepers(model: Model) -> list[str]:
+    """Modules that run once, on one tensor, and give one tensor of the same shape."""
+    calls: dict[str, list[bool]] = {}
+    with _watched(model.module, calls), torch.no_grad():
+        model.module(*model.example_inputs)
+    return [name for name, keeps in calls.items() if keeps == [True]]
+
+
+@contextmanager
+def _watched(module: nn.Module, calls: dict[str, list[bool]]) -> Iterator[None]:
+    """Records of every inner module whether each call of it kept the shape."""
+
+    def watch(name: str, part: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        def record(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+            one = len(inputs) == 1 and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)
+            keeps = one and inputs[0].shape == output.shape  # type: ignore[attr-defined]
+            calls.setdefault(name, []).append(bool(keeps))
+
+        return part.register_forward_hook(record)
+
+    handles = [watch(name, part) for name, part in module.named_modules() if name]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
