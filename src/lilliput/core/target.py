@@ -33,12 +33,12 @@ class IntegerType:
         """The smallest integer used."""
         if not self.is_signed:
             return 0
-        return -(2 ** (self.bits - 1)) + int(self.is_symmetric)
+        return int(self.is_symmetric) - (1 << (self.bits - 1))
 
     @property
     def high(self) -> int:
         """The largest integer used."""
-        return 2 ** (self.bits - int(self.is_signed)) - 1
+        return (1 << (self.bits - int(self.is_signed))) - 1
 
 
 @dataclass(frozen=True)

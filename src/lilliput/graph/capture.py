@@ -6,6 +6,7 @@ own name, and only what happens between layers stays as ATen operators.
 """
 
 import copy
+from collections import Counter
 from dataclasses import replace
 
 import torch
@@ -56,13 +57,15 @@ def _as_module(graph: Graph) -> fx.GraphModule:
     exported = graph.program.module(check_guards=False)
     layers = dict(own.named_modules())
     calls = exported.graph
-    for node in list(calls.nodes):
-        if node.op != "call_function":
-            continue
+    operators = [node for node in calls.nodes if node.op == "call_function"]
+    per_call = Counter(_call_of(node) for node in operators)
+    for node in operators:
         name = owner_of(node)
         layer = layers.get(name)
         inputs = [n for n in node.all_input_nodes if n.op != "get_attr"]
         if type(layer) not in _LAYERS or not _runs_whole(node, name) or len(inputs) != 1:
+            continue
+        if per_call[_call_of(node)] != 1:  # e.g. the padding and the convolution of one layer
             continue
         with calls.inserting_before(node):
             call = calls.create_node("call_module", name, (inputs[0],))
@@ -85,6 +88,12 @@ def _plain_signature(calls: fx.Graph, exported: nn.Module) -> None:
     leaves = list(output.args[0])
     output.args = (tree_unflatten(leaves, exported._out_spec),)  # noqa: SLF001
     calls.set_codegen(fx.graph.CodeGen())
+
+
+def _call_of(node: fx.Node) -> str:
+    """The innermost module's key, which tells its first call from its second."""
+    stack = node.meta.get("nn_module_stack") or {}
+    return str(next(reversed(stack))) if stack else ""
 
 
 def _runs_whole(node: fx.Node, name: str) -> bool:
