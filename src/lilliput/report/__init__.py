@@ -1,1 +1,7 @@
-"""report."""
+"""A family as people look at it: one offline HTML file, and the same as CSV and JSON."""
+
+from lilliput.report.files import as_dict, variant_dict
+from lilliput.report.headline import headline
+from lilliput.report.page import report
+
+__all__ = ["as_dict", "headline", "report", "variant_dict"]

@@ -1,0 +1,62 @@
+"""What the best variant within the budget buys, in a sentence."""
+
+from lilliput.core import Measurement
+from lilliput.registry import Family, Variant
+from lilliput.report.facts import best_of, is_original, size_ratio, speed, style_of, targets_of
+from lilliput.report.numbers import MetricStyle
+
+__all__ = ["drop_of", "headline", "headlines"]
+
+
+def headlines(family: Family) -> tuple[tuple[str, str], ...]:
+    """For each target its name and the sentence for it."""
+    return tuple((target, headline(family, target)) for target in targets_of(family))
+
+
+def headline(family: Family, target: str) -> str:
+    """What the best variant of one target buys, or why there is none."""
+    best, reason = best_of(family, target)
+    if best is None:
+        return reason
+    if is_original(family, best):
+        return "nothing within the budget is better than the original yet"
+    return _bought(family, best)
+
+
+def _bought(family: Family, variant: Variant) -> str:
+    style = style_of(family)
+    parts = [_size(family, variant), _speed(variant), _drop(variant, style)]
+    return f"{variant.name}: {', '.join(part for part in parts if part)}"
+
+
+def _size(family: Family, variant: Variant) -> str:
+    ratio = size_ratio(family, variant)
+    return "" if ratio is None else _compared(ratio, "smaller", "larger", "as large as the original")
+
+
+def _speed(variant: Variant) -> str:
+    times = speed(variant)
+    if times is None:
+        return "latency not measured"
+    return _compared(times.value, "faster", "slower", "as fast as the original")
+
+
+def _compared(ratio: float, better: str, worse: str, same: str) -> str:
+    if 0.95 <= ratio < 1.05:
+        return same
+    if ratio > 1:
+        return f"{ratio:.1f} times {better}"
+    return f"{1 / ratio:.1f} times {worse}"
+
+
+def _drop(variant: Variant, style: MetricStyle) -> str:
+    drop = drop_of(variant)
+    if drop is None:
+        return "drop not measured"
+    where = "test" if drop.quantity == "test_drop" else "validation"
+    return f"drop {style.drop(drop)} on {where} data"
+
+
+def drop_of(variant: Variant) -> Measurement | None:
+    """The drop on test data where it was read, else on validation data."""
+    return variant.measurement("test_drop") or variant.measurement("drop")

@@ -1,0 +1,116 @@
+"""Numbers as people read them: kB of 1,000 bytes, three digits, percent points, intervals."""
+
+import math
+from dataclasses import dataclass
+
+from lilliput.core import Measurement
+
+__all__ = [
+    "MetricStyle",
+    "bytes_text",
+    "count_text",
+    "interval_text",
+    "ms_text",
+    "short",
+    "times_text",
+]
+
+
+def short(value: float) -> str:
+    """Three significant digits without exponent where that stays readable."""
+    size = abs(value)
+    if size >= 100:
+        return f"{value:,.0f}"
+    if size >= 9.995:
+        return f"{value:.1f}"
+    if size >= 0.9995:
+        return f"{value:.2f}"
+    if size >= 0.001 or size == 0:
+        return f"{value:.3f}"
+    return f"{value:.2g}"
+
+
+def bytes_text(value: float) -> str:
+    """Bytes as B, kB or MB, of 1,000 each."""
+    if value < 1000:
+        return f"{value:.0f} B"
+    if value < 999_500:
+        return f"{short(value / 1e3)} kB"
+    return f"{short(value / 1e6)} MB" if value < 999.5e6 else f"{short(value / 1e9)} GB"
+
+
+def count_text(value: float) -> str:
+    """A count as thousands or millions: 41.2 M."""
+    if value < 1000:
+        return f"{value:.0f}"
+    return f"{short(value / 1e3)} k" if value < 999_500 else f"{short(value / 1e6)} M"
+
+
+def ms_text(value: float) -> str:
+    """Milliseconds."""
+    return f"{short(value)} ms"
+
+
+def times_text(value: float) -> str:
+    """A ratio: 3.1x."""
+    return f"{value:.0f}x" if value >= 99.5 else f"{value:.1f}x" if value >= 0.95 else f"{value:.2f}x"
+
+
+def interval_text(low: float | None, high: float | None, digits: int | None = None) -> str:
+    """`(0.12 to 0.50)`, or "" where an end is missing."""
+    if low is None or high is None:
+        return ""
+    ends = [short(end) if digits is None else f"{end:.{digits}f}" for end in (low, high)]
+    return f"({ends[0]} to {ends[1]})"
+
+
+@dataclass(frozen=True)
+class MetricStyle:
+    """How a task's metric is written.
+
+    Args:
+        name: Of the metric.
+        is_share: It lies between 0 and 1: written in percent, its differences in points.
+        higher_is_better: Which way it gets better.
+    """
+
+    name: str
+    is_share: bool
+    higher_is_better: bool = True
+
+    @property
+    def factor(self) -> float:
+        """What a value is multiplied with before it is shown."""
+        return 100.0 if self.is_share else 1.0
+
+    @property
+    def axis(self) -> str:
+        """Title of an axis of the metric."""
+        way = "" if self.higher_is_better else " (lower is better)"
+        return f"{self.name}, %" if self.is_share else f"{self.name}{way}"
+
+    def value(self, value: float) -> str:
+        """The metric: `91.73 %`."""
+        return f"{100 * value:.2f} %" if self.is_share else f"{value:.4g}"
+
+    def difference(self, value: float) -> str:
+        """A difference of two: `0.31`, in points for a share; never `-0.00`."""
+        return f"{100 * value + 0.0:.2f}".replace("-0.00", "0.00") if self.is_share else f"{value:.3g}"
+
+    @property
+    def points(self) -> str:
+        """The unit of a difference, with a space before it; "" where it is the metric's own."""
+        return " points" if self.is_share else ""
+
+    def limit(self, value: float) -> str:
+        """A limit on a drop, as short as it was given: `1 point`."""
+        if not self.is_share:
+            return f"{value:g}"
+        return f"{100 * value:g} point{'' if math.isclose(value, 0.01) else 's'}"
+
+    def drop(self, drop: Measurement) -> str:
+        """A drop with its interval: `0.31 points (0.12 to 0.50)`."""
+        text = f"{self.difference(drop.value)}{self.points}"
+        if drop.low is None or drop.high is None:
+            return text
+        return f"{text} ({self.difference(drop.low)} to {self.difference(drop.high)})"
