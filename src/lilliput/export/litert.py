@@ -1,15 +1,20 @@
 """LiteRT (TensorFlow Lite) files, run by its interpreter with XNNPACK; needs the extra `litert`."""
 
 import inspect
-from dataclasses import dataclass
+import mmap
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.fx import GraphModule
 
 from lilliput.core import ExportError, MissingExtraError, Model, QuantizationRules
 from lilliput.export.format import Array, Predictor, TensorSpec, in_batches, write_bytes
+from lilliput.export.litert_check import check_scales
+from lilliput.export.litert_file import pack, read, strip
+from lilliput.export.lower import is_quantized, lower
 from lilliput.export.quiet import quiet
 from lilliput.graph import trace
 
@@ -22,23 +27,29 @@ class Litert:
 
     suffix: str = ".tflite"
 
-    def write(self, model: Model, path: Path, rules: QuantizationRules | None, /) -> None:  # noqa: ARG002
+    def write(self, model: Model, path: Path, rules: QuantizationRules | None, /) -> None:
         """Converts for a batch of one, checks that scales were kept, and writes."""
-        write_bytes(path, encode(model))
+        write_bytes(path, encode(model, rules))
 
     def load(self, path: Path, threads: int, /) -> Predictor:
         """Opens an interpreter."""
         return LitertPredictor(path, threads)
 
 
-def encode(model: Model) -> bytes:
+def encode(model: Model, rules: QuantizationRules | None) -> bytes:
     """The bytes of the file."""
-    one = Model(model.module, tuple(x[:1] for x in model.example_inputs))
-    trace(one, has_dynamic_batch=False)
-    return _convert(one)
+    one = replace(model, example_inputs=tuple(x[:1] for x in model.example_inputs))
+    has_quantizers = is_quantized(model)
+    data = _convert(lower(one, stores_integers=False) if has_quantizers else one, has_quantizers)
+    file = read(data, "the converter's output")
+    if has_quantizers:
+        assert isinstance(model.module, GraphModule)  # noqa: S101
+        check_scales(model.module, file, rules)
+    strip(file)
+    return pack(file)
 
 
-def _convert(model: Model) -> bytes:
+def _convert(model: Model, has_quantizers: bool) -> bytes:
     module = model.module.eval()
     names = argument_names(module, len(model.example_inputs))
     with quiet():
@@ -49,12 +60,31 @@ def _convert(model: Model) -> bytes:
                 f"exporting to LiteRT needs litert-torch ({error}); pip install 'lilliput[litert]'"
             ) from error
         try:
-            kwargs = dict(zip(names, model.example_inputs, strict=True))
-            converted = litert_torch.convert(module, sample_kwargs=kwargs)
+            converted = litert_torch.convert(
+                module,
+                sample_kwargs=dict(zip(names, model.example_inputs, strict=True)),
+                quant_config=_fuses_pairs() if has_quantizers else None,
+            )
             return bytes(converted.model_content())
         except Exception as error:
+            trace(model, has_dynamic_batch=False)  # says better what is wrong, if it is the trace
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ExportError(f"{type(module).__name__} has no LiteRT form: {reason}") from error
+
+
+def _fuses_pairs() -> Any:
+    """Makes the converter fuse quantize/dequantize pairs into integer operators.
+
+    The quantizer named here never runs: that there is one switches the conversion.
+    """
+    from litert_torch.quantize.pt2e_quantizer import (
+        PT2EQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from litert_torch.quantize.quant_config import QuantConfig
+
+    config = get_symmetric_quantization_config(is_per_channel=True)
+    return QuantConfig(pt2e_quantizer=PT2EQuantizer().set_global(config))
 
 
 def argument_names(module: torch.nn.Module, count: int) -> list[str]:
@@ -80,6 +110,7 @@ class LitertPredictor:
                 f"running LiteRT files needs ai-edge-litert ({error}); "
                 "pip install 'lilliput[litert]'"
             ) from error
+        _verify(path)
         try:
             with quiet():
                 self.interpreter = Interpreter(str(path), num_threads=threads)
@@ -103,6 +134,16 @@ class LitertPredictor:
             self.interpreter.set_tensor(detail["index"], _to_file(array, detail))
         self.interpreter.invoke()
         return tuple(_from_file(self.interpreter.get_tensor(d["index"]), d) for d in self._outputs)
+
+
+def _verify(path: Path) -> None:
+    """The interpreter itself may crash on a damaged file."""
+    with path.open("rb") as file:
+        if not path.stat().st_size:
+            raise ExportError(f"{path} is empty")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            # the objects hold views of the map, which must be gone before it closes
+            read(data, str(path))
 
 
 def _signature_names(interpreter: Any) -> dict[int, str]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from lilliput.core import ExportError, Model, QuantizationRules
 from lilliput.export.format import Array, Predictor, TensorSpec, in_batches, write_bytes
+from lilliput.export.lower import is_quantized, lower
 from lilliput.export.quiet import quiet
 from lilliput.graph import Graph, trace
 
@@ -49,7 +50,8 @@ def encode(model: Model) -> bytes:
 
     from lilliput.export.onnx_strip import strip
 
-    converted = _convert(trace(model))
+    lowered = lower(model, stores_integers=True) if is_quantized(model) else model
+    converted = _convert(trace(lowered))
     strip(converted)
     proto = ir.serde.serialize_model(converted)
     del proto.graph.value_info[:]

@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from lilliput.export.onnx_rewrite import rewrite
+
 __all__ = ["strip"]
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -34,6 +36,7 @@ _DEFAULTS_OF: dict[str, dict[str, object]] = {
     "ReduceMax": {"keepdims": 1},
     "Reshape": {"allowzero": 0},
     "Flatten": {"axis": 1},
+    "Pad": {"mode": "constant"},
     "Softmax": {"axis": -1},
     "Gelu": {"approximate": "none"},
     "LayerNormalization": {"axis": -1, "epsilon": 1e-5, "stash_type": 1},
@@ -56,6 +59,10 @@ def strip(model: Any) -> dict[str, str]:
     ir.passes.Sequential(
         common.IdentityEliminationPass(),
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.CommonSubexpressionEliminationPass(),
+    )(model)
+    rewrite(model.graph)
+    ir.passes.Sequential(
         common.CommonSubexpressionEliminationPass(),
         common.RemoveUnusedNodesPass(),
         common.DeduplicateInitializersPass(),

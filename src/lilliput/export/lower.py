@@ -1,0 +1,154 @@
+"""From a network with quantizers to one whose graph says quantize and dequantize.
+
+Converters know `torch.ops.quantized_decomposed.*` pairs and keep their scales. They differ in what
+they want for constants: ONNX the stored integers and a dequantize, LiteRT the float values that lie
+on the grid already, quantized and dequantized.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from lilliput.core import IntegerType, Model
+
+try:
+    from lilliput.quantize.fake import FakeQuantize
+except ImportError:  # until the quantize room is there
+
+    class FakeQuantize(torch.nn.Module):  # type: ignore[no-redef]
+        """Stands in."""
+
+
+__all__ = ["is_quantized", "lower"]
+
+
+def is_quantized(model: Model) -> bool:
+    """Whether the network has quantizers that act."""
+    return any(
+        isinstance(part, FakeQuantize) and part.is_enabled for part in model.module.modules()
+    )
+
+
+def lower(model: Model, stores_integers: bool) -> Model:
+    """Puts quantize/dequantize pairs in the place of each quantizer, with its scale.
+
+    Args:
+        model: A captured network, as `QuantizeStatic` and `QuantizeAware` leave it; not changed.
+        stores_integers: Constants become integers and a dequantize, instead of floats on the grid,
+            a quantize and a dequantize.
+    """
+    # the registration of the operators is this import's only effect
+    from torch.ao.quantization.fx import _decomposed  # noqa: F401
+
+    model = model.clone()
+    module = model.module
+    assert isinstance(module, fx.GraphModule)  # noqa: S101
+    constants = _constants(module.graph)
+    for node in list(module.graph.nodes):
+        quantizer = module.get_submodule(node.target) if node.op == "call_module" else None
+        if not isinstance(quantizer, FakeQuantize):
+            continue
+        source = node.args[0]
+        with module.graph.inserting_before(node):
+            if not quantizer.is_enabled:
+                pair = source
+            elif source in constants:
+                value = quantizer(_evaluate(module, source)).detach()
+                pair = _constant(module, node.name, value, quantizer, stores_integers)
+            else:
+                pair = _pair(module, node.name, source, quantizer)
+        if pair is not source:
+            pair.meta = dict(node.meta)
+        node.replace_all_uses_with(pair)
+        module.graph.erase_node(node)
+    module.graph.eliminate_dead_code()
+    module.delete_all_unused_submodules()
+    _drop_unused(module)
+    module.recompile()
+    return replace(model, module=module.eval())
+
+
+def _constants(graph: fx.Graph) -> set[fx.Node]:
+    """Nodes that depend on parameters and buffers alone."""
+    constants: set[fx.Node] = set()
+    for node in graph.nodes:
+        inputs = node.all_input_nodes
+        is_derived = node.op == "call_function" and inputs and constants.issuperset(inputs)
+        if node.op == "get_attr" or is_derived:
+            constants.add(node)
+    return constants
+
+
+def _evaluate(module: fx.GraphModule, node: fx.Node) -> Tensor:
+    if node.op == "get_attr":
+        value = module
+        for name in str(node.target).split("."):
+            value = getattr(value, name)
+        assert isinstance(value, Tensor)  # noqa: S101
+        return value.detach()
+    assert callable(node.target)  # noqa: S101
+    args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: _evaluate(module, n))
+    result = node.target(*args, **kwargs)
+    assert isinstance(result, Tensor)  # noqa: S101
+    return result
+
+
+def _constant(
+    module: fx.GraphModule, name: str, value: Tensor, quantizer: FakeQuantize, is_stored: bool
+) -> fx.Node:
+    """A constant whose `value` lies on the quantizer's grid."""
+    if not is_stored:
+        return _pair(module, name, _buffer(module, f"{name}_value", value), quantizer)
+    scale, zero_point = quantizer.scale, quantizer.zero_point
+    if quantizer.axis is not None:
+        shape = [-1 if axis == quantizer.axis else 1 for axis in range(value.dim())]
+        scale, zero_point = scale.view(shape), zero_point.view(shape)
+    codes = (torch.round(value / scale) + zero_point).to(_dtype(quantizer.type))
+    node = _buffer(module, f"{name}_codes", codes)
+    _, dequantize, arguments = _operators(module, name, quantizer)
+    return module.graph.call_function(dequantize, (node, *arguments))
+
+
+def _pair(module: fx.GraphModule, name: str, source: fx.Node, quantizer: FakeQuantize) -> fx.Node:
+    quantize, dequantize, arguments = _operators(module, name, quantizer)
+    codes = module.graph.call_function(quantize, (source, *arguments))
+    return module.graph.call_function(dequantize, (codes, *arguments))
+
+
+def _operators(
+    module: fx.GraphModule, name: str, quantizer: FakeQuantize
+) -> tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...]]:
+    """Quantize, dequantize, and what both take after their tensor."""
+    kind, ops = quantizer.type, torch.ops.quantized_decomposed
+    limits = (kind.low, kind.high, _dtype(kind))
+    if quantizer.axis is None:
+        point = (float(quantizer.scale), int(quantizer.zero_point))
+        return ops.quantize_per_tensor, ops.dequantize_per_tensor, (*point, *limits)
+    scale = _buffer(module, f"{name}_scale", quantizer.scale.detach())
+    zero_point = _buffer(module, f"{name}_zero_point", quantizer.zero_point.to(torch.int64))
+    arguments = (scale, zero_point, quantizer.axis, *limits)
+    return ops.quantize_per_channel, ops.dequantize_per_channel, arguments
+
+
+def _dtype(kind: IntegerType) -> torch.dtype:
+    if kind.bits <= 8:
+        return torch.int8 if kind.is_signed else torch.uint8
+    return torch.int16 if kind.is_signed else torch.uint16
+
+
+def _buffer(module: fx.GraphModule, name: str, value: Tensor) -> fx.Node:
+    module.register_buffer(name, value.clone())
+    return module.graph.get_attr(name)
+
+
+def _drop_unused(module: fx.GraphModule) -> None:
+    """Float weights whose place integers took."""
+    used = {str(node.target) for node in module.graph.nodes if node.op == "get_attr"}
+    called = tuple(f"{node.target}." for node in module.graph.nodes if node.op == "call_module")
+    for name, _ in [*module.named_parameters(), *module.named_buffers()]:
+        if name not in used and not name.startswith(called):
+            owner, _, leaf = name.rpartition(".")
+            delattr(module.get_submodule(owner), leaf)
