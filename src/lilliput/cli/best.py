@@ -1,0 +1,56 @@
+"""`lilliput best`: the variant to ship within a budget."""
+
+import typer
+
+from lilliput.cli.options import (
+    Json,
+    MaxDrop,
+    MaxFlash,
+    MaxLatency,
+    MaxRam,
+    MaxSize,
+    RunFolder,
+    Targets,
+)
+from lilliput.cli.output import answering, complain
+from lilliput.cli.values import parse_share
+
+__all__ = ["best"]
+
+
+def best(
+    folder: RunFolder,
+    target: Targets = None,
+    max_drop: MaxDrop = None,
+    max_size: MaxSize = None,
+    max_latency: MaxLatency = None,
+    max_ram: MaxRam = None,
+    max_flash: MaxFlash = None,
+    as_json: Json = False,
+) -> None:
+    """Name the best variant of each target that meets the limits."""
+    limit = None if max_drop is None else parse_share(max_drop)
+    with answering(as_json) as answer:
+        from lilliput.cli.run_folder import check_targets, make_budget, open_run
+        from lilliput.cli.tables import variants_table
+        from lilliput.core import BudgetError
+        from lilliput.report import variant_dict
+
+        family = open_run(folder)
+        budget = make_budget(limit, max_size, max_latency, max_ram, max_flash)
+        found, missed = [], []
+        for name in check_targets(family, target or ()):
+            try:
+                found.append(family.best(budget, target=name))
+            except BudgetError as error:
+                missed.append(f"{name}: {error}")
+        if found:
+            answer.give(
+                [variant_dict(family, variant) for variant in found],
+                variants_table(family, found, answer.console().width),
+                *(str(variant.artifact.path) for variant in found),
+            )
+        for message in missed or ([] if found else [f"{folder} holds no variant yet"]):
+            complain(message)
+        if missed or not found:
+            raise typer.Exit(1)

@@ -1,0 +1,130 @@
+"""`lilliput compress`: a trained model goes in, a measured family of files comes out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lilliput.cli.options import (
+    Data,
+    Json,
+    MaxDrop,
+    MaxFlash,
+    MaxLatency,
+    MaxRam,
+    MaxSize,
+    ModelFile,
+    Out,
+    Targets,
+)
+from lilliput.cli.output import Answer, answering, say
+from lilliput.cli.values import parse_seconds, parse_share
+
+if TYPE_CHECKING:
+    import lilliput.core
+    import lilliput.registry
+
+__all__ = ["compress"]
+
+
+def compress(
+    model_file: ModelFile,
+    data: Data = None,
+    target: Targets = None,
+    max_drop: MaxDrop = None,
+    max_size: MaxSize = None,
+    max_latency: MaxLatency = None,
+    max_ram: MaxRam = None,
+    max_flash: MaxFlash = None,
+    time_budget: Annotated[
+        str, typer.Option(metavar="TIME", help="For the whole run, e.g. 30m or 1h30m.")
+    ] = "30m",
+    out: Out = None,
+    seed: Annotated[int, typer.Option(help="Of training and of the search.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Make smaller and faster variants, each exported and measured (into runs/NAME by default).
+
+    Started again with the same --out, a run goes on where it was. Ctrl-C keeps what was found.
+    """
+    seconds = parse_seconds(time_budget)
+    limit = None if max_drop is None else parse_share(max_drop)
+    with answering(as_json) as answer:
+        import lilliput
+        from lilliput.cli.model_file import load_both, name_of
+        from lilliput.cli.run_folder import make_budget
+        from lilliput.core.data import set_data_dir
+
+        set_data_dir(data)
+        targets = tuple(dict.fromkeys(target or ["onnxruntime-cpu"]))
+        for name in targets:
+            lilliput.get_target(name)
+        model, task = load_both(model_file)
+        if max_drop is not None and "%" in max_drop:
+            _check_is_share(model, task, max_drop)
+        folder = out or Path("runs") / name_of(model_file)
+        story = _Story()
+        family = lilliput.compress(
+            model,
+            task,
+            make_budget(limit, max_size, max_latency, max_ram, max_flash),
+            targets=targets,
+            out=folder,
+            time_budget_s=seconds,
+            seed=seed,
+            tell=story.tell,
+        )
+        _answer(answer, family, folder)
+    if story.is_stopped:
+        again = f"run the same command again to go on from the {len(family.variants)} variants"
+        say(f"{again} kept in {folder}")
+        raise typer.Exit(130)
+
+
+class _Story:
+    """Passes lines on to stderr, and notices that Ctrl-C ended the run."""
+
+    def __init__(self) -> None:
+        self.is_stopped = False
+
+    def tell(self, line: str) -> None:
+        self.is_stopped = self.is_stopped or line.startswith("stopped")
+        say(line)
+
+
+def _answer(answer: Answer, family: "lilliput.registry.Family", folder: Path) -> None:
+    """Writes the report, and gives the table and what the best variants buy."""
+    from lilliput.cli.tables import variants_table
+    from lilliput.report import as_dict, report
+    from lilliput.report.headline import headlines
+
+    page = report(family, folder / "report.html")
+    answer.give(
+        as_dict(family),
+        variants_table(family, family.variants, answer.console().width),
+        "",
+        *(f"{target}: {sentence}" for target, sentence in headlines(family)),
+        f"report: {page}",
+    )
+
+
+def _check_is_share(
+    model: "lilliput.core.Model", task: "lilliput.core.Task", text: str
+) -> None:
+    """Refuses `1%` of a metric that does not lie between 0 and 1, as seen on one batch.
+
+    Raises:
+        typer.BadParameter: The metric is not a share.
+    """
+    import torch
+
+    inputs, labels = next(task.batches("validation"))
+    metric = task.fresh_metric()
+    with torch.inference_mode():
+        metric.update(model.module.eval()(*inputs), labels)
+    value = float(metric.compute())
+    if not 0 <= value <= 1:
+        raise typer.BadParameter(
+            f"--max-drop {text} is for a metric between 0 and 1; this one is {value:.4g} on a first "
+            "batch: give the drop in its own unit, without %"
+        )

@@ -1,0 +1,98 @@
+"""`lilliput export`: one recipe by hand, as a file for a target."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lilliput.cli.options import Data, Json, ModelFile, Out
+from lilliput.cli.output import answering, say
+
+if TYPE_CHECKING:
+    import lilliput.core
+
+__all__ = ["export"]
+
+
+def export(
+    model_file: ModelFile,
+    target: Annotated[
+        str, typer.Option("--target", "-t", metavar="NAME", help="Where it is to run.")
+    ] = "onnxruntime-cpu",
+    recipe: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="TOML of passes to apply; without it the model as it is."),
+    ] = None,
+    data: Data = None,
+    out: Out = None,
+    seed: Annotated[int, typer.Option(help="Of training.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Apply a recipe, write the file for a target (into out/), and compare it with the network."""
+    with answering(as_json) as answer:
+        import torch
+
+        import lilliput
+        from lilliput.cli.model_file import load_both, load_model
+        from lilliput.core.data import set_data_dir
+        from lilliput.report.numbers import bytes_text
+
+        set_data_dir(data)
+        place = lilliput.get_target(target)
+        text = _text(recipe)
+        torch.manual_seed(seed)
+        if recipe is None:
+            model, inputs = load_model(model_file), None
+        else:
+            model, task = load_both(model_file)
+            model = _applied(text, model, task, place)
+            inputs = next(task.calibration(16))
+        artifact = lilliput.export(model, place, out or Path("out"))
+        parity = lilliput.parity(model, artifact, inputs or model.example_inputs)
+        found = parity.measurement
+        value = {
+            "path": str(artifact.path),
+            "format": artifact.format,
+            "size_bytes": artifact.size_bytes,
+            "sha256": artifact.sha256,
+            "parity": found.value,
+            "passes": [step.name for step in artifact.history],
+        }
+        answer.give(
+            value,
+            str(artifact.path),
+            f"{bytes_text(artifact.size_bytes)}; differs from the network by {found.value:.2g} "
+            "of its output's range",
+        )
+
+
+def _text(recipe: Path | None) -> str:
+    """The recipe's text.
+
+    Raises:
+        RecipeError: The file cannot be read.
+    """
+    from lilliput.core import RecipeError
+
+    if recipe is None:
+        return ""
+    try:
+        return recipe.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read the recipe {recipe}: {error}") from error
+
+
+def _applied(
+    text: str,
+    model: "lilliput.core.Model",
+    task: "lilliput.core.Task",
+    target: "lilliput.core.Target",
+) -> "lilliput.core.Model":
+    """The model after the recipe's passes; the original is the teacher."""
+    from lilliput.core import run
+    from lilliput.recipe import read
+
+    small = run(model, read(text, task, target, teacher=model))
+    for step in small.history:
+        say(f"{step.name}: {step.seconds:.1f} s")
+    return small

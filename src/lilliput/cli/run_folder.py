@@ -1,0 +1,72 @@
+"""Reads the folder that `compress` wrote, and finds a variant in it by what people call it."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from lilliput.core import Budget, RegistryError
+from lilliput.registry import Family, Store, Variant
+
+__all__ = ["check_targets", "find_variant", "make_budget", "open_run"]
+
+
+def open_run(folder: Path) -> Family:
+    """The family of a run folder.
+
+    Raises:
+        RegistryError: There is no run in the folder, or it cannot be read.
+    """
+    if not folder.is_dir():
+        raise RegistryError(f"there is no folder {folder}; 'lilliput compress --out DIR' makes one")
+    if not any(folder.glob("*.sqlite*")) and not any(folder.glob("*.db")):
+        raise RegistryError(f"{folder} holds no run; give the folder that compress wrote to")
+    return Store(folder).family()
+
+
+def find_variant(family: Family, text: str, target: str | None = None) -> Variant:
+    """The variant of that name, or whose id starts with `text`.
+
+    Raises:
+        RegistryError: None is called so, or several are.
+    """
+    own = [v for v in family.variants if target is None or v.target == target]
+    found = [v for v in own if v.name == text] or [v for v in own if text and v.id.startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(f"{v.id[:8]} ({v.name} on {v.target})" for v in found)
+        raise RegistryError(f"{text!r} names {len(found)} variants: {listed}; give an id or --target")
+    names = list(dict.fromkeys(v.name for v in own))
+    near = get_close_matches(text, [*names, *(v.id[: len(text)] for v in own)], n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names) or 'none'}"
+    raise RegistryError(f"no variant is called {text!r}; {hint}")
+
+
+def check_targets(family: Family, targets: Sequence[str]) -> tuple[str, ...]:
+    """The targets asked for, or all of the family's.
+
+    Raises:
+        RegistryError: The run has no variant for one of them.
+    """
+    known = tuple(dict.fromkeys(v.target for v in family.variants))
+    for target in targets:
+        if target not in known:
+            raise RegistryError(f"the run has no target {target!r}; it has {', '.join(known) or 'none'}")
+    return tuple(targets) or known
+
+
+def make_budget(
+    max_drop: float | None,
+    max_size: float | None,
+    max_latency: float | None,
+    max_ram: float | None,
+    max_flash: float | None,
+) -> Budget:
+    """The limits of a command line as a budget."""
+    return Budget(
+        max_size_bytes=max_size,
+        max_ram_bytes=max_ram,
+        max_flash_bytes=max_flash,
+        max_latency_ms=max_latency,
+        max_drop=max_drop,
+    )
