@@ -1,5 +1,6 @@
 """The nouns every other room speaks. Imports nothing else from `lilliput`."""
 
+from lilliput.core.accuracy import Accuracy
 from lilliput.core.artifact import Artifact
 from lilliput.core.budget import Budget
 from lilliput.core.errors import (
@@ -24,6 +25,7 @@ from lilliput.core.target import IntegerType, QuantizationRules, Target
 from lilliput.core.task import Metric, Split, Task
 
 __all__ = [
+    "Accuracy",
     "Artifact",
     "Budget",
     "BudgetError",

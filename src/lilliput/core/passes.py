@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
@@ -62,17 +63,26 @@ def _plain(value: Any) -> Any:
         return [step.name for step in value.history] or type(value.module).__name__
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {"name": type(value).__name__, **settings(value)}
+    if isinstance(value, dict | set | frozenset | list | tuple):
+        return _plain_items(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if _is_json(value) else str(getattr(value, "__name__", type(value).__name__))
+
+
+def _plain_items(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, set | frozenset):
-        return sorted(_plain(item) for item in value)
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+    items = [_plain(item) for item in value]
+    return sorted(items) if isinstance(value, set | frozenset) else items
+
+
+def _is_json(value: Any) -> bool:
     try:
         json.dumps(value)
     except TypeError:
-        return str(getattr(value, "__name__", type(value).__name__))
-    return value
+        return False
+    return True
 
 
 def check_order(passes: Sequence[Pass], history: Sequence[Step] = ()) -> None:
@@ -101,14 +111,14 @@ def run(model: Model, passes: Sequence[Pass]) -> Model:
         The last pass's model, in eval mode, with one `Step` per pass added to its history.
 
     Raises:
-        PassError: The order cannot work, a pass raised, or its model no longer gives finite
-            outputs of the same shapes for `model.example_inputs`.
+        PassError: The order cannot work, a pass raised, or its model no longer gives outputs of
+            the same shapes, free of NaN, for `model.example_inputs`.
     """
     check_order(passes, model.history)
-    expected = None
+    if not passes:
+        return model
+    expected = _expected(model)
     for pass_ in passes:
-        if expected is None:
-            expected = [tuple(leaf.shape) for leaf in _outputs(model.clone())]
         start = time.perf_counter()
         try:
             result = pass_(model.clone())
@@ -124,17 +134,38 @@ def run(model: Model, passes: Sequence[Pass]) -> Model:
     return model
 
 
+def _expected(model: Model) -> list[tuple[int, ...]]:
+    """Shapes of the network's outputs, before any pass may be blamed for them."""
+    try:
+        outputs = _outputs(model.clone())
+    except Exception as error:
+        shapes = [tuple(x.shape) for x in model.example_inputs]
+        raise PassError(
+            f"the network fails before any pass, on its own example_inputs of shapes {shapes}: "
+            f"{error}"
+        ) from error
+    _refuse_nan(outputs, "before any pass, the network's")
+    return [tuple(leaf.shape) for leaf in outputs]
+
+
 def _outputs(model: Model) -> list[Tensor]:
     model.module.eval()
     with torch.no_grad():
-        return [y for y in tree_leaves(model.module(*model.example_inputs)) if isinstance(y, Tensor)]
+        leaves = tree_leaves(model.module(*model.example_inputs))
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
 
 
-def _check(model: Model, expected: list[tuple[int, ...]]) -> None:
+def _check(model: Any, expected: list[tuple[int, ...]]) -> None:
+    if not isinstance(model, Model):
+        raise PassError(f"a pass must return a Model, got {type(model).__name__}")
     outputs = _outputs(model)
     shapes = [tuple(leaf.shape) for leaf in outputs]
     if shapes != expected:
         raise PassError(f"its outputs have shapes {shapes}, the model before gave {expected}")
+    _refuse_nan(outputs, "its")
+
+
+def _refuse_nan(outputs: list[Tensor], whose: str) -> None:
     for index, leaf in enumerate(outputs):
         if leaf.is_floating_point() and leaf.isnan().any():
-            raise PassError(f"output {index} holds NaN for the example inputs")
+            raise PassError(f"{whose} output {index} holds NaN for the example inputs")

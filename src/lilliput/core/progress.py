@@ -3,7 +3,7 @@
 import contextlib
 import contextvars
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Protocol, TypeVar, runtime_checkable
 
 __all__ = ["Reporter", "shown", "track"]
@@ -45,7 +45,7 @@ def track(
     if reporter is None:
         yield from items
         return
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     task = reporter.start(description, total)
     try:

@@ -1,9 +1,11 @@
 """What the network is for: the data, the loss and the metric the user brings."""
 
+import contextlib
 import copy
 import hashlib
 import itertools
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -132,25 +134,38 @@ class Task:
 def _ends(loader: Iterable[Any]) -> Iterator[Any]:
     """Length, first and last item, read with fixed seeds so that augmentation repeats itself."""
     source: Any = getattr(loader, "dataset", loader)
-    yield len(source) if isinstance(source, Sized) else -1
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        random.seed(0)
-        np.random.seed(0)  # noqa: NPY002
-        if hasattr(source, "__getitem__") and isinstance(source, Sized) and len(source):
+    length = len(source) if isinstance(source, Sized) else -1
+    yield length
+    with _seeded():
+        if length > 0 and hasattr(source, "__getitem__"):
             yield source[0]
-            yield source[len(source) - 1]
+            yield source[length - 1]
         else:
             yield from itertools.islice(iter(loader), 1)
-    random.setstate(states[0])
-    np.random.set_state(states[1])  # noqa: NPY002
+
+
+@contextlib.contextmanager
+def _seeded() -> Iterator[None]:
+    """Fixed random numbers inside, and outside as if nothing had been drawn."""
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            random.seed(0)
+            np.random.seed(0)  # noqa: NPY002
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
 
 
 def _bytes(leaf: Any) -> bytes:
+    """What a piece of data says, the same in every process."""
     if isinstance(leaf, Tensor):
-        leaf = leaf.detach().cpu().contiguous()
-        return str((leaf.dtype, tuple(leaf.shape))).encode() + leaf.view(-1).numpy().tobytes()
-    if isinstance(leaf, np.ndarray):
-        return str((leaf.dtype, leaf.shape)).encode() + leaf.tobytes()
-    return repr(leaf).encode()
+        flat = leaf.detach().cpu().contiguous().view(-1).view(torch.uint8)
+        return str((leaf.dtype, tuple(leaf.shape))).encode() + bytes(flat.numpy())
+    if hasattr(leaf, "__array__") or hasattr(leaf, "__array_interface__"):  # numpy, PIL
+        array = np.asarray(leaf)
+        return str((array.dtype, array.shape)).encode() + bytes(array.tobytes())
+    # an object without a text of its own prints its address, which no other process repeats
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(leaf)).encode()

@@ -11,13 +11,13 @@ from dataclasses import replace
 
 import torch
 from torch import fx, nn
-from torch.utils._pytree import tree_unflatten
+from torch.utils._pytree import TreeSpec, tree_unflatten
 
 from lilliput.core import Model
 from lilliput.graph.graph import Graph, owner_of
 from lilliput.graph.trace import trace
 
-__all__ = ["capture", "is_captured"]
+__all__ = ["as_module", "capture", "is_captured"]
 
 _LAYERS = (
     nn.Conv1d,
@@ -49,10 +49,11 @@ def capture(model: Model) -> Model:
     if is_captured(model.module):
         return model.clone()
     graph = trace(model)
-    return replace(model, module=_as_module(graph))
+    return replace(model, module=as_module(graph))
 
 
-def _as_module(graph: Graph) -> fx.GraphModule:
+def as_module(graph: Graph) -> fx.GraphModule:
+    """Gives a traced network as a module; calls keep the names they have in the trace."""
     own = copy.deepcopy(graph.model.module)
     exported = graph.program.module(check_guards=False)
     layers = dict(own.named_modules())
@@ -86,7 +87,8 @@ def _plain_signature(calls: fx.Graph, exported: nn.Module) -> None:
     """Positional arguments in, the network's own structure out, without flattening code."""
     output = next(node for node in calls.nodes if node.op == "output")
     leaves = list(output.args[0])
-    output.args = (tree_unflatten(leaves, exported._out_spec),)  # noqa: SLF001
+    structure: TreeSpec = exported._out_spec  # type: ignore[assignment]  # noqa: SLF001
+    output.args = (tree_unflatten(leaves, structure),)
     calls.set_codegen(fx.graph.CodeGen())
 
 
