@@ -3,15 +3,23 @@
 from lilliput.graph.capture import capture, is_captured
 from lilliput.graph.fold import fold_batch_norm
 from lilliput.graph.graph import Graph, operator_of, owner_of, shape_of
+from lilliput.graph.groups import ChannelGroup, ChannelGroups, Site, Skipped, channel_groups
+from lilliput.graph.removal import remove_channels
 from lilliput.graph.trace import trace
 
 __all__ = [
+    "ChannelGroup",
+    "ChannelGroups",
     "Graph",
+    "Site",
+    "Skipped",
     "capture",
+    "channel_groups",
     "fold_batch_norm",
     "is_captured",
     "operator_of",
     "owner_of",
+    "remove_channels",
     "shape_of",
     "trace",
 ]

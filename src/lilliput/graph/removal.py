@@ -1,0 +1,222 @@
+"""Removing channels for good: smaller parameters, and sizes that fit them."""
+
+import copy
+import operator
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from lilliput.core import Model
+from lilliput.graph.capture import as_module
+from lilliput.graph.graph import owner_of
+from lilliput.graph.groups import ChannelGroups, channel_groups
+from lilliput.graph.resize import Edit, Scaled, plan
+from lilliput.graph.trace import trace
+
+__all__ = ["remove_channels"]
+
+_NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.InstanceNorm1d | nn.InstanceNorm2d
+
+
+def remove_channels(
+    model: Model, drop: Mapping[str, Sequence[int]], groups: ChannelGroups | None = None
+) -> Model:
+    """Removes channels physically.
+
+    The network keeps its own class if only its layers need to know of the new widths. Where its
+    code has a size written down that must change (a padding amount, the shape of a view), it
+    becomes a captured graph in which that size is rewritten.
+
+    Args:
+        model: It is not changed.
+        drop: For each group, by name, the units that go.
+        groups: What `channel_groups` gave for this network, if it is at hand.
+
+    Raises:
+        ValueError: An unknown group, a unit it does not have, or all units of a group.
+    """
+    groups = groups or channel_groups(trace(model))
+    chosen = _checked(drop, groups)
+    gone = groups.gone(chosen)
+    edits = plan(groups.flow, gone)
+    keep = _keep(chosen, groups, dict(_tensors(model.module)))
+    if not _only_layers(model.module, edits):
+        module = _captured(model, groups, edits, keep)
+    else:
+        module = copy.deepcopy(model.module)
+        _shrink(module, edits, keep)
+        if not _runs(module, model):  # its code remembers a width in a way the graph does not show
+            module = _captured(model, groups, edits, keep)
+    return replace(model, module=module)
+
+
+def _checked(drop: Mapping[str, Sequence[int]], groups: ChannelGroups) -> dict[str, list[int]]:
+    sizes = {group.name: group.size for group in groups}
+    chosen = {name: sorted({int(k) for k in units}) for name, units in drop.items() if len(units)}
+    for name, units in chosen.items():
+        if name not in sizes:
+            near = get_close_matches(name, sizes, 3) or list(sizes)[:3]
+            raise ValueError(f"no channel group {name!r}; there are {len(sizes)}, such as {near}")
+        if units[0] < 0 or units[-1] >= sizes[name]:
+            raise ValueError(f"group {name!r} has units 0 to {sizes[name] - 1}, got {units}")
+        if len(units) == sizes[name]:
+            raise ValueError(f"cannot remove all {sizes[name]} units of {name!r}; keep at least 1")
+    return chosen
+
+
+def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
+    return [
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    ]
+
+
+def _keep(
+    chosen: Mapping[str, Sequence[int]], groups: ChannelGroups, tensors: Mapping[str, Tensor]
+) -> dict[str, dict[int, Tensor]]:
+    """For each tensor and axis, the positions that remain."""
+    gone: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for name, units in chosen.items():
+        group = groups[name]
+        for k in units:
+            for site in group.units[k]:
+                gone[site.tensor, site.axis].add(site.index)
+    keep: dict[str, dict[int, Tensor]] = defaultdict(dict)
+    for (name, axis), indices in gone.items():
+        size = tensors[name].shape[axis]
+        left = [i for i in range(size) if i not in indices]
+        if not left:
+            raise ValueError(f"these units are all {size} positions of axis {axis} of {name!r}")
+        keep[name][axis] = torch.tensor(left)
+    return keep
+
+
+def _only_layers(module: nn.Module, edits: Mapping[fx.Node, Edit]) -> bool:
+    """Whether layers' own attributes can say all that changes."""
+    layers = dict(module.named_modules())
+    return all(
+        edit.target is None and isinstance(layers.get(owner_of(node)), _SIZED)
+        for node, edit in edits.items()
+    )
+
+
+def _captured(
+    model: Model,
+    groups: ChannelGroups,
+    edits: Mapping[fx.Node, Edit],
+    keep: Mapping[str, Mapping[int, Tensor]],
+) -> nn.Module:
+    module = as_module(replace(groups.graph, model=model))
+    calls = {node.name: node for node in module.graph.nodes}
+    for node, edit in edits.items():
+        own = calls.get(node.name)
+        if own is not None and own.op == "call_function":
+            _edit(own, edit, calls)
+    module.recompile()
+    _shrink(module, edits, keep)
+    again = trace(replace(model, module=module))
+    return as_module(again)
+
+
+def _edit(node: fx.Node, edit: Edit, calls: Mapping[str, fx.Node]) -> None:
+    """Writes new arguments into a call."""
+    names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]  # noqa: SLF001
+    named = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    graph = node.graph
+
+    def written(value: Any) -> Any:
+        if isinstance(value, fx.Node):
+            return calls[value.name]
+        if isinstance(value, list | tuple):
+            return [written(item) for item in value]
+        if not isinstance(value, Scaled):
+            return value
+        with graph.inserting_before(node):
+            times = graph.call_function(operator.mul, (calls[value.node.name], value.numerator))
+            return graph.call_function(operator.floordiv, (times, value.denominator))
+
+    named.update({key: written(value) for key, value in edit.arguments.items()})
+    node.args = ()
+    node.kwargs = named
+    if edit.target is not None:
+        node.target = edit.target
+
+
+def _shrink(
+    module: nn.Module, edits: Mapping[fx.Node, Edit], keep: Mapping[str, Mapping[int, Tensor]]
+) -> None:
+    """Slices parameters and buffers, and tells the layers."""
+    shared = defaultdict(list)
+    tensors = dict(_tensors(module))
+    for name, tensor in tensors.items():
+        shared[id(tensor)].append(name)
+    for name, axes in keep.items():
+        old = tensors[name]
+        small = old.detach()
+        for axis, indices in axes.items():
+            small = small.index_select(axis, indices.to(small.device))
+        new = small.clone()
+        if isinstance(old, nn.Parameter):
+            new = nn.Parameter(new, requires_grad=old.requires_grad)
+        for alias in shared[id(old)]:  # tied parameters stay tied
+            owner, _, leaf = alias.rpartition(".")
+            setattr(module.get_submodule(owner), leaf, new)
+    layers = dict(module.named_modules())
+    told = {owner_of(node): edit.arguments for node, edit in edits.items()}
+    for name, layer in layers.items():
+        _tell(layer, told.get(name, {}))
+
+
+def _tell(layer: nn.Module, edit: Mapping[str, Any]) -> None:
+    """Writes a layer's widths into its attributes."""
+    if isinstance(layer, _CONVOLUTIONS):
+        layer.groups = edit.get("groups", layer.groups)
+        first, second = layer.weight.shape[:2]
+        second *= layer.groups
+        is_transposed = layer.transposed
+        layer.out_channels, layer.in_channels = (
+            (second, first) if is_transposed else (first, second)
+        )
+    elif isinstance(layer, nn.Linear):
+        layer.out_features, layer.in_features = layer.weight.shape
+    elif isinstance(layer, nn.Embedding):
+        layer.num_embeddings, layer.embedding_dim = layer.weight.shape
+    elif isinstance(layer, _NORMS):
+        known = layer.weight if layer.weight is not None else layer.running_mean
+        layer.num_features = layer.num_features if known is None else len(known)
+    elif isinstance(layer, nn.LayerNorm | nn.RMSNorm):
+        layer.normalized_shape = tuple(edit.get("normalized_shape", layer.normalized_shape))
+    elif isinstance(layer, nn.GroupNorm):
+        layer.num_groups = edit.get("num_groups", layer.num_groups)
+        layer.num_channels = layer.num_channels if layer.weight is None else len(layer.weight)
+    elif isinstance(layer, nn.PReLU):
+        layer.num_parameters = len(layer.weight)
+
+
+_CONVOLUTIONS = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+_SIZED = (*_CONVOLUTIONS, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
+
+
+def _runs(module: nn.Module, model: Model) -> bool:
+    modes = {name: part.training for name, part in module.named_modules()}
+    try:
+        with torch.no_grad():
+            module.eval()(*model.example_inputs)
+    except Exception:  # noqa: BLE001 - the network's own code; whatever it says, it does not fit
+        return False
+    finally:
+        for name, part in module.named_modules():
+            part.training = modes[name]
+    return True
