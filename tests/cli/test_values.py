@@ -38,7 +38,8 @@ def test_reads_common_spellings(parse, text, value):
 
 @pytest.mark.parametrize("parse", PARSERS)
 @pytest.mark.parametrize(
-    "text", ["", " ", "big", "-1", "1,5", "1..2", "3 parsecs", "nan", "inf", "1e999", "1 2", "%", "²"]
+    "text",
+    ["", " ", "big", "-1", "1,5", "1..2", "3 parsecs", "nan", "inf", "1e999", "1 2", "%", "²"],
 )
 def test_refuses_what_it_cannot_read_and_repeats_it(parse, text):
     with pytest.raises(typer.BadParameter) as caught:

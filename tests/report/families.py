@@ -41,7 +41,9 @@ def layers(share, with_ms=False):
     for index in range(19):
         stage = min(index // 7, 2)
         width = int(16 * 2**stage * share)
-        name = "conv1" if index == 0 else f"layer{stage + 1}.{index % 3}.conv{1 + index % 2}.{index}"
+        name = (
+            "conv1" if index == 0 else f"layer{stage + 1}.{index % 3}.conv{1 + index % 2}.{index}"
+        )
         row = {
             "name": name,
             "operator": "conv2d",
@@ -144,7 +146,9 @@ def share_family(folder):
         higher_is_better=True,
         variants=tuple(variants),
         skipped=(
-            Skipped("pruning to 20% of the MACs", "litert-cpu", "about 300 kB; the budget allows 250"),
+            Skipped(
+                "pruning to 20% of the MACs", "litert-cpu", "about 300 kB; the budget allows 250"
+            ),
             Skipped("<script>alert(1)</script>", "onnxruntime-cpu", "a & b < c"),
         ),
         notes={
@@ -169,7 +173,12 @@ def error_family(folder):
     common = {"target": "onnxruntime-cpu", "folder": folder}
     original = variant("original", metric=12.4, drop=0.0, size=40_000, **common)
     small = variant(
-        "int8", metric=(13.0, 12.8, 13.1), drop=(0.6, 0.4, 0.7), size=11_000, parent=original.id, **common
+        "int8",
+        metric=(13.0, 12.8, 13.1),
+        drop=(0.6, 0.4, 0.7),
+        size=11_000,
+        parent=original.id,
+        **common,
     )
     return Family(
         task="regression",

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lilliput.cli import best, compress, export, inspect, list as list_, measure, report, show
+from lilliput.cli import best, compress, export, inspect, measure, report, show
+from lilliput.cli import list as list_
 from lilliput.cli.output import complain
 
 __all__ = ["app", "main"]

@@ -18,7 +18,7 @@ from lilliput.cli.values import parse_share
 __all__ = ["best"]
 
 
-def best(
+def best(  # noqa: PLR0913, PLR0917
     folder: RunFolder,
     target: Targets = None,
     max_drop: MaxDrop = None,
@@ -33,17 +33,18 @@ def best(
     with answering(as_json) as answer:
         from lilliput.cli.run_folder import check_targets, make_budget, open_run
         from lilliput.cli.tables import variants_table
-        from lilliput.core import BudgetError
         from lilliput.report import variant_dict
+        from lilliput.report.facts import best_of
 
         family = open_run(folder)
         budget = make_budget(limit, max_size, max_latency, max_ram, max_flash)
         found, missed = [], []
         for name in check_targets(family, target or ()):
-            try:
-                found.append(family.best(budget, target=name))
-            except BudgetError as error:
-                missed.append(f"{name}: {error}")
+            variant, reason = best_of(family, name, budget)
+            if variant is None:
+                missed.append(f"{name}: {reason}")
+            else:
+                found.append(variant)
         if found:
             answer.give(
                 [variant_dict(family, variant) for variant in found],

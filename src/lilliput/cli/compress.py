@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["compress"]
 
 
-def compress(
+def compress(  # noqa: PLR0913, PLR0917
     model_file: ModelFile,
     data: Data = None,
     target: Targets = None,
@@ -50,21 +50,22 @@ def compress(
     seconds = parse_seconds(time_budget)
     limit = None if max_drop is None else parse_share(max_drop)
     with answering(as_json) as answer:
-        import lilliput
         from lilliput.cli.model_file import load_both, name_of
         from lilliput.cli.run_folder import make_budget
+        from lilliput.compress import compress as search
         from lilliput.core.data import set_data_dir
+        from lilliput.targets import get_target
 
         set_data_dir(data)
         targets = tuple(dict.fromkeys(target or ["onnxruntime-cpu"]))
         for name in targets:
-            lilliput.get_target(name)
+            get_target(name)
         model, task = load_both(model_file)
         if max_drop is not None and "%" in max_drop:
             _check_is_share(model, task, max_drop)
         folder = out or Path("runs") / name_of(model_file)
         story = _Story()
-        family = lilliput.compress(
+        family = search(
             model,
             task,
             make_budget(limit, max_size, max_latency, max_ram, max_flash),
@@ -108,9 +109,7 @@ def _answer(answer: Answer, family: "lilliput.registry.Family", folder: Path) ->
     )
 
 
-def _check_is_share(
-    model: "lilliput.core.Model", task: "lilliput.core.Task", text: str
-) -> None:
+def _check_is_share(model: "lilliput.core.Model", task: "lilliput.core.Task", text: str) -> None:
     """Refuses `1%` of a metric that does not lie between 0 and 1, as seen on one batch.
 
     Raises:
@@ -125,6 +124,6 @@ def _check_is_share(
     value = float(metric.compute())
     if not 0 <= value <= 1:
         raise typer.BadParameter(
-            f"--max-drop {text} is for a metric between 0 and 1; this one is {value:.4g} on a first "
-            "batch: give the drop in its own unit, without %"
+            f"--max-drop {text} is for a metric between 0 and 1; this one is {value:.4g} on a "
+            "first batch: give the drop in its own unit, without %"
         )

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 
-def export(
+def export(  # noqa: PLR0913, PLR0917
     model_file: ModelFile,
     target: Annotated[
         str, typer.Option("--target", "-t", metavar="NAME", help="Where it is to run.")
     ] = "onnxruntime-cpu",
     recipe: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="TOML of passes to apply; without it the model as it is."),
+        typer.Option(
+            metavar="FILE", help="TOML of passes to apply; without it the model as it is."
+        ),
     ] = None,
     data: Data = None,
     out: Out = None,
@@ -32,13 +34,15 @@ def export(
     with answering(as_json) as answer:
         import torch
 
-        import lilliput
         from lilliput.cli.model_file import load_both, load_model
         from lilliput.core.data import set_data_dir
+        from lilliput.export import export as write
+        from lilliput.export import parity
         from lilliput.report.numbers import bytes_text
+        from lilliput.targets import get_target
 
         set_data_dir(data)
-        place = lilliput.get_target(target)
+        place = get_target(target)
         text = _text(recipe)
         torch.manual_seed(seed)
         if recipe is None:
@@ -47,9 +51,8 @@ def export(
             model, task = load_both(model_file)
             model = _applied(text, model, task, place)
             inputs = next(task.calibration(16))
-        artifact = lilliput.export(model, place, out or Path("out"))
-        parity = lilliput.parity(model, artifact, inputs or model.example_inputs)
-        found = parity.measurement
+        artifact = write(model, place, out or Path("out"))
+        found = parity(model, artifact, inputs or model.example_inputs).measurement
         value = {
             "path": str(artifact.path),
             "format": artifact.format,

@@ -24,17 +24,18 @@ def inspect(
 ) -> None:
     """Show where bytes, MACs, milliseconds and RAM are, and what could be done about each layer."""
     with answering(as_json) as answer:
-        import lilliput
         from lilliput.cli.layers import layers_table
         from lilliput.cli.model_file import load_model
         from lilliput.core.data import set_data_dir
+        from lilliput.graph import peak_memory, trace
         from lilliput.report.numbers import bytes_text, count_text
+        from lilliput.targets import get_target
 
         set_data_dir(data)
-        place = lilliput.get_target(target)
+        place = get_target(target)
         model = load_model(model_file)
-        graph = lilliput.trace(model)
-        memory = lilliput.peak_memory(graph)
+        graph = trace(model)
+        memory = peak_memory(graph)
         layers = _layers(model, graph, place)
         totals = {
             "parameters": sum(layer["parameters"] for layer in layers),
@@ -60,13 +61,13 @@ def _layers(
     """Cost, time, live activations and advice of each layer."""
     from dataclasses import asdict
 
-    import lilliput
     from lilliput.cli.layer_times import layer_times
+    from lilliput.graph import cost, peak_memory
 
     times = layer_times(model)
-    live = dict(lilliput.peak_memory(graph).live_bytes)
+    live = dict(peak_memory(graph).live_bytes)
     rows = []
-    for layer in lilliput.cost(graph):
+    for layer in cost(graph):
         extra = {"ms": times.get(layer.name), "live_bytes": live.get(layer.name)}
         rows.append({**asdict(layer), **extra})
     return rows

@@ -11,16 +11,13 @@ from lilliput.cli.values import parse_seconds
 
 if TYPE_CHECKING:
     import lilliput.core
-    import lilliput.report.numbers
 
 __all__ = ["measure"]
 
 
-def measure(
+def measure(  # noqa: PLR0913, PLR0917
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A model file that export wrote.")],
-    task: Annotated[
-        str, typer.Option(metavar="FILE.py[:NAME]", help="Python file with task().")
-    ],
+    task: Annotated[str, typer.Option(metavar="FILE.py[:NAME]", help="Python file with task().")],
     target: Annotated[
         str, typer.Option("--target", "-t", metavar="NAME", help="Where to run it.")
     ] = "onnxruntime-cpu",
@@ -42,25 +39,29 @@ def measure(
     with answering(as_json) as answer:
         from dataclasses import asdict
 
-        import lilliput
         from lilliput.cli.model_file import load_task
         from lilliput.cli.tables import measurements_table
         from lilliput.core.data import set_data_dir
+        from lilliput.measure import Reference
+        from lilliput.measure import measure as run
+        from lilliput.report.numbers import MetricStyle
+        from lilliput.targets import get_target
 
         set_data_dir(data)
-        place = lilliput.get_target(target)
+        place = get_target(target)
         artifact = _artifact(file, place)
         original = _artifact(reference, place) if reference else None
         loaded = load_task(task)
-        found = lilliput.measure(
+        found = run(
             artifact,
             place,
             loaded,
-            reference=lilliput.Reference(original, None) if original else None,
+            reference=Reference(original, None) if original else None,
             split=split,
             time_limit_s=seconds,
         )
-        style = _style(found, loaded)
+        metrics = [m.value for m in found if m.quantity in {"metric", "test_metric"}]
+        style = MetricStyle.of(type(loaded.metric).__name__, metrics, loaded.higher_is_better)
         answer.give(
             [asdict(measurement) for measurement in found],
             measurements_table(found, style, answer.console().width),
@@ -78,14 +79,3 @@ def _artifact(path: Path, target: "lilliput.core.Target") -> "lilliput.core.Arti
     if not path.is_file():
         raise MeasureError(f"there is no file {path}")
     return Artifact.of(path, target.format)
-
-
-def _style(
-    found: "tuple[lilliput.core.Measurement, ...]", task: "lilliput.core.Task"
-) -> "lilliput.report.numbers.MetricStyle":
-    """Percent where the metric lies between 0 and 1."""
-    from lilliput.report.numbers import MetricStyle
-
-    metrics = [m.value for m in found if m.quantity in {"metric", "test_metric"}]
-    is_share = task.higher_is_better and bool(metrics) and all(0 <= m <= 1 for m in metrics)
-    return MetricStyle(type(task.metric).__name__, is_share, task.higher_is_better)

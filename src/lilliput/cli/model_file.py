@@ -66,14 +66,16 @@ def _split(text: str) -> tuple[Path, str]:
 def _load(path: Path) -> ModuleType:
     """Runs the file, with its folder importable as when Python runs it."""
     if not path.is_file():
-        near = sorted(file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        near = (
+            sorted(file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        )
         raise ModelFileError(f"there is no file {path}{_hint(path.name, near)}")
     if path.suffix != ".py":
         raise ModelFileError(f"{path} is not a Python file; a model file ends in .py")
     name = f"lilliput_model_file_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None  # both exist for every .py file
+    assert spec is not None  # noqa: S101
+    assert spec.loader is not None  # noqa: S101  both exist for every .py file
     module = importlib.util.module_from_spec(spec)
     # data loaders that pickle need to find the module again
     sys.modules[name] = module
@@ -91,7 +93,7 @@ def _pair(module: ModuleType, name: str) -> tuple[Model, Task]:
         raise ModelFileError(
             f"{module.__file__}: {name}() must give (lilliput.Model, lilliput.Task), got ({got})"
         )
-    return value
+    return value[0], value[1]
 
 
 def _call(module: ModuleType, name: str, type_: type) -> Any:
@@ -153,8 +155,8 @@ def _guarded(path: Path, call: Callable[[], Any]) -> Any:
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [f.lineno for f in frames if Path(f.filename).absolute() == path.absolute()]
-        where = f"{path}, line {lines[-1]}" if lines else str(path)
-        raise ModelFileError(f"{where}: {type(error).__name__}: {error}") from error
+        line = f", line {lines[-1]}" if lines else ""
+        raise ModelFileError(f"{path}{line}: {type(error).__name__}: {error}") from error
 
 
 def _hint(wrong: str, known: list[str]) -> str:

@@ -71,7 +71,7 @@ def _only_ours() -> Iterator[TextIO]:
         ours = os.dup(descriptor)
         os.dup2(sys.__stderr__.fileno() if sys.__stderr__ else 2, descriptor)
         try:
-            with open(ours, "w", encoding="utf-8", closefd=False) as file:  # noqa: PTH123
+            with open(ours, "w", encoding="utf-8", closefd=False) as file:
                 yield file
         finally:
             os.dup2(ours, descriptor)

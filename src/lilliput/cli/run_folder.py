@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from lilliput.cli.output import say
 from lilliput.core import Budget, RegistryError
 from lilliput.registry import Family, Store, Variant
 
@@ -18,9 +19,10 @@ def open_run(folder: Path) -> Family:
     """
     if not folder.is_dir():
         raise RegistryError(f"there is no folder {folder}; 'lilliput compress --out DIR' makes one")
-    if not any(folder.glob("*.sqlite*")) and not any(folder.glob("*.db")):
-        raise RegistryError(f"{folder} holds no run; give the folder that compress wrote to")
-    return Store(folder).family()
+    store = Store(folder, must_exist=True)
+    for repair in store.repairs:
+        say(repair)
+    return store.family()
 
 
 def find_variant(family: Family, text: str, target: str | None = None) -> Variant:
@@ -35,7 +37,9 @@ def find_variant(family: Family, text: str, target: str | None = None) -> Varian
         return found[0]
     if found:
         listed = ", ".join(f"{v.id[:8]} ({v.name} on {v.target})" for v in found)
-        raise RegistryError(f"{text!r} names {len(found)} variants: {listed}; give an id or --target")
+        raise RegistryError(
+            f"{text!r} names {len(found)} variants: {listed}; give an id or --target"
+        )
     names = list(dict.fromkeys(v.name for v in own))
     near = get_close_matches(text, [*names, *(v.id[: len(text)] for v in own)], n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names) or 'none'}"
@@ -51,7 +55,9 @@ def check_targets(family: Family, targets: Sequence[str]) -> tuple[str, ...]:
     known = tuple(dict.fromkeys(v.target for v in family.variants))
     for target in targets:
         if target not in known:
-            raise RegistryError(f"the run has no target {target!r}; it has {', '.join(known) or 'none'}")
+            raise RegistryError(
+                f"the run has no target {target!r}; it has {', '.join(known) or 'none'}"
+            )
     return tuple(targets) or known
 
 

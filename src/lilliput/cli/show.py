@@ -17,7 +17,8 @@ def show(
     folder: RunFolder,
     variant: Annotated[str, typer.Argument(metavar="VARIANT", help="A name, or how an id starts.")],
     target: Annotated[
-        str | None, typer.Option("--target", "-t", metavar="NAME", help="Where a name is not enough.")
+        str | None,
+        typer.Option("--target", "-t", metavar="NAME", help="Where a name is not enough."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -46,9 +47,7 @@ def show(
         )
 
 
-def _lineage(
-    family: "lilliput.registry.Family", variant: "lilliput.registry.Variant"
-) -> list[str]:
+def _lineage(family: "lilliput.registry.Family", variant: "lilliput.registry.Variant") -> list[str]:
     """Names from the original to the variant."""
     by_id = {other.id: other for other in family.variants}
     names = [variant.name]

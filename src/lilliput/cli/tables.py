@@ -54,7 +54,9 @@ def fitted(columns: Sequence[Column], width: int) -> Table:
 def variants_table(family: Family, variants: Sequence[Variant], width: int) -> Table:
     """One row for each variant: what it scores, costs and saves."""
     style = style_of(family)
-    on_front = {v.id for target in {v.target for v in variants} for v in family.front(target=target)}
+    on_front = {
+        v.id for target in {v.target for v in variants} for v in family.front(target=target)
+    }
     columns = [
         Column("", ["*" if v.id in on_front else "" for v in variants], 1),
         Column("variant", [v.name for v in variants]),
@@ -66,7 +68,9 @@ def variants_table(family: Family, variants: Sequence[Variant], width: int) -> T
         Column("smaller", [_smaller(family, v) for v in variants], 4, is_number=True),
         Column("latency", [_text(v, "latency", style) for v in variants], 0, is_number=True),
         Column("speed", [_faster(v, "latency_ratio") for v in variants], 1, is_number=True),
-        Column("vs eager", [_faster(v, "latency_ratio_eager") for v in variants], 5, is_number=True),
+        Column(
+            "vs eager", [_faster(v, "latency_ratio_eager") for v in variants], 5, is_number=True
+        ),
         Column("peak RAM", [_text(v, "peak_ram", style) for v in variants], 6, is_number=True),
         Column("test", [_text(v, "test_metric", style) for v in variants], 7, is_number=True),
         Column("from", [_from(family, v) for v in variants], 8),

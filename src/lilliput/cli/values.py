@@ -74,7 +74,7 @@ def _parts(text: str) -> list[tuple[float, str]]:
         if number is None:
             return []
         unit = _UNIT.match(text, number.end())
-        assert unit is not None  # it matches the empty string
+        assert unit is not None  # noqa: S101  it matches the empty string
         parts.append((float(number[0].replace(",", "").replace("_", "")), unit[1]))
         position = unit.end()
     return parts

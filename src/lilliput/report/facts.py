@@ -1,7 +1,7 @@
 """What pictures and tables ask of a family: originals, ratios to them, the budget, the best."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lilliput.core import Budget, BudgetError
@@ -92,11 +92,10 @@ def speed(variant: Variant, quantity: str = "latency_ratio") -> Speed | None:
 
 
 def style_of(family: Family) -> MetricStyle:
-    """Whether the metric is a share is told from its values: all lie between 0 and 1."""
+    """Whether the metric is a share is told from its values."""
     found = [variant.value(q) for variant in family.variants for q in ("metric", "test_metric")]
-    values = [value for value in found if value is not None]
-    is_share = family.higher_is_better and bool(values) and all(0 <= v <= 1 for v in values)
-    return MetricStyle(family.metric, is_share, family.higher_is_better)
+    known = [value for value in found if value is not None]
+    return MetricStyle.of(family.metric, known, family.higher_is_better)
 
 
 def budget_of(family: Family) -> Budget:
@@ -105,12 +104,36 @@ def budget_of(family: Family) -> Budget:
     return Budget(**{field: limits[name] for name, field in _FIELDS.items() if name in limits})
 
 
-def best_of(family: Family, target: str) -> tuple[Variant | None, str]:
-    """The best variant of a target within the run's budget, or None and why there is none."""
+def best_of(
+    family: Family, target: str, budget: Budget | None = None
+) -> tuple[Variant | None, str]:
+    """The variant of a target to ship, or None and why there is none.
+
+    Within the budget it is the smallest where the drop is limited, for a limit on the drop says
+    what may be given for size; otherwise the one with the best metric. The original is chosen only
+    where nothing else meets the budget.
+
+    Args:
+        family: Where to choose.
+        target: For which.
+        budget: The limits; by default those of the run.
+    """
+    budget = budget_of(family) if budget is None else budget
+    own = [variant for variant in family.variants if variant.target == target]
+    others = tuple(variant for variant in own if not is_original(family, variant))
+    if not others:
+        return None, "no variant besides the original yet"
     try:
-        return family.best(budget_of(family), target=target), ""
+        best = replace(family, variants=others).best(budget)
     except BudgetError as error:
+        original = original_of(family, target)
+        if original is not None and not budget.misses(original.measurements):
+            return original, ""
         return None, str(error)
+    if budget.max_drop is not None:
+        within = [v for v in others if not budget.misses(v.measurements) and v.value("size")]
+        best = min(within, key=lambda v: (v.value("size"), v.value("drop")), default=best)
+    return best, ""
 
 
 def parent_name(family: Family, variant: Variant) -> str:

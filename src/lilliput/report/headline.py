@@ -19,7 +19,7 @@ def headline(family: Family, target: str) -> str:
     if best is None:
         return reason
     if is_original(family, best):
-        return "nothing within the budget is better than the original yet"
+        return "only the original meets the budget yet"
     return _bought(family, best)
 
 
@@ -31,7 +31,9 @@ def _bought(family: Family, variant: Variant) -> str:
 
 def _size(family: Family, variant: Variant) -> str:
     ratio = size_ratio(family, variant)
-    return "" if ratio is None else _compared(ratio, "smaller", "larger", "as large as the original")
+    return (
+        "" if ratio is None else _compared(ratio, "smaller", "larger", "as large as the original")
+    )
 
 
 def _speed(variant: Variant) -> str:

@@ -21,7 +21,7 @@ _QUANTITIES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
 
 def layers_section(family: Family) -> str:
     """One table for each target's chosen variant, the first one open."""
-    parts = []
+    parts: list[str] = []
     for target in targets_of(family):
         variant = _chosen(family, target)
         if variant is None or not variant.details.get("layers"):
@@ -64,64 +64,59 @@ def _before(family: Family, target: str) -> Sequence[Layer]:
 
 def _table(before: Sequence[Layer], after: Sequence[Layer]) -> str:
     """A row for each layer that weighs, computes or takes time, with a pair of bars a cell."""
-    old = {_key(layer): layer for layer in before}
-    new = {_key(layer): layer for layer in after}
-    keys = [key for key in dict.fromkeys([*old, *new]) if _counts(old.get(key), new.get(key))]
-    shown = [q for q in _QUANTITIES if any(x.get(q[0]) for x in (*old.values(), *new.values()))]
+    sides = _summed(before), _summed(after)
+    costs = [cost for side in sides for cost in side.values()]
+    shown = [q for q in _QUANTITIES if any(cost.get(q[0]) for cost in costs)]
+    peaks = {name: max(cost.get(name, 0.0) for cost in costs) for name, _, _ in shown}
     heads = "".join(f'<th scope="col" class="bars">{title}</th>' for _, title, _ in shown)
-    peaks = {
-        name: max([float(x.get(name) or 0) for x in (*old.values(), *new.values())], default=0.0)
-        for name, _, _ in shown
-    }
     rows = []
-    for key in keys:
-        cells = "".join(
-            _cell(old.get(key), new.get(key), name, text, peaks[name]) for name, _, text in shown
-        )
-        name, operator = key
-        rows.append(
-            f'<tr><th scope="row">{escape(name) or "(network)"}<small>{escape(operator)}</small></th>'
-            f"{cells}</tr>"
-        )
-    rows.append(_total(old, new, shown))
+    for key in dict.fromkeys([*sides[0], *sides[1]]):
+        pair = [side.get(key) for side in sides]
+        if any(cost and any(cost.get(name) for name, _, _ in shown) for cost in pair):
+            cells = "".join(_cell(pair, name, text, peaks[name]) for name, _, text in shown)
+            rows.append(f'<tr><th scope="row">{_title(key)}</th>{cells}</tr>')
+    rows.append(_total(sides, shown))
     return (
         f'<div class="wide tall" tabindex="0"><table><thead><tr><th scope="col">layer</th>{heads}'
         f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
-def _key(layer: Layer) -> tuple[str, str]:
-    return str(layer.get("name", "")), str(layer.get("operator", ""))
+def _summed(layers: Sequence[Layer]) -> dict[tuple[str, str], dict[str, float]]:
+    """Costs by name and operator; operators that share a name are added up."""
+    sums: dict[tuple[str, str], dict[str, float]] = {}
+    for layer in layers:
+        cost = sums.setdefault((str(layer.get("name", "")), str(layer.get("operator", ""))), {})
+        for name, _, _ in _QUANTITIES:
+            if layer.get(name) is not None:
+                cost[name] = cost.get(name, 0.0) + float(layer[name])
+    return sums
 
 
-def _counts(*layers: Layer | None) -> bool:
-    return any(layer.get(name) for layer in layers if layer for name, _, _ in _QUANTITIES)
+def _title(key: tuple[str, str]) -> str:
+    name, operator = key
+    return f"{escape(name) or '(between layers)'}<small>{escape(operator)}</small>"
 
 
 def _cell(
-    old: Layer | None, new: Layer | None, name: str, text: Callable[[float], str], peak: float
+    pair: Sequence[Mapping[str, float] | None], name: str, text: Callable[[float], str], peak: float
 ) -> str:
-    values = [_value(layer, name) for layer in (old, new)]
+    values = [None if cost is None else cost.get(name) for cost in pair]
     words = " to ".join("-" if value is None else text(value) for value in values)
-    bars = "".join(
-        f'<span class="bar {kind}" style="width:{100 * (value or 0.0) / (peak or 1.0):.1f}%"></span>'
-        for kind, value in zip(("before", "after"), values, strict=True)
-    )
+    bars = ""
+    for kind, value in zip(("before", "after"), values, strict=True):
+        width = 100 * (value or 0.0) / (peak or 1.0)
+        bars += f'<span class="bar {kind}" style="width:{width:.1f}%"></span>'
     return f'<td class="bars">{words}{bars}</td>'
 
 
-def _value(layer: Layer | None, name: str) -> float | None:
-    return None if layer is None or layer.get(name) is None else float(layer[name])
-
-
 def _total(
-    old: Mapping[tuple[str, str], Layer],
-    new: Mapping[tuple[str, str], Layer],
+    sides: Sequence[Mapping[tuple[str, str], Mapping[str, float]]],
     shown: Sequence[tuple[str, str, Callable[[float], str]]],
 ) -> str:
-    cells = []
+    cells = ""
     for name, _, text in shown:
-        sums = [sum(float(x.get(name) or 0) for x in side.values()) for side in (old, new)]
+        sums = [sum(cost.get(name, 0.0) for cost in side.values()) for side in sides]
         words = " to ".join(text(total) if total else "-" for total in sums)
-        cells.append(f'<td class="bars">{words}</td>')
-    return f'<tr class="total"><th scope="row">all layers</th>{"".join(cells)}</tr>'
+        cells += f'<td class="bars">{words}</td>'
+    return f'<tr class="total"><th scope="row">all layers</th>{cells}</tr>'

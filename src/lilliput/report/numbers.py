@@ -1,6 +1,7 @@
 """Numbers as people read them: kB of 1,000 bytes, three digits, percent points, intervals."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lilliput.core import Measurement
@@ -53,7 +54,9 @@ def ms_text(value: float) -> str:
 
 def times_text(value: float) -> str:
     """A ratio: 3.1x."""
-    return f"{value:.0f}x" if value >= 99.5 else f"{value:.1f}x" if value >= 0.95 else f"{value:.2f}x"
+    return (
+        f"{value:.0f}x" if value >= 99.5 else f"{value:.1f}x" if value >= 0.95 else f"{value:.2f}x"
+    )
 
 
 def interval_text(low: float | None, high: float | None, digits: int | None = None) -> str:
@@ -78,6 +81,13 @@ class MetricStyle:
     is_share: bool
     higher_is_better: bool = True
 
+    @classmethod
+    def of(cls, name: str, values: Iterable[float], higher_is_better: bool = True) -> "MetricStyle":
+        """Takes a metric that is better when higher as a share if all its values lie in [0, 1]."""
+        seen = list(values)
+        is_share = higher_is_better and bool(seen) and all(0 <= value <= 1 for value in seen)
+        return cls(name, is_share, higher_is_better)
+
     @property
     def factor(self) -> float:
         """What a value is multiplied with before it is shown."""
@@ -95,7 +105,9 @@ class MetricStyle:
 
     def difference(self, value: float) -> str:
         """A difference of two: `0.31`, in points for a share; never `-0.00`."""
-        return f"{100 * value + 0.0:.2f}".replace("-0.00", "0.00") if self.is_share else f"{value:.3g}"
+        return (
+            f"{100 * value + 0.0:.2f}".replace("-0.00", "0.00") if self.is_share else f"{value:.3g}"
+        )
 
     @property
     def points(self) -> str:

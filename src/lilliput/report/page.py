@@ -90,16 +90,17 @@ def _front(family: Family) -> str:
         figure = front_figure(family, x)
         hidden = hidden_below(family, x)
         words = (
-            f'<p class="soft">{len(hidden)} worse variants lie outside; double-click to see all.</p>'
+            f'<p class="soft">{len(hidden)} worse variants lie outside; '
+            "double-click to see all.</p>"
             if hidden
             else ""
         )
         drawn = '<p class="soft">Not measured.</p>' if figure is None else _drawn(figure, x, title)
         figures.append(f"<figure><figcaption>{title}</figcaption>{drawn}{words}</figure>")
     return (
-        "<p>Each point is a file that was loaded and scored in its own runtime, on validation data. "
-        "Stars are the originals, lines the fronts, bars the intervals, dashes the budget's limits; "
-        "a hollow point is slower than its original.</p>"
+        "<p>Each point is a file that was loaded and scored in its own runtime, on validation "
+        "data. Stars are the originals, lines the fronts, bars the intervals, dashes the budget's "
+        "limits; a hollow point is slower than its original.</p>"
         f'<div class="pair">{"".join(figures)}</div>'
     )
 
@@ -112,47 +113,53 @@ def _drawn(figure: Any, name: str, title: str) -> str:
         default_height=f"{figure.layout.height}px",
         config={"responsive": True, "displayModeBar": False},
     )
-    return f'<div role="img" aria-label="{escape(title)}; the table below has the numbers">{drawn}</div>'
+    label = escape(f"{title}; the table below has the numbers")
+    return f'<div role="img" aria-label="{label}">{drawn}</div>'
 
 
 def _sensitivity(family: Family) -> str:
     """Maps of the channel groups and of the blocks that can be removed whole."""
     parts = []
-    for note, title in (("sensitivity", "channels removed"), ("block_sensitivity", "block removed")):
+    for note, title in (
+        ("sensitivity", "channels removed"),
+        ("block_sensitivity", "block removed"),
+    ):
         drops: Mapping[str, Mapping[str, float]] = family.notes.get(note) or {}
         if drops:
             parts.append(f'<div class="narrow">{_drawn(heat_map(drops, title), note, title)}</div>')
     if not parts:
         return "<p>Not measured.</p>"
     words = (
-        "<p>How much the validation loss rises when a part is removed and nothing is trained again. "
-        "Pale parts can be spared; dark ones are what the network lives on.</p>"
+        "<p>How much the validation loss rises when a part is removed and nothing is trained "
+        "again. Pale parts can be spared; dark ones are what the network lives on.</p>"
     )
     return words + "".join(parts)
 
 
 def _settings(family: Family) -> str:
     notes = family.notes
-    budget, style = budget_of(family), style_of(family)
-    limits = [
-        budget.max_drop is not None and f"drop at most {style.limit(budget.max_drop)}",
-        budget.max_size_bytes is not None and f"size at most {bytes_text(budget.max_size_bytes)}",
-        budget.max_latency_ms is not None and f"latency at most {ms_text(budget.max_latency_ms)}",
-        budget.max_ram_bytes is not None and f"peak RAM at most {bytes_text(budget.max_ram_bytes)}",
-        budget.max_flash_bytes is not None and f"flash at most {bytes_text(budget.max_flash_bytes)}",
-    ]
-    seeds = sorted({variant.seed for variant in family.variants})
     versions: Mapping[str, str] = notes.get("versions") or {}
     way = "higher is better" if family.higher_is_better else "lower is better"
+    seconds = {name: notes.get(name) for name in ("time_budget_s", "spent_s")}
     pairs = [
         ("task", family.task),
         ("metric", f"{family.metric}, {way}"),
         ("targets", ", ".join(targets_of(family))),
-        ("budget", ", ".join(limit for limit in limits if limit) or "none"),
-        ("time budget", f"{notes['time_budget_s']:,.0f} s" if notes.get("time_budget_s") else "none"),
-        ("time used", f"{notes['spent_s']:,.0f} s" if notes.get("spent_s") else ""),
-        ("seed", ", ".join(str(seed) for seed in seeds)),
+        ("budget", ", ".join(_limits(family)) or "none"),
+        ("time budget", f"{seconds['time_budget_s']:,.0f} s" if seconds["time_budget_s"] else ""),
+        ("time used", f"{seconds['spent_s']:,.0f} s" if seconds["spent_s"] else ""),
+        ("seed", ", ".join(sorted({str(variant.seed) for variant in family.variants}))),
         ("machine", str(notes.get("machine", ""))),
         ("versions", ", ".join(f"{name} {number}" for name, number in versions.items())),
     ]
     return settings_list([(name, value) for name, value in pairs if value])
+
+
+def _limits(family: Family) -> list[str]:
+    """The budget's limits in words."""
+    limits = budget_of(family).limits()
+    words = {"drop": style_of(family).limit, "latency": ms_text}
+    return [
+        f"{quantity.replace('_', ' ')} at most {words.get(quantity, bytes_text)(limit)}"
+        for quantity, limit in limits.items()
+    ]

@@ -1,6 +1,6 @@
 """The tables of a report, as HTML; everything that came from a user is escaped."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -14,9 +14,9 @@ from lilliput.report.facts import (
     speed,
     style_of,
 )
-from lilliput.report.numbers import bytes_text, interval_text, ms_text, times_text
+from lilliput.report.numbers import MetricStyle, bytes_text, interval_text, ms_text, times_text
 
-__all__ = ["HowMeasured", "how_measured", "settings_list", "skipped_table", "variants_table"]
+__all__ = ["how_measured", "settings_list", "skipped_table", "variants_table"]
 
 _HEADS = (
     "drop",
@@ -31,7 +31,25 @@ _HEADS = (
     "recipe",
 )
 _NUMERIC = range(2, 10)
-_MISSING = '<span class="missing">not measured</span>'
+
+# what a number is and what the ends of its interval mean, by quantity
+_HOW = {
+    "metric": "The metric over all validation data, computed in the exported file's own "
+    "runtime. Interval: 95 %.",
+    "drop": "How much worse than the original the metric is, on the same examples. "
+    "Interval: 95 %, paired.",
+    "test_metric": "The metric over all test data, read once. Interval: 95 %.",
+    "test_drop": "The drop on test data, read once. Interval: 95 %, paired.",
+    "size": "Bytes of the file on disk; 1 kB is 1,000 bytes.",
+    "latency": "Median time for one example after warm-up. Interval: 10th to 90th percentile.",
+    "latency_ratio": "The time as a share of the original's in the same runtime, taken in "
+    "turns in one run.",
+    "latency_ratio_eager": "The time as a share of PyTorch eager's, taken in turns in one run.",
+    "peak_ram": "Peak memory of the runtime's process while it loads and runs the file.",
+    "flash": "Code and weights on the device.",
+    "parity": "Largest difference between the file's output and the network's own, as a share "
+    "of the output's range.",
+}
 
 
 def variants_table(family: Family) -> str:
@@ -75,39 +93,44 @@ def _tags(family: Family, variant: Variant) -> str:
 
 def _number_cells(family: Family, variant: Variant) -> list[str]:
     style = style_of(family)
-    drop, latency = variant.measurement("drop"), variant.measurement("latency")
-    test_metric, test_drop = variant.measurement("test_metric"), variant.measurement("test_drop")
-    metric, size, ram = (variant.measurement(name) for name in ("metric", "size", "peak_ram"))
+    on_test = {name: _on_test(variant, name, style) for name in ("metric", "drop")}
     ratio = size_ratio(family, variant)
     return [
-        _cell(
-            metric,
-            metric and style.value(metric.value),
-            test_metric and f"test {style.value(test_metric.value)}",
-        ),
-        _cell(drop, drop and style.drop(drop), test_drop and f"test {style.drop(test_drop)}"),
-        _cell(size, size and bytes_text(size.value)),
-        _plain_cell(ratio, ratio and times_text(ratio)),
-        _cell(
-            latency,
-            latency and ms_text(latency.value),
-            latency and interval_text(latency.low, latency.high),
-        ),
+        _cell(variant, "metric", lambda m: style.value(m.value), on_test["metric"]),
+        _cell(variant, "drop", style.drop, on_test["drop"]),
+        _cell(variant, "size", lambda m: bytes_text(m.value)),
+        _missing_cell() if ratio is None else _plain_cell(ratio, times_text(ratio)),
+        _cell(variant, "latency", lambda m: ms_text(m.value), _spread(variant)),
         _speed_cell(variant, "latency_ratio"),
         _speed_cell(variant, "latency_ratio_eager"),
-        _cell(ram, ram and bytes_text(ram.value)),
+        _cell(variant, "peak_ram", lambda m: bytes_text(m.value)),
     ]
 
 
-def _cell(found: Measurement | None, text: str | None, below: str | None = None) -> str:
-    if found is None or text is None:
-        return f'<td class="number" data-value="">{_MISSING}</td>'
-    return _plain_cell(found.value, text, below)
+def _on_test(variant: Variant, quantity: str, style: MetricStyle) -> str:
+    found = variant.measurement(f"test_{quantity}")
+    if found is None:
+        return ""
+    return f"test {style.value(found.value) if quantity == 'metric' else style.drop(found)}"
 
 
-def _plain_cell(value: float | None, text: str | None, below: str | None = None) -> str:
-    if value is None or text is None:
-        return f'<td class="number" data-value="">{_MISSING}</td>'
+def _spread(variant: Variant) -> str:
+    found = variant.measurement("latency")
+    return "" if found is None else interval_text(found.low, found.high)
+
+
+def _cell(
+    variant: Variant, quantity: str, text: Callable[[Measurement], str], below: str = ""
+) -> str:
+    found = variant.measurement(quantity)
+    return _missing_cell() if found is None else _plain_cell(found.value, text(found), below)
+
+
+def _missing_cell() -> str:
+    return '<td class="number" data-value=""><span class="missing">not measured</span></td>'
+
+
+def _plain_cell(value: float, text: str, below: str = "") -> str:
     second = f"<small>{escape(below)}</small>" if below else ""
     return f'<td class="number" data-value="{value!r}">{escape(text)}{second}</td>'
 
@@ -115,8 +138,10 @@ def _plain_cell(value: float | None, text: str | None, below: str | None = None)
 def _speed_cell(variant: Variant, quantity: str) -> str:
     times = speed(variant, quantity)
     if times is None:
-        return _plain_cell(None, None)
-    return _plain_cell(times.value, times_text(times.value), interval_text(times.low, times.high, 2))
+        return _missing_cell()
+    return _plain_cell(
+        times.value, times_text(times.value), interval_text(times.low, times.high, 2)
+    )
 
 
 def _methods(variant: Variant) -> list[str]:
@@ -141,38 +166,22 @@ def skipped_table(family: Family) -> str:
     return table(("what", "target", "why"), rows)
 
 
-class HowMeasured:
-    """What the ends of an interval mean and how the number is got, by quantity."""
-
-    WORDS: Mapping[str, str] = {
-        "metric": "The metric over all validation data, computed in the exported file's own "
-        "runtime. Interval: 95 %.",
-        "drop": "How much worse than the original the metric is, on the same examples. "
-        "Interval: 95 %, paired.",
-        "test_metric": "The metric over all test data, read once. Interval: 95 %.",
-        "test_drop": "The drop on test data, read once. Interval: 95 %, paired.",
-        "size": "Bytes of the file on disk; 1 kB is 1,000 bytes.",
-        "latency": "Median time for one example after warm-up. Interval: 10th to 90th percentile.",
-        "latency_ratio": "The time as a share of the original's in the same runtime, taken in "
-        "turns in one run.",
-        "latency_ratio_eager": "The time as a share of PyTorch eager's, taken in turns in one run.",
-        "peak_ram": "Peak memory of the runtime's process while it loads and runs the file.",
-        "flash": "Code and weights on the device.",
-        "parity": "Largest difference between the file's output and the network's own, as a share "
-        "of the output's range.",
-    }
-
-
 def how_measured(family: Family) -> str:
     """For each quantity: method, device, samples, and what its interval is."""
     groups: dict[tuple[str, str, str], list[Measurement]] = {}
     for variant in family.variants:
         for found in variant.measurements:
             groups.setdefault((found.quantity, found.method, found.device), []).append(found)
-    order = list(HowMeasured.WORDS)
+    order = list(_HOW)
     keys = sorted(groups, key=lambda key: (order.index(key[0]) if key[0] in order else 99, *key))
     rows = [
-        (key[0].replace("_", " "), key[1], key[2], _samples(groups[key]), HowMeasured.WORDS.get(key[0], ""))
+        (
+            key[0].replace("_", " "),
+            key[1],
+            key[2],
+            _samples(groups[key]),
+            _HOW.get(key[0], ""),
+        )
         for key in keys
     ]
     if not rows:
