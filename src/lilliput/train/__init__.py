@@ -3,7 +3,7 @@
 from lilliput.train.distill import Distill
 from lilliput.train.fine_tune import FineTune
 from lilliput.train.hints import Hint
-from lilliput.train.losses import Match, SoftTargets, SquaredError
+from lilliput.train.losses import Match, MeanSquaredErrorMatch, SoftTargets
 from lilliput.train.optimizers import SGD, AdamW, Optimizer
 from lilliput.train.schedules import Constant, Cosine, OneCycle, Schedule
 from lilliput.train.training import Training
@@ -17,10 +17,10 @@ __all__ = [
     "FineTune",
     "Hint",
     "Match",
+    "MeanSquaredErrorMatch",
     "OneCycle",
     "Optimizer",
     "Schedule",
     "SoftTargets",
-    "SquaredError",
     "Training",
 ]

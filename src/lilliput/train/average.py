@@ -26,7 +26,7 @@ class Average:
         pace = 1 - min(self.decay, (1 + step) / (10 + step))
         tensors = _tensors(module)
         floats = [name for name, value in tensors.items() if value.is_floating_point()]
-        torch._foreach_lerp_(  # noqa: SLF001
+        torch._foreach_lerp_(
             [self.values[name] for name in floats], [tensors[name] for name in floats], pace
         )
         for name in tensors.keys() - set(floats):

@@ -32,10 +32,11 @@ class TrainingData:
 
     def __init__(self, task: Task, fabric: Fabric, channels_last: bool) -> None:
         self.fabric, self.channels_last = fabric, channels_last
-        self.has_sampler = fabric.world_size > 1 and isinstance(task.train, DataLoader)
-        if self.has_sampler:
+        self.has_sampler = False
+        if fabric.world_size > 1 and isinstance(task.train, DataLoader):
             loader = fabric.setup_dataloaders(task.train, move_to_device=False)
             task = replace(task, train=loader)
+            self.has_sampler = True
         self.task = task
 
     def count(self) -> int:
@@ -52,10 +53,9 @@ class TrainingData:
         """Gives `(inputs, labels, weight)`; the loss is to be multiplied with the weight."""
         if self.has_sampler:
             self.task.train._num_iter_calls = epoch  # type: ignore[attr-defined]  # noqa: SLF001
-        for inputs, labels in self.task.batches("train"):
-            weight = 1.0
-            if self.fabric.world_size > 1 and not self.has_sampler:
-                inputs, labels, weight = self._slice(inputs, labels)
+        is_shared = self.fabric.world_size > 1 and not self.has_sampler
+        for batch in self.task.batches("train"):
+            inputs, labels, weight = self._slice(*batch) if is_shared else (*batch, 1.0)
             inputs, labels = self.fabric.to_device((inputs, labels))
             yield tuple(self._stored(x) for x in inputs), labels, weight
 

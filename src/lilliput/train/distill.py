@@ -13,7 +13,7 @@ from lilliput.core.passes import settings
 from lilliput.train.hints import Hint, HintedStudent, hint_loss, shapes_of
 from lilliput.train.losses import Match, SoftTargets, hard_loss
 from lilliput.train.teacher import Teacher
-from lilliput.train.training import Training
+from lilliput.train.training import Training, check_length
 
 __all__ = ["Distill"]
 
@@ -29,8 +29,8 @@ class Distill:
         learning_rate: At its highest, in parameter units per unit gradient.
         temperature: Of the default match; higher shows more of the teacher's doubts.
         alpha: Weight of the teacher against the labels, 0 to 1.
-        match: How outputs are compared; None for `SoftTargets(temperature)`. `SquaredError()`
-            suits outputs that are not class scores.
+        match: How outputs are compared; None for `SoftTargets(temperature)`. Outputs that are not
+            class scores want `MeanSquaredErrorMatch()`.
         features: Layers whose outputs should agree, too.
         training: Optimizer, schedule, precision and all else.
         hooks: What other techniques do meanwhile.
@@ -52,7 +52,7 @@ class Distill:
     alpha: float = 0.9
     match: Match | None = None
     features: tuple[Hint, ...] = ()
-    training: Training = Training()
+    training: Training = field(default_factory=Training)
     hooks: tuple[TrainingHook, ...] = ()
     cache_bytes: int = field(default=2**28, metadata={"setting": False})
     time_limit_s: float | None = None
@@ -62,6 +62,7 @@ class Distill:
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha must be between 0 and 1, got {self.alpha}")
         SoftTargets(self.temperature)
+        check_length(self.epochs, self.learning_rate, self.time_limit_s)
 
     def __call__(self, model: Model, /) -> Model:
         from lilliput.train.checkpoint import folder_for
@@ -92,9 +93,8 @@ class Distill:
         return Teacher(
             self.teacher.module,
             [hint.teacher_layer for hint in self.features],
-            self.training.precision,
-            self.training.channels_last,
-            self.cache_bytes,
+            self.training,
+            cache_bytes=self.cache_bytes,
             patience=len(train) if isinstance(train, Sized) else 1000,
         )
 
@@ -102,6 +102,7 @@ class Distill:
         """The student, within a module that reads its features where there are hints."""
         if not self.features:
             return model.module
+        teacher.to(model.example_inputs[0].device)
         shapes = shapes_of(model, teacher, self.features)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.training.seed)

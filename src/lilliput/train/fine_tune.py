@@ -10,7 +10,7 @@ from torch import Tensor
 from lilliput.core import Model, Stage, Task, TrainingHook
 from lilliput.core.passes import settings
 from lilliput.train.losses import hard_loss
-from lilliput.train.training import Training
+from lilliput.train.training import Training, check_length
 
 __all__ = ["FineTune"]
 
@@ -34,10 +34,13 @@ class FineTune:
     task: Task
     epochs: int = 1
     learning_rate: float = 0.01
-    training: Training = Training()
+    training: Training = field(default_factory=Training)
     hooks: tuple[TrainingHook, ...] = ()
     time_limit_s: float | None = None
     checkpoint: Path | None = field(default=None, metadata={"setting": False})
+
+    def __post_init__(self) -> None:
+        check_length(self.epochs, self.learning_rate, self.time_limit_s)
 
     def __call__(self, model: Model, /) -> Model:
         from lilliput.train.checkpoint import folder_for

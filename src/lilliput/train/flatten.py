@@ -17,7 +17,8 @@ def flatten(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
         TypeError: A leaf is neither a tensor nor what JSON can hold.
     """
     if isinstance(value, Tensor):
-        tensors[name] = value.detach().cpu().contiguous()
+        # A copy, because safetensors refuses tensors that share memory (tied weights).
+        tensors[name] = value.detach().cpu().contiguous().clone()
         return {"tensor": name}
     if isinstance(value, Mapping):
         return {"dict": [[k, flatten(v, tensors, f"{name}.{k}")] for k, v in value.items()]}

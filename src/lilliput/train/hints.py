@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lilliput.core import Model, PassError
 
@@ -49,7 +49,8 @@ class Projection(nn.Module):
         self.linear = nn.Linear(width, wanted, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x.movedim(self.axis, -1)).movedim(-1, self.axis)
+        projected: Tensor = self.linear(x.movedim(self.axis, -1))
+        return projected.movedim(-1, self.axis)
 
 
 class HintedStudent(nn.Module):
@@ -156,7 +157,7 @@ def hint_loss(
 ) -> Tensor:
     """The weighted sum of the hints' errors."""
     errors = [
-        hint.weight * F.mse_loss(a.float(), b.float())
+        hint.weight * functional.mse_loss(a.float(), b.float())
         for hint, a, b in zip(hints, ours, theirs, strict=True)
     ]
     return torch.stack(errors).sum()

@@ -44,11 +44,3 @@ class Job:
     hooks: tuple[TrainingHook, ...] = ()
     time_limit_s: float | None = None
     checkpoint: CheckpointFolder | None = None
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be 1 or more, got {self.epochs}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be more than 0, got {self.learning_rate}")
-        if self.time_limit_s is not None and not self.time_limit_s > 0:
-            raise ValueError(f"time_limit_s must be more than 0, got {self.time_limit_s}")

@@ -1,33 +1,26 @@
 """The training loop of every pass that learns, on Lightning Fabric."""
 
 import logging
-import os
-import time
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins import MixedPrecision, Precision
-from lightning_fabric.plugins.environments import TorchElasticEnvironment
-from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from lilliput.core import PassError, TaskError
 from lilliput.core.progress import track
 from lilliput.train.average import Average
 from lilliput.train.data import Batch, TrainingData
+from lilliput.train.devices import start
 from lilliput.train.interrupt import Interrupt, deferred
 from lilliput.train.job import Job
 from lilliput.train.place import lent, random_states, seed_all, seeded, set_random_states
-from lilliput.train.precision import resolve
-from lilliput.train.training import Training
+from lilliput.train.watch import Watch
 
 __all__ = ["train"]
 
 _log = logging.getLogger(__name__)
-_SAVE_EVERY_S = 60.0
-_WINDOW = 20  # steps between looks at the loss where looking makes the processor wait
+_MEASURED_STEPS = 20  # after which the time for all of them is told
 
 
 def train(job: Job) -> None:
@@ -38,27 +31,9 @@ def train(job: Job) -> None:
         TaskError: The data and the loss do not fit the outputs.
         KeyboardInterrupt: Ctrl-C; a checkpoint was saved first.
     """
-    fabric = _fabric(job.training)
-    fabric.launch()
+    fabric = start(job.training, job.learner)
     with seeded(), lent(job.learner, job.training.channels_last), deferred() as interrupt:
         _Loop(job, fabric, interrupt).run()
-
-
-def _fabric(training: Training) -> Fabric:
-    """One device; under `torchrun` one for each process."""
-    kind = Fabric(accelerator=training.accelerator, devices=1).device.type
-    is_mixed = resolve(training.precision, kind) == "bf16-mixed"
-    precision = MixedPrecision("bf16-mixed", kind) if is_mixed else Precision()
-    if not TorchElasticEnvironment.detect():
-        return Fabric(accelerator=training.accelerator, devices=1, plugins=precision)
-    local = int(os.environ["LOCAL_WORLD_SIZE"])
-    return Fabric(
-        accelerator=training.accelerator,
-        devices=local,
-        num_nodes=int(os.environ["WORLD_SIZE"]) // local,
-        plugins=precision,
-        strategy=DDPStrategy(find_unused_parameters=True),
-    )
 
 
 class _Loop:
@@ -71,7 +46,7 @@ class _Loop:
         decay = job.training.ema_decay
         self.average = None if decay is None else Average(job.module, decay)
         self.data = TrainingData(job.task, fabric, job.training.channels_last)
-        self.watch = _Watch(fabric)
+        self.watch = Watch(fabric)
         self.epoch = self.batch = self.step = self.per_epoch = 0
         self.is_finished = False
 
@@ -95,13 +70,16 @@ class _Loop:
         self._save()
 
     def _batches(self, states: dict[str, Any] | None) -> Iterator[Batch]:
-        """All batches that are left, and what happens between them."""
+        """All batches that are left, and what happens between them.
+
+        Seeding every epoch makes the batches that were trained on before a resume come again, to
+        be passed over; `states` then undoes what drawing them did to the random numbers.
+        """
         while self.epoch < self.job.epochs:
             seed_all(self.job.training.seed + 1_000_003 * self.epoch)
+            for hook in self.job.hooks:
+                hook.on_epoch(self.job.module, self.epoch, self.job.epochs)
             skipped = self.batch
-            if not skipped:
-                for hook in self.job.hooks:
-                    hook.on_epoch(self.job.module, self.epoch, self.job.epochs)
             for index, batch in enumerate(self.data.epoch(self.epoch), 1):
                 if index < skipped:
                     continue
@@ -113,7 +91,8 @@ class _Loop:
                 if self._is_over():
                     return
             self.epoch, self.batch = self.epoch + 1, 0
-            self._save()
+            if self.watch.may_save:
+                self._save()
 
     def _step(self, batch: Batch) -> None:
         inputs, labels, weight = batch
@@ -164,19 +143,23 @@ class _Loop:
         if not self.watch.is_due(self.step):
             return False
         is_pressed = self.watch.look(self.interrupt.is_pressed)
-        if is_pressed or self.watch.since_save > _SAVE_EVERY_S:
+        if is_pressed or self.watch.must_save:
             self._save()
         if is_pressed:
             raise KeyboardInterrupt
         limit = self.job.time_limit_s
-        if limit is None or self.watch.seconds < limit:
+        if limit is None:
             return False
-        if self.step < self.steps:
+        if self.step == _MEASURED_STEPS:
+            needed = self.watch.seconds / self.step * self.steps
+            _log.info("%s needs about %.0f s, its limit is %.0f s", self.job.verb, needed, limit)
+        is_over = self.watch.seconds >= limit and self.step < self.steps
+        if is_over:
             _log.warning(
                 "%s stopped at its limit of %g s, in epoch %d of %d",
                 *(self.job.verb, limit, self.epoch + 1, self.job.epochs),
             )
-        return True
+        return is_over
 
     def _note(self) -> str:
         """For example `distil epoch 3/20 loss 0.41`."""
@@ -184,24 +167,26 @@ class _Loop:
         return f"{place} loss {self.watch.shown:.3g}" if self.step else place
 
     def _save(self) -> None:
+        """Keeps all that resuming needs, and of a finished training only the weights."""
         self.watch.check_losses(self.step, self.steps, self._rate())
-        self.watch.mark_save()
         if self.job.checkpoint is None or not self.fabric.is_global_zero:
             return
-        keeps_going = not self.is_finished
-        self.job.checkpoint.save(
-            {
+        state: dict[str, Any] = {
+            "is_finished": self.is_finished,
+            "learner": self.job.learner.state_dict(),
+        }
+        if not self.is_finished:
+            state |= {
                 "epoch": self.epoch,
                 "batch": self.batch,
                 "step": self.step,
                 "seconds": self.watch.seconds,
-                "is_finished": self.is_finished,
-                "learner": self.job.learner.state_dict(),
-                "optimizer": self.optimizer.state_dict() if keeps_going else None,
-                "average": self.average.values if self.average and keeps_going else None,
-                "random": random_states() if keeps_going else None,
+                "optimizer": self.optimizer.state_dict(),
+                "average": self.average.values if self.average else None,
+                "random": random_states(),
             }
-        )
+        with self.watch.saving():
+            self.job.checkpoint.save(state)
 
     def _resume(self) -> dict[str, Any] | None:
         """Goes on where a checkpoint left off; gives its random states."""
@@ -219,60 +204,6 @@ class _Loop:
             self.average.values = self.fabric.to_device(state["average"])
         random: dict[str, Any] = state["random"]
         return random
-
-
-class _Watch:
-    """Keeps an eye on the clock and the loss, without making the device wait at every step."""
-
-    def __init__(self, fabric: Fabric) -> None:
-        self.fabric = fabric
-        is_cheap = fabric.device.type == "cpu" and fabric.world_size == 1
-        self.window = 1 if is_cheap else _WINDOW
-        self.seconds = self.shown = 0.0
-        self.losses: list[Tensor] = []
-
-    def start(self) -> None:
-        self.began = time.monotonic() - self.seconds
-        self.mark_save()
-
-    def mark_save(self) -> None:
-        self.saved = time.monotonic()
-
-    @property
-    def since_save(self) -> float:
-        return time.monotonic() - self.saved
-
-    def is_due(self, step: int) -> bool:
-        return step % self.window == 0
-
-    def look(self, is_pressed: bool) -> bool:
-        """Agrees with the other processes on the time, and whether anyone saw Ctrl-C."""
-        self.seconds = time.monotonic() - self.began
-        if self.fabric.world_size == 1:
-            return is_pressed
-        mine = torch.tensor([self.seconds, float(is_pressed)], dtype=torch.float64)
-        seconds, pressed = self.fabric.all_reduce(mine, reduce_op="max").tolist()
-        self.seconds = seconds
-        return bool(pressed)
-
-    def add(self, loss: Tensor) -> None:
-        self.losses.append(loss.detach())
-
-    def check_losses(self, step: int, steps: int, rate: float) -> None:
-        """Refuses losses that are not finite; `step` counts those taken so far."""
-        if not self.losses:
-            return
-        values = torch.stack([loss.float() for loss in self.losses]).tolist()
-        first = step - len(values)
-        self.losses.clear()
-        for index, value in enumerate(values, first):
-            if value - value != 0:
-                raise PassError(
-                    f"the loss is {value} at step {index} of {steps} (learning rate {rate:.3g}); "
-                    "try a lower learning_rate, Training(clip_norm=1) or "
-                    "Training(precision='32-true'), and look for NaN in the inputs"
-                )
-            self.shown = value if index == 0 else 0.95 * self.shown + 0.05 * value
 
 
 def _trained(learner: nn.Module) -> list[nn.Parameter]:

@@ -3,13 +3,20 @@
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
 from lilliput.core import Task, TaskError
 
-__all__ = ["Match", "SoftTargets", "SquaredError", "check_classes", "hard_loss", "smoothed"]
+__all__ = [
+    "Match",
+    "MeanSquaredErrorMatch",
+    "SoftTargets",
+    "check_classes",
+    "hard_loss",
+    "smoothed",
+]
 
 
 @runtime_checkable
@@ -38,25 +45,29 @@ class SoftTargets:
             raise ValueError(f"temperature must be more than 0, got {self.temperature}")
 
     def __call__(self, student: Any, teacher: Any, labels: Any, /) -> Tensor:
-        check_classes(student, labels, "SoftTargets", "use match=SquaredError() for other outputs")
+        check_classes(
+            student, labels, "SoftTargets", "use match=MeanSquaredErrorMatch() for other outputs"
+        )
         if teacher.shape != student.shape:
             raise TaskError(
                 f"the teacher gives {list(teacher.shape)}, the student {list(student.shape)}; "
                 "both must tell the same classes apart"
             )
-        log_p = F.log_softmax(teacher.float() / self.temperature, 1)
-        log_q = F.log_softmax(student.float() / self.temperature, 1)
+        log_p = functional.log_softmax(teacher.float() / self.temperature, 1)
+        log_q = functional.log_softmax(student.float() / self.temperature, 1)
         divergence = (log_p.exp() * (log_p - log_q)).sum(1).mean()
         return divergence * self.temperature**2
 
 
 @dataclass(frozen=True)
-class SquaredError:
+class MeanSquaredErrorMatch:
     """For any other outputs: the mean squared difference, summed over a tuple's or dict's parts."""
 
     def __call__(self, student: Any, teacher: Any, labels: Any, /) -> Tensor:  # noqa: ARG002
         pairs = zip(tree_leaves(student), tree_leaves(teacher), strict=True)
-        errors = [F.mse_loss(s.float(), t.float()) for s, t in pairs if s.is_floating_point()]
+        errors = [
+            functional.mse_loss(s.float(), t.float()) for s, t in pairs if s.is_floating_point()
+        ]
         if not errors:
             raise TaskError("the outputs hold no numbers with a fraction; nothing to match")
         total = errors[0]
@@ -68,12 +79,12 @@ class SquaredError:
 def smoothed(loss: Tensor, outputs: Any, labels: Any, smoothing: float) -> Tensor:
     """Mixes in the cross entropy to the uniform distribution over classes.
 
-    With `F.cross_entropy` as `loss` this equals its `label_smoothing`.
+    With `functional.cross_entropy` as `loss` this equals its `label_smoothing`.
 
     Source: Szegedy et al. 2016, section 7.
     """
     check_classes(outputs, labels, "label_smoothing", "set it to 0 for other tasks")
-    uniform = -F.log_softmax(outputs.float(), 1).mean()
+    uniform = -functional.log_softmax(outputs.float(), 1).mean()
     return (1 - smoothing) * loss + smoothing * uniform
 
 

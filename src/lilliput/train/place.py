@@ -31,7 +31,9 @@ def lent(module: nn.Module, channels_last: bool) -> Iterator[None]:
         yield
     finally:
         for owner, name, value in list(_tensors(module)):
-            device, dtype, layout = before[(id(owner), name)]
+            if (id(owner), name) not in before:
+                continue  # a hook put it there while training ran
+            device, dtype, layout = before[id(owner), name]
             back = value.detach().to(device, dtype).contiguous(memory_format=layout)
             if isinstance(value, nn.Parameter):
                 value.data = back
@@ -43,9 +45,8 @@ def lent(module: nn.Module, channels_last: bool) -> Iterator[None]:
 
 def _tensors(module: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
     for owner in module.modules():
-        for name, value in owner.named_parameters(recurse=False):
-            yield owner, name, value
-        for name, value in owner.named_buffers(recurse=False):
+        own = [*owner.named_parameters(recurse=False), *owner.named_buffers(recurse=False)]
+        for name, value in own:
             yield owner, name, value
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from lilliput.train.hints import features_of
-from lilliput.train.precision import Precision, autocast
+from lilliput.train.precision import autocast
+from lilliput.train.training import Training
 
 __all__ = ["Answer", "Teacher"]
 
@@ -27,8 +28,7 @@ class Teacher:
     Args:
         module: The network.
         layers: Whose outputs are given, too.
-        precision: Of its forward pass, as the student's.
-        channels_last: Memory format, as the student's.
+        training: The student's: the teacher runs in the same precision and memory format.
         cache_bytes: Most that is kept of its answers; 0 keeps none.
         patience: How many batches in a row may be new before it gives up.
     """
@@ -37,15 +37,15 @@ class Teacher:
         self,
         module: nn.Module,
         layers: Sequence[str],
-        precision: Precision,
-        channels_last: bool,
+        training: Training,
+        *,
         cache_bytes: int,
         patience: int,
     ) -> None:
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
-        if channels_last:
+        if training.channels_last:
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.layers, self.precision = tuple(layers), precision
+        self.layers, self.precision = tuple(layers), training.precision
         self.room_bytes, self.patience = cache_bytes, patience
         self.device: torch.device | None = None
         self.answers: dict[bytes, Answer] = {}
@@ -95,5 +95,5 @@ def _digest(inputs: tuple[Tensor, ...]) -> bytes:
     for x in inputs:
         flat = x.detach().cpu().contiguous().reshape(-1)
         digest.update(f"{x.dtype} {tuple(x.shape)}".encode())
-        digest.update(flat.view(torch.uint8).numpy())
+        digest.update(flat.view(torch.uint8).numpy().data)
     return digest.digest()

@@ -6,7 +6,7 @@ from lilliput.train.optimizers import SGD, Optimizer
 from lilliput.train.precision import Precision
 from lilliput.train.schedules import Cosine, Schedule
 
-__all__ = ["Training"]
+__all__ = ["Training", "check_length"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Training:
             with `torchrun --nproc-per-node COUNT`.
     """
 
-    optimizer: Optimizer = SGD()
-    schedule: Schedule = Cosine()
+    optimizer: Optimizer = field(default_factory=SGD)
+    schedule: Schedule = field(default_factory=Cosine)
     clip_norm: float | None = None
     label_smoothing: float = 0.0
     ema_decay: float | None = None
@@ -46,3 +46,17 @@ class Training:
             raise ValueError(f"clip_norm must be more than 0, got {self.clip_norm}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"ema_decay must be between 0 and 1, got {self.ema_decay}")
+
+
+def check_length(epochs: int, learning_rate: float, time_limit_s: float | None) -> None:
+    """Refuses a training that would not move.
+
+    Raises:
+        ValueError: Names the value.
+    """
+    if epochs < 1:
+        raise ValueError(f"epochs must be 1 or more, got {epochs}")
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate must be more than 0, got {learning_rate}")
+    if time_limit_s is not None and not time_limit_s > 0:
+        raise ValueError(f"time_limit_s must be more than 0, got {time_limit_s}")
