@@ -53,6 +53,7 @@ class QuantizationRules:
         quantized_operators: Run in integers: their inputs and outputs are quantized.
         shared_scale_operators: Move data only: output and inputs share one scale and zero point.
         fused_activations: Absorbed by the operator before them: only their output is quantized.
+        quantizes_outputs: Whether what the network gives is quantized, or left float.
     """
 
     weight: IntegerType = IntegerType(is_symmetric=True, is_per_channel=True)
@@ -60,6 +61,7 @@ class QuantizationRules:
     quantized_operators: frozenset[str] = frozenset()
     shared_scale_operators: frozenset[str] = frozenset()
     fused_activations: frozenset[str] = frozenset()
+    quantizes_outputs: bool = True
 
 
 @dataclass(frozen=True)

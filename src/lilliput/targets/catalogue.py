@@ -1,0 +1,45 @@
+"""The targets known by name, read from the tables beside this file."""
+
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib.resources import files
+from typing import Any
+
+from lilliput.core import IntegerType, QuantizationRules, Target, UnsupportedError
+
+__all__ = ["get_target", "target_names"]
+
+
+def target_names() -> tuple[str, ...]:
+    """Every name that `get_target` knows."""
+    return tuple(_tables())
+
+
+def get_target(name: str) -> Target:
+    """The facts of a device and its runtime.
+
+    Raises:
+        UnsupportedError: There is none of that name.
+    """
+    tables = _tables()
+    if name not in tables:
+        near = get_close_matches(name, tables)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(tables)}"
+        raise UnsupportedError(f"no target is called {name!r}; {hint}")
+    facts = dict(tables[name])
+    rules = facts.pop("rules", None)
+    return Target(name=name, rules=_rules(rules) if rules else None, **facts)
+
+
+def _tables() -> Mapping[str, Any]:
+    return tomllib.loads((files("lilliput.targets") / "runtimes.toml").read_text())
+
+
+def _rules(table: Mapping[str, Any]) -> QuantizationRules:
+    values: dict[str, Any] = {
+        key: frozenset(value) if isinstance(value, list) else value for key, value in table.items()
+    }
+    for kind in ("weight", "activation"):
+        values[kind] = IntegerType(**table[kind])
+    return QuantizationRules(**values)
