@@ -3,6 +3,7 @@
 from lilliput.core.accuracy import Accuracy
 from lilliput.core.artifact import Artifact
 from lilliput.core.budget import Budget
+from lilliput.core.check import check_task
 from lilliput.core.errors import (
     BudgetError,
     ExportError,
@@ -54,5 +55,6 @@ __all__ = [
     "TrainingHook",
     "UnsupportedError",
     "check_order",
+    "check_task",
     "run",
 ]

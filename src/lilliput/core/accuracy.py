@@ -1,13 +1,16 @@
-"""Top-1 accuracy, so that the commonest task needs no other package."""
+"""The metric most users start with."""
 
-import torch
+from typing import Any
+
 from torch import Tensor
+
+from lilliput.core.errors import TaskError
 
 __all__ = ["Accuracy"]
 
 
 class Accuracy:
-    """The share of examples whose largest output is the label's; higher is better."""
+    """Share of examples whose highest score is at the labelled class (top-1)."""
 
     higher_is_better = True
 
@@ -16,38 +19,53 @@ class Accuracy:
 
     def reset(self) -> None:
         """Forgets all that was counted."""
-        self.right, self.seen = 0, 0
+        self.correct, self.count = 0, 0
 
-    def update(self, outputs: Tensor, labels: Tensor, /) -> None:
+    def update(self, outputs: Any, labels: Any, /) -> None:
         """Counts a batch.
 
         Args:
-            outputs: A score for each class on axis 1, `[batch, classes, ...]`.
-            labels: Class numbers, `[batch, ...]`.
+            outputs: Scores, `[batch, classes]`.
+            labels: Class indices, `[batch]`.
 
         Raises:
-            ValueError: A label names no class, or the shapes do not belong together.
+            TaskError: Other shapes or types, or a label that is no class of the network's.
         """
-        classes = outputs.shape[1]
-        if labels.shape != (outputs.shape[0], *outputs.shape[2:]):
-            raise ValueError(
-                f"labels must have the outputs' shape without axis 1, got labels "
-                f"{tuple(labels.shape)} for outputs {tuple(outputs.shape)}"
-            )
-        if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-            raise ValueError(
-                f"labels must be 0 to {classes - 1} for {classes} classes, "
-                f"got {int(labels.min())} to {int(labels.max())}"
-            )
-        self.right += int((outputs.argmax(1) == labels).sum())
-        self.seen += labels.numel()
+        _check(outputs, labels)
+        self.correct += int((outputs.argmax(1) == labels.to(outputs.device)).sum())
+        self.count += len(labels)
 
-    def compute(self) -> Tensor:
-        """The share so far, a scalar between 0 and 1.
+    def compute(self) -> float:
+        """The share so far.
 
         Raises:
-            ValueError: Nothing was counted.
+            TaskError: Nothing was counted yet.
         """
-        if not self.seen:
-            raise ValueError("accuracy of no examples; call update first")
-        return torch.tensor(self.right / self.seen, dtype=torch.float64)
+        if not self.count:
+            raise TaskError("the accuracy of no examples is asked for; call update first")
+        return self.correct / self.count
+
+
+def _check(outputs: Any, labels: Any) -> None:
+    """Refuses what would count wrongly without a word, as broadcasting does."""
+    if not (isinstance(outputs, Tensor) and outputs.dim() == 2 and outputs.shape[1] > 0):
+        raise TaskError(f"Accuracy takes outputs [batch, classes], got {_said(outputs)}")
+    is_index = isinstance(labels, Tensor) and not labels.is_floating_point()
+    if not is_index or labels.shape != outputs.shape[:1]:
+        raise TaskError(
+            f"Accuracy takes class indices [{len(outputs)}] as labels, got {_said(labels)}; "
+            "for other labels give Task(metric=...) one of torchmetrics"
+        )
+    classes = outputs.shape[1]
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        wrong = int(labels.min()) if int(labels.min()) < 0 else int(labels.max())
+        raise TaskError(
+            f"a label is {wrong}, but the network has {classes} classes: labels must be 0 to "
+            f"{classes - 1}"
+        )
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"{value.dtype} {list(value.shape)}".removeprefix("torch.")
+    return type(value).__name__

@@ -127,6 +127,6 @@ def _is_abandoned(path: Path) -> bool:
     if node != platform.node():
         return False
     try:
-        return path.stat().st_mtime < psutil.Process(int(pid)).create_time()
+        return bool(path.stat().st_mtime < psutil.Process(int(pid)).create_time())
     except psutil.NoSuchProcess:
         return True

@@ -33,7 +33,7 @@ class Store:
         repairs: What opening found damaged and set aside, in plain words.
 
     Raises:
-        RegistryError: It cannot be read or written, is not there, or was written by a newer version.
+        RegistryError: It cannot be read or written, is not there, or is of a newer version.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Store:
         self._blobs.sweep()
         self.repairs = self._repair()
 
-    def add(
+    def add(  # noqa: PLR0913
         self,
         *,
         key: str,
