@@ -10,7 +10,8 @@ DEVICE = "x86-64, 1 thread"
 
 
 def measured(quantity, value, unit="1", low=None, high=None, samples=1, method="measured"):
-    return Measurement(quantity, value, unit, method, DEVICE, samples, low, high)
+    low, high = (None if end is None else float(end) for end in (low, high))
+    return Measurement(quantity, float(value), unit, method, DEVICE, samples, low, high)
 
 
 def variant(name, target, folder, *, parent=None, recipe="", details=None, **numbers):

@@ -23,7 +23,7 @@ def layers_table(layers: Sequence[Mapping[str, Any]], width: int) -> Table:
     rows.append({"name": "all layers", "operator": "", **sums})
 
     def cells(name: str, text: Any) -> list[str]:
-        return [text(x[name]) if x.get(name) else "" for x in rows]
+        return [text(float(x[name])) if x.get(name) else "" for x in rows]
 
     def shares(name: str) -> list[str]:
         whole = sums[name] or 1

@@ -101,7 +101,7 @@ def style_of(family: Family) -> MetricStyle:
 def budget_of(family: Family) -> Budget:
     """The budget of the run, as its notes have it."""
     limits: Mapping[str, Any] = family.notes.get("budget") or {}
-    return Budget(**{field: limits[name] for name, field in _FIELDS.items() if name in limits})
+    return Budget(**{field: float(limits[name]) for name, field in _FIELDS.items() if name in limits})
 
 
 def best_of(

@@ -116,7 +116,7 @@ def _total(
 ) -> str:
     cells = ""
     for name, _, text in shown:
-        sums = [sum(cost.get(name, 0.0) for cost in side.values()) for side in sides]
+        sums = [sum((cost.get(name, 0.0) for cost in side.values()), 0.0) for side in sides]
         words = " to ".join(text(total) if total else "-" for total in sums)
         cells += f'<td class="bars">{words}</td>'
     return f'<tr class="total"><th scope="row">all layers</th>{cells}</tr>'
