@@ -106,6 +106,4 @@ def test_given_resnets_lose_channels_exactly(name: str, blocks: int) -> None:
     drop = some(groups)
     x = torch.randn(5, 3, 32, 32)
     small = remove_channels(model, drop).module.eval()
-    torch.testing.assert_close(
-        small(x), zeroed(net, groups, drop)(x), rtol=1e-4, atol=1e-4
-    )
+    torch.testing.assert_close(small(x), zeroed(net, groups, drop)(x), rtol=1e-4, atol=1e-4)

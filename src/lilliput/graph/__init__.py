@@ -4,7 +4,7 @@ from lilliput.graph.capture import capture, is_captured
 from lilliput.graph.fold import fold_batch_norm
 from lilliput.graph.graph import Graph, operator_of, owner_of, shape_of
 from lilliput.graph.groups import ChannelGroup, ChannelGroups, Site, Skipped, channel_groups
-from lilliput.graph.removal import remove_channels
+from lilliput.graph.removal import remove_channels, silence_channels
 from lilliput.graph.trace import trace
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "owner_of",
     "remove_channels",
     "shape_of",
+    "silence_channels",
     "trace",
 ]

@@ -18,7 +18,7 @@ from lilliput.graph.groups import ChannelGroups, channel_groups
 from lilliput.graph.resize import Edit, Scaled, plan
 from lilliput.graph.trace import trace
 
-__all__ = ["remove_channels"]
+__all__ = ["remove_channels", "silence_channels"]
 
 _NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.InstanceNorm1d | nn.InstanceNorm2d
 
@@ -53,6 +53,33 @@ def remove_channels(
         if not _runs(module, model):  # its code remembers a width in a way the graph does not show
             module = _captured(model, groups, edits, keep)
     return replace(model, module=module)
+
+
+def silence_channels(
+    model: Model, drop: Mapping[str, Sequence[int]], groups: ChannelGroups | None = None
+) -> Model:
+    """Sets every parameter of these units to zero, which keeps all shapes.
+
+    Args:
+        model: It is not changed.
+        drop: For each group, by name, the units.
+        groups: What `channel_groups` gave for this network, if it is at hand.
+
+    Raises:
+        ValueError: An unknown group, a unit it does not have, or all units of a group.
+    """
+    groups = groups or channel_groups(trace(model))
+    silent = model.clone()
+    parameters = dict(silent.module.named_parameters(remove_duplicate=False))
+    keep = _keep(_checked(drop, groups), groups, dict(_tensors(model.module)))
+    with torch.no_grad():
+        for name in keep.keys() & parameters.keys():
+            for axis, indices in keep[name].items():
+                weight = parameters[name]
+                mask = torch.zeros(weight.shape[axis], device=weight.device)
+                mask[indices] = 1
+                weight *= mask.view([-1 if d == axis else 1 for d in range(weight.dim())])
+    return silent
 
 
 def _checked(drop: Mapping[str, Sequence[int]], groups: ChannelGroups) -> dict[str, list[int]]:

@@ -1,0 +1,122 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lilliput.core import Model
+from lilliput.graph import channel_groups, trace
+from lilliput.prune import Magnitude, PruneChannels, silencer
+from lilliput.testing import TINY_TASKS, PassContract
+
+
+class TestPruneChannels(PassContract):
+    @pytest.fixture
+    def pass_(self) -> PruneChannels:
+        return PruneChannels(0.4)
+
+
+class Stream(nn.Module):
+    """Two convolutions that write one residual stream, and two that are their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 24, 3, padding=1)
+        self.inner = nn.Conv2d(24, 20, 3, padding=1)
+        self.back = nn.Conv2d(20, 24, 3, padding=1)
+        self.wide = nn.Conv2d(24, 32, 1)
+        self.head = nn.Linear(32, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).relu()
+        x = x + self.back(self.inner(x).relu())
+        return self.head(self.wide(x).relu().mean((2, 3)))
+
+
+@pytest.fixture
+def model() -> Model:
+    torch.manual_seed(0)
+    return Model(Stream(), (torch.randn(2, 3, 6, 6),))
+
+
+def widths(model: Model) -> dict[str, int]:
+    return {group.name: group.size for group in channel_groups(trace(model))}
+
+
+def test_a_ratio_shrinks_every_group(model: Model) -> None:
+    assert widths(model) == {"stem": 24, "inner": 20, "wide": 32}
+    assert widths(PruneChannels(0.5)(model)) == {"stem": 12, "inner": 10, "wide": 16}
+
+
+def test_a_mapping_shrinks_the_groups_it_names(model: Model) -> None:
+    small = PruneChannels({"inner": 0.5})(model)
+    assert widths(small) == {"stem": 24, "inner": 10, "wide": 32}
+
+
+def test_kept_groups_stay(model: Model) -> None:
+    small = PruneChannels(0.5, keep=("stem",))(model)
+    assert widths(small) == {"stem": 24, "inner": 10, "wide": 16}
+
+
+@pytest.mark.parametrize("multiple", [4, 8])
+def test_widths_are_multiples(model: Model, multiple: int) -> None:
+    for ratio in (0.1, 0.33, 0.6, 0.95):
+        small = widths(PruneChannels(ratio, multiple_of=multiple)(model))
+        assert all(size % multiple == 0 and size > 0 for size in small.values()), small
+
+
+def test_the_smallest_units_go() -> None:
+    net = nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 2))
+    with torch.no_grad():
+        net[0].weight[[1, 4]] *= 1e-3
+        net[2].weight[:, [1, 4]] *= 1e-3
+    small = PruneChannels(1 / 3)(Model(net, (torch.randn(2, 3),)))
+    assert torch.equal(small.module[0].weight, net[0].weight[[0, 2, 3, 5]])
+    assert torch.equal(small.module[2].weight, net[2].weight[:, [0, 2, 3, 5]])
+
+
+def test_global_ranking_takes_from_the_group_that_has_least(model: Model) -> None:
+    with torch.no_grad():
+        model.module.wide.weight[:24] *= 1e-3
+        model.module.head.weight[:, :24] *= 1e-3
+    small = widths(PruneChannels(0.3, is_global=True)(model))
+    assert small["wide"] < 16
+    assert small["stem"] + small["inner"] > 35
+
+
+def test_no_group_loses_all(model: Model) -> None:
+    for is_global in (False, True):
+        small = PruneChannels(0.999, is_global=is_global)(model)
+        assert small.module(torch.randn(3, 3, 6, 6)).shape == (3, 4)
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1.0, float("nan")])
+def test_refuses_a_ratio_out_of_range(ratio: float) -> None:
+    with pytest.raises(ValueError, match="at least 0 and below 1"):
+        PruneChannels(ratio)
+
+
+def test_names_the_nearest_group(model: Model) -> None:
+    with pytest.raises(ValueError, match="'iner'.*'inner'"):
+        PruneChannels({"iner": 0.5})(model)
+    with pytest.raises(ValueError, match="'steem'.*'stem'"):
+        PruneChannels(0.5, keep=("steem",))(model)
+
+
+def test_silencing_equals_removing(model: Model) -> None:
+    perturb = silencer(model, Magnitude())
+    x = torch.randn(3, 3, 6, 6)
+    for name in widths(model):
+        silent, small = perturb(model, name, 0.5), PruneChannels({name: 0.5})(model)
+        torch.testing.assert_close(silent.module(x), small.module(x))
+
+
+def test_prunes_again_what_it_pruned(model: Model) -> None:
+    twice = PruneChannels(0.5)(PruneChannels(0.5)(model))
+    assert widths(twice) == {"stem": 6, "inner": 5, "wide": 8}
+
+
+@pytest.mark.parametrize("tiny", list(TINY_TASKS))
+def test_finds_groups_in_every_tiny_network(tiny: str) -> None:
+    model, _ = TINY_TASKS[tiny]()
+    found = channel_groups(trace(model))
+    assert found.groups
+    assert not found.skipped
