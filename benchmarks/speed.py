@@ -36,8 +36,8 @@ def ratio(ours: str, theirs: str, runs: int) -> tuple[list[float], list[float]]:
 
 def row(case: str, quantity: str, unit: str, values: list[float]) -> Row:
     """The median with the smallest and largest value."""
-    middle = statistics.median(values)
-    return Row(case, "lilliput", quantity, middle, unit, "measured", min(values), max(values), len(values))
+    middle, low, high = statistics.median(values), min(values), max(values)
+    return Row(case, "lilliput", quantity, middle, unit, "measured", low, high, len(values))
 
 
 def imports() -> list[Row]:
@@ -101,7 +101,8 @@ def main() -> None:
         rows += resnet56(arguments.runs)
     save("speed", rows)
     for found in rows:
-        print(f"{found.case:34} {found.quantity:46} {found.value:8.3f} {found.unit}  ({found.low:.3f} to {found.high:.3f})")
+        spread = f"({found.low:.3f} to {found.high:.3f})"
+        print(f"{found.case:34} {found.quantity:46} {found.value:8.3f} {found.unit}  {spread}")
 
 
 if __name__ == "__main__":
