@@ -5,12 +5,25 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
+from torch import Tensor
+
 from lilliput.core import Artifact, ExportError, Model, Target, UnsupportedError
 from lilliput.export.format import Format, Predictor, TensorSpec
 from lilliput.export.litert import Litert
 from lilliput.export.onnx import Onnx
+from lilliput.export.parity import LayerParity, Parity, compare
 
-__all__ = ["FORMATS", "Format", "Predictor", "TensorSpec", "export", "load"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "LayerParity",
+    "Parity",
+    "Predictor",
+    "TensorSpec",
+    "export",
+    "load",
+    "parity",
+]
 
 FORMATS: Mapping[str, Format] = {"onnx": Onnx(), "litert": Litert()}
 
@@ -58,6 +71,25 @@ def load(path: Path | str, format: str, threads: int = 1) -> Predictor:  # noqa:
     if not path.is_file():
         raise ExportError(f"{path} is not there")
     return _format(format, "asked for format").load(path, threads)
+
+
+def parity(
+    model: Model, artifact: Artifact, inputs: tuple[Tensor, ...], tolerance: float = 0.1
+) -> Parity:
+    """Compares a network with the file made of it.
+
+    Args:
+        model: The network, with its quantizers.
+        artifact: The file.
+        inputs: A batch of examples, best of calibration data.
+        tolerance: Where an output differs by more than this share of its range, the layers are
+            compared one by one and the first that differs is named.
+
+    Raises:
+        ExportError: The file does not load.
+    """
+    format_ = _format(artifact.format, "the artifact has format")
+    return compare(model, artifact, inputs, format_, tolerance)
 
 
 def _format(name: str, asked: str) -> Format:

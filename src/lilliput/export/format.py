@@ -75,6 +75,10 @@ class Format(Protocol):
         """
         ...
 
+    def intermediates(self, path: Path, inputs: tuple[Array, ...], /) -> list[Array]:
+        """Every activation inside the file for one batch of inputs, as floats."""
+        ...
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Writes a file whole and through to the disk, or not at all.

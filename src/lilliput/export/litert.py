@@ -35,6 +35,12 @@ class Litert:
         """Opens an interpreter."""
         return LitertPredictor(path, threads)
 
+    def intermediates(self, path: Path, inputs: tuple[Array, ...], /) -> list[Array]:
+        """Runs the plain kernels: XNNPACK keeps what is inside to itself."""
+        predictor = LitertPredictor(path, 1, keeps_all=True)
+        predictor(inputs)
+        return predictor.tensors()
+
 
 def encode(model: Model, rules: QuantizationRules | None) -> bytes:
     """The bytes of the file."""
@@ -102,9 +108,9 @@ class LitertPredictor:
         MissingExtraError: The interpreter is not installed.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, keeps_all: bool = False) -> None:
         try:
-            from ai_edge_litert.interpreter import Interpreter
+            from ai_edge_litert.interpreter import Interpreter, OpResolverType
         except ImportError as error:
             raise MissingExtraError(
                 f"running LiteRT files needs ai-edge-litert ({error}); "
@@ -113,7 +119,14 @@ class LitertPredictor:
         _verify(path)
         try:
             with quiet():
-                self.interpreter = Interpreter(str(path), num_threads=threads)
+                self.interpreter = Interpreter(
+                    str(path),
+                    num_threads=threads,
+                    experimental_preserve_all_tensors=keeps_all,
+                    experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+                    if keeps_all
+                    else OpResolverType.AUTO,
+                )
                 self.interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -135,12 +148,21 @@ class LitertPredictor:
         self.interpreter.invoke()
         return tuple(_from_file(self.interpreter.get_tensor(d["index"]), d) for d in self._outputs)
 
+    def tensors(self) -> list[Array]:
+        """Every tensor of the file after a run, as floats; needs `keeps_all`."""
+        activations = [
+            detail
+            for detail in self.interpreter.get_tensor_details()
+            if len(detail["shape"]) and len(detail["quantization_parameters"]["scales"]) <= 1
+        ]
+        return [_from_file(self.interpreter.get_tensor(d["index"]), d) for d in activations]
+
 
 def _verify(path: Path) -> None:
     """The interpreter itself may crash on a damaged file."""
+    if not path.is_file() or not path.stat().st_size:
+        raise ExportError(f"{path} is missing or empty")
     with path.open("rb") as file:
-        if not path.stat().st_size:
-            raise ExportError(f"{path} is empty")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             # the objects hold views of the map, which must be gone before it closes
             read(data, str(path))
@@ -154,9 +176,11 @@ def _signature_names(interpreter: Any) -> dict[int, str]:
 
 
 def _spec(detail: dict[str, Any], names: dict[int, str]) -> TensorSpec:
-    name = names.get(detail["index"], detail["name"])
+    """A tensor as the caller sees it: reals for quantized ones, PyTorch's integers for 32 bits."""
     dtype = "float32" if detail["quantization"][0] else np.dtype(detail["dtype"]).name
-    return TensorSpec(name, (None, *(int(size) for size in detail["shape"][1:])), dtype)
+    dtype = "int64" if dtype == "int32" else dtype
+    shape = (None, *(int(size) for size in detail["shape"][1:]))
+    return TensorSpec(names.get(detail["index"], detail["name"]), shape, dtype)
 
 
 def _to_file(array: Array, detail: dict[str, Any]) -> Array:
@@ -171,5 +195,5 @@ def _to_file(array: Array, detail: dict[str, Any]) -> Array:
 def _from_file(array: Array, detail: dict[str, Any]) -> Array:
     scale, zero_point = detail["quantization"]
     if not scale:
-        return array
+        return array.astype(np.int64) if array.dtype == np.int32 else array
     return np.asarray((array.astype(np.float32) - zero_point) * np.float32(scale))

@@ -12,8 +12,8 @@ from torch import fx
 
 from lilliput.core import ExportError, QuantizationRules
 from lilliput.export.litert_file import constant, kinds
-from lilliput.export.lower import FakeQuantize
 from lilliput.graph import operator_of
+from lilliput.quantize.fake import FakeQuantize
 
 __all__ = ["check_scales"]
 
@@ -96,7 +96,7 @@ def _made_in_integers(file: Any) -> set[Grid]:
     """Grids of constants, inputs, and outputs of operators that saw no float."""
     graph = file.subgraphs[0]
     made = set()
-    from_floats = set()
+    from_floats: set[int] = set()
     for kind, operator in zip(kinds(file, graph), graph.operators, strict=True):
         source = graph.tensors[operator.inputs[0]]
         if kind == "QUANTIZE" and source.type == _FLOAT:

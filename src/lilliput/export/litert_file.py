@@ -5,6 +5,7 @@ Source: tensorflow/compiler/mlir/lite/schema/schema.fbs, version 3.
 
 import math
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def _check(model: Any, size: int) -> None:
         _check_indices([*graph.inputs, *graph.outputs], count, "the graph")
 
 
-def _check_indices(indices: list[int], count: int, whose: str) -> None:
+def _check_indices(indices: Iterable[Any], count: int, whose: str) -> None:
     wrong = [int(index) for index in indices if not -1 <= index < count]
     if wrong:
         raise ValueError(f"{whose} names tensor {wrong[0]} of {count}")
@@ -117,7 +118,7 @@ def strip(model: Any) -> dict[int, str]:
 
 def pack(model: Any) -> bytes:
     """The bytes of the file; the model is used up."""
-    import flatbuffers
+    import flatbuffers  # type: ignore[import-untyped]
 
     shared: dict[bytes, int] = {}
     for graph in model.subgraphs:

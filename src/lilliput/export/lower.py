@@ -13,14 +13,7 @@ import torch
 from torch import Tensor, fx
 
 from lilliput.core import IntegerType, Model
-
-try:
-    from lilliput.quantize.fake import FakeQuantize
-except ImportError:  # until the quantize room is there
-
-    class FakeQuantize(torch.nn.Module):  # type: ignore[no-redef]
-        """Stands in."""
-
+from lilliput.quantize.fake import FakeQuantize
 
 __all__ = ["is_quantized", "lower"]
 

@@ -42,6 +42,21 @@ class Onnx:
         """Opens a session of ONNX Runtime."""
         return OnnxPredictor(path, threads)
 
+    def intermediates(self, path: Path, inputs: tuple[Array, ...], /) -> list[Array]:
+        """Runs a copy of the file whose activations are outputs, integers dequantized."""
+        import onnx
+        import onnx_ir as ir
+
+        from lilliput.export.onnx_rewrite import expose
+
+        model = ir.load(path)
+        grids = expose(model.graph)
+        content = onnx.ModelProto.SerializeToString(ir.serde.serialize_model(model))
+        predictor = OnnxPredictor(content, 1)
+        names = [spec.name for spec in predictor.outputs]
+        values = zip(names, predictor(inputs), strict=True)
+        return [_real(value, *grids[name]) if name in grids else value for name, value in values]
+
 
 def encode(model: Model) -> bytes:
     """The bytes of the file."""
@@ -84,7 +99,7 @@ class OnnxPredictor:
         ExportError: The file is missing, truncated, or no ONNX.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, model: Path | bytes, threads: int) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
@@ -93,11 +108,13 @@ class OnnxPredictor:
         options.log_severity_level = 3
         try:
             self.session = ort.InferenceSession(
-                path.read_bytes(), options, providers=["CPUExecutionProvider"]
+                model if isinstance(model, bytes) else str(model),
+                options,
+                providers=["CPUExecutionProvider"],
             )
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ExportError(f"{path} is no ONNX file that runs: {reason}") from error
+            raise ExportError(f"{_short(model)} is no ONNX file that runs: {reason}") from error
         self.inputs = tuple(_spec(value) for value in self.session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self.session.get_outputs())
         self._names = [spec.name for spec in self.inputs]
@@ -114,6 +131,14 @@ class OnnxPredictor:
             for name, array in zip(self._names, inputs, strict=True)
         }
         return tuple(self.session.run(None, feeds))
+
+
+def _short(model: Path | bytes) -> str:
+    return f"{len(model):,} bytes" if isinstance(model, bytes) else str(model)
+
+
+def _real(codes: Array, scale: float, zero_point: int) -> Array:
+    return np.asarray((codes.astype(np.float32) - zero_point) * np.float32(scale))
 
 
 def _spec(value: Any) -> TensorSpec:

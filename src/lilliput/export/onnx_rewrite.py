@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["rewrite"]
+__all__ = ["expose", "rewrite"]
 
 _MOVEMENTS = frozenset(
     {"Slice", "Pad", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Concat", "MaxPool"}
@@ -44,7 +44,7 @@ def _drop_requantize(graph: Any, node: Any) -> None:
 def _move_integers(graph: Any, node: Any) -> None:
     """`Q(move(DQ(x)))` is `move(x)` where both sides have one scale: only places change."""
     moved = [node.inputs[0]] if node.op_type != "Concat" else list(node.inputs)
-    sources = [value.producer() if value is not None else None for value in moved]
+    sources: list[Any] = [value.producer() if value is not None else None for value in moved]
     if not all(source is not None and source.op_type == "DequantizeLinear" for source in sources):
         return
     output = node.outputs[0]
@@ -154,3 +154,27 @@ def _initializer(graph: Any, array: Any) -> Any:
     value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
     graph.register_initializer(value)
     return value
+
+
+def expose(graph: Any) -> dict[str, tuple[float, int]]:
+    """Makes every activation an output of the graph.
+
+    Returns:
+        Scale and zero point of those that are integers, by name.
+    """
+    import onnx_ir as ir
+
+    grids = {}
+    for node in graph:
+        value = node.outputs[0]
+        if node.op_type == "QuantizeLinear":
+            scale, zero_point = _constant(node.inputs[1]), 0
+            if len(node.inputs) > 2:
+                zero_point = _constant(node.inputs[2])
+            grids[value.name] = (float(scale), int(zero_point))
+            value.type = ir.TensorType(ir.DataType.UINT8)
+        elif node.op_type == "DequantizeLinear":
+            continue  # a weight, or what the quantize before it said
+        if not value.is_graph_output():
+            graph.outputs.append(value)
+    return grids
