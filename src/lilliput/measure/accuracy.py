@@ -1,0 +1,195 @@
+"""The user's metric of a file's own outputs, and how sure a difference of two files is."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from lilliput.core import LilliputError, MeasureError, Split, Task, TaskError
+from lilliput.core.progress import track
+from lilliput.measure import intervals
+from lilliput.measure.examples import ExampleValues, as_number, take
+from lilliput.measure.frames import Array
+
+__all__ = ["Scores", "difference", "evaluate", "interval_of"]
+
+_MAX_GROUPS = 50
+_KEPT_BYTES = 1 << 28
+
+Predict = Callable[[tuple[Array, ...]], Any]
+Answer = tuple[Any, Any, int]  # outputs, labels, how many examples
+Vector = Float64[np.ndarray, " samples"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """A metric over a whole split, with what an interval needs.
+
+    Args:
+        value: The metric.
+        samples: How many examples.
+        examples: Digest of the inputs in their order; differences are of equal ones only.
+        values: The metric of each example, where the whole is their mean.
+        left_out: The metric without each group of examples, where it is not.
+    """
+
+    value: float
+    samples: int
+    examples: str
+    values: Vector | None = None
+    left_out: Vector | None = None
+
+    def without_groups(self) -> Vector | None:
+        """The metric without each group of examples in turn."""
+        if self.values is None:
+            return self.left_out
+        groups = _groups(self.samples)
+        sizes = np.bincount(groups)
+        sums = np.bincount(groups, weights=self.values)
+        if len(sizes) < 2:
+            return None
+        return np.asarray((self.values.sum() - sums) / (self.samples - sizes), np.float64)
+
+
+def evaluate(task: Task, split: Split, predict: Predict, name: str) -> Scores:
+    """Runs a split through a file and counts with the task's metric.
+
+    Args:
+        task: Its data and metric.
+        split: Which data.
+        predict: Maps arrays to outputs as the network's `forward` gives them.
+        name: What progress calls the file.
+
+    Raises:
+        TaskError: The metric raises, or does not give a finite number.
+        MeasureError: `predict` fails.
+    """
+    tally = _Tally(task)
+    loader = getattr(task, split)
+    batches = len(loader) if isinstance(loader, Sized) else None
+    for inputs, labels in track(task.batches(split), f"scoring {name}", batches):
+        arrays = _arrays(inputs)
+        tally.add(arrays, predict(arrays), labels)
+
+    def again() -> Iterator[Answer]:
+        for inputs, labels in task.batches(split):
+            yield predict(_arrays(inputs)), labels, len(inputs[0])
+
+    return tally.scores(again)
+
+
+class _Tally:
+    """Counts batches as they come."""
+
+    def __init__(self, task: Task) -> None:
+        self.task, self.metric, self.each = task, task.fresh_metric(), ExampleValues(task)
+        self.digest, self.samples = hashlib.sha256(), 0
+        self.kept: list[Answer] = []
+        self.room = _KEPT_BYTES
+
+    def add(self, arrays: tuple[Array, ...], outputs: Any, labels: Any) -> None:
+        count = len(arrays[0])
+        for array in arrays:
+            self.digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        try:
+            self.metric.update(outputs, labels)
+            self.each.add(outputs, labels, count)
+        except LilliputError:
+            raise
+        except Exception as error:
+            raise self._refusal("update(outputs, labels)", error) from error
+        self.samples += count
+        leaves = [leaf for leaf in tree_leaves((outputs, labels)) if isinstance(leaf, Tensor)]
+        self.room -= sum(leaf.nbytes for leaf in leaves)
+        if self.room >= 0:
+            self.kept.append((outputs, labels, count))
+
+    def scores(self, again: Callable[[], Iterable[Answer]]) -> Scores:
+        try:
+            value = as_number(self.metric.compute())
+        except LilliputError:
+            raise
+        except Exception as error:
+            raise self._refusal("compute()", error) from error
+        if not np.isfinite(value):
+            raise TaskError(f"the metric of task {self.task.name!r} is {value}, which is no score")
+        values, left_out = self.each.found(value), None
+        if values is None:
+            answers = self.kept if self.room >= 0 else again()
+            left_out = _without_groups(self.task, answers, self.samples)
+        return Scores(value, self.samples, self.digest.hexdigest(), values, left_out)
+
+    def _refusal(self, call: str, error: Exception) -> TaskError:
+        name = type(self.metric).__name__
+        return TaskError(
+            f"the metric of task {self.task.name!r}: {name}.{call} raised "
+            f"{type(error).__name__}: {error}"
+        )
+
+
+def _arrays(inputs: tuple[Tensor, ...]) -> tuple[Array, ...]:
+    return tuple(x.detach().cpu().numpy() for x in inputs)
+
+
+def _groups(samples: int) -> Int64[np.ndarray, " samples"]:
+    """A group for each example: at most 50, of equal sizes, drawn so that no order matters."""
+    return np.random.default_rng(0).permutation(samples) % min(_MAX_GROUPS, samples)
+
+
+def _without_groups(task: Task, answers: Iterable[Answer], samples: int) -> Vector | None:
+    """The metric without each group; None where examples cannot be told apart."""
+    groups = torch.from_numpy(_groups(samples))
+    metrics = [task.fresh_metric() for _ in range(int(groups.max()) + 1)]
+    start = 0
+    for outputs, labels, count in answers:
+        of_batch = groups[start : start + count]
+        start += count
+        for group, metric in enumerate(metrics):
+            rest = (of_batch != group).nonzero().flatten()
+            if not len(rest):
+                continue
+            try:
+                part = take(outputs, rest, count), take(labels, rest, count)
+            except ValueError:
+                return None
+            metric.update(*part)
+    values = np.array([as_number(metric.compute()) for metric in metrics], np.float64)
+    return values if len(values) > 1 and np.isfinite(values).all() else None
+
+
+def interval_of(scores: Scores) -> intervals.Interval | None:
+    """95 % interval of a metric."""
+    if scores.values is not None:
+        return intervals.mean(scores.values)
+    if scores.left_out is not None:
+        return intervals.jackknife(scores.value, scores.left_out)
+    return None
+
+
+def difference(
+    scores: Scores, reference: Scores, higher_is_better: bool
+) -> tuple[float, intervals.Interval | None]:
+    """How much worse than the reference, with a paired 95 % interval.
+
+    Raises:
+        MeasureError: The two were not scored on the same examples.
+    """
+    if scores.examples != reference.examples:
+        raise MeasureError(
+            "the data came in another order, or were other data, when the reference was scored: a "
+            "drop is of the same examples; do not shuffle or augment validation and test data"
+        )
+    sign = 1.0 if higher_is_better else -1.0
+    drop = sign * (reference.value - scores.value)
+    if scores.values is not None and reference.values is not None:
+        return drop, intervals.paired(sign * (reference.values - scores.values))
+    ours, theirs = scores.without_groups(), reference.without_groups()
+    if ours is None or theirs is None:
+        return drop, None
+    return drop, intervals.jackknife(drop, sign * (theirs - ours))

@@ -1,0 +1,52 @@
+"""Scores on disk, so that a file is scored once for each task and split."""
+
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from lilliput.core import Artifact, Split, Target, Task
+from lilliput.measure.accuracy import Scores
+from lilliput.measure.device import device_name
+
+__all__ = ["read_scores", "score_name", "write_scores"]
+
+_PLAIN = (bool, int, float, str, type(None))
+
+
+def score_name(artifact: Artifact, target: Target, task: Task, split: Split) -> str:
+    """Names what was scored: the file, the data, the metric with its settings, and the runtime."""
+    metric = task.metric
+    settings = {k: v for k, v in sorted(vars(metric).items()) if isinstance(v, _PLAIN)}
+    kind = f"{type(metric).__module__}.{type(metric).__qualname__}"
+    facts = [artifact.sha256, task.identity(), split, kind, settings, device_name(target)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def read_scores(folder: Path, name: str) -> Scores | None:
+    """What was stored, if it was and can be read."""
+    path = folder / f"{name}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            facts = json.loads(str(stored["facts"]))
+            vectors = {key: stored[key] for key in ("values", "left_out") if key in stored}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None  # not there, or cut short: it is scored anew
+    return Scores(**facts, **vectors)
+
+
+def write_scores(folder: Path, name: str, scores: Scores) -> None:
+    """Stores them whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {"value": scores.value, "samples": scores.samples, "examples": scores.examples}
+    both = {"values": scores.values, "left_out": scores.left_out}
+    vectors = {key: vector for key, vector in both.items() if vector is not None}
+    part = folder / f".{name}-{os.getpid()}.npz"
+    try:
+        np.savez_compressed(part, facts=np.array(json.dumps(facts)), **vectors)
+        part.replace(folder / f"{name}.npz")
+    finally:
+        part.unlink(missing_ok=True)
