@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -64,7 +65,7 @@ class CheckpointFolder:
         tree = flatten(state, tensors, "state")
         try:
             self._write(tensors, tree)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise PassError(
                 f"cannot write a checkpoint to {self.folder}: {error}; "
                 "free some space or give another checkpoint folder"

@@ -20,7 +20,7 @@ from lilliput.train.watch import Watch
 __all__ = ["train"]
 
 _log = logging.getLogger(__name__)
-_MEASURED_STEPS = 20  # after which the time for all of them is told
+_MEASURED_STEPS = 10  # after which the time for all of them is told
 
 
 def train(job: Job) -> None:
@@ -61,7 +61,7 @@ class _Loop:
         self.per_epoch = self.data.count()
         self.watch.start()
         batches = self._batches(states)
-        for batch in track(batches, self.job.verb, self.steps, self.step, self._note):
+        for batch in track(batches, self.job.verb, float(self.steps), self.step, self._note):
             self._step(batch)
         self.watch.check_losses(self.step, self.steps, self._rate())
         if self.average:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.utils._pytree import tree_leaves
@@ -48,9 +49,9 @@ class SoftTargets:
         check_classes(
             student, labels, "SoftTargets", "use match=MeanSquaredErrorMatch() for other outputs"
         )
-        if teacher.shape != student.shape:
+        if not isinstance(teacher, Tensor) or teacher.shape != student.shape:
             raise TaskError(
-                f"the teacher gives {list(teacher.shape)}, the student {list(student.shape)}; "
+                f"the teacher gives {_shapes(teacher)}, the student {_shapes(student)}; "
                 "both must tell the same classes apart"
             )
         log_p = functional.log_softmax(teacher.float() / self.temperature, 1)
@@ -64,16 +65,25 @@ class MeanSquaredErrorMatch:
     """For any other outputs: the mean squared difference, summed over a tuple's or dict's parts."""
 
     def __call__(self, student: Any, teacher: Any, labels: Any, /) -> Tensor:  # noqa: ARG002
-        pairs = zip(tree_leaves(student), tree_leaves(teacher), strict=True)
+        ours, theirs = _numbers(student), _numbers(teacher)
+        if not ours or [x.shape for x in ours] != [x.shape for x in theirs]:
+            raise TaskError(
+                f"the teacher gives {_shapes(teacher)}, the student {_shapes(student)}; "
+                "outputs can be matched where both give floats of the same shapes"
+            )
         errors = [
-            functional.mse_loss(s.float(), t.float()) for s, t in pairs if s.is_floating_point()
+            functional.mse_loss(x.float(), y.float()) for x, y in zip(ours, theirs, strict=True)
         ]
-        if not errors:
-            raise TaskError("the outputs hold no numbers with a fraction; nothing to match")
-        total = errors[0]
-        for error in errors[1:]:
-            total = total + error
-        return total
+        return torch.stack(errors).sum()
+
+
+def _numbers(outputs: Any) -> list[Tensor]:
+    leaves = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
+    return [leaf for leaf in leaves if leaf.is_floating_point()]
+
+
+def _shapes(outputs: Any) -> str:
+    return ", ".join(_shape(leaf) for leaf in tree_leaves(outputs))
 
 
 def smoothed(loss: Tensor, outputs: Any, labels: Any, smoothing: float) -> Tensor:
@@ -123,11 +133,10 @@ def hard_loss(task: Task, smoothing: float, outputs: Any, labels: Any) -> Tensor
     try:
         loss = task.loss(outputs, labels)
     except (IndexError, TypeError, ValueError, RuntimeError) as error:
-        shapes = [_shape(leaf) for leaf in tree_leaves(outputs)]
         found = [_shape(leaf) + _range(leaf) for leaf in tree_leaves(labels)]
         raise TaskError(
             f"the loss of task {task.name!r} raised {type(error).__name__}: {error} "
-            f"(outputs {', '.join(shapes)}; labels {', '.join(found)})"
+            f"(outputs {_shapes(outputs)}; labels {', '.join(found)})"
         ) from error
     return smoothed(loss, outputs, labels, smoothing) if smoothing else loss
 

@@ -16,10 +16,10 @@ __all__ = ["lent", "random_states", "seed_all", "seeded", "set_random_states"]
 def lent(module: nn.Module, channels_last: bool) -> Iterator[None]:
     """Inside, the network is float32 and in train mode; after, in eval mode and stored as before.
 
-    Device, type and memory format of every tensor come back; float64 stays float64 throughout.
+    Device, type and strides of every tensor come back; float64 stays float64 throughout.
     """
     before = {
-        (id(owner), name): (value.device, value.dtype, _format(value))
+        (id(owner), name): (value.device, value.dtype, value.stride())
         for owner, name, value in _tensors(module)
     }
     module.train()
@@ -33,8 +33,7 @@ def lent(module: nn.Module, channels_last: bool) -> Iterator[None]:
         for owner, name, value in list(_tensors(module)):
             if (id(owner), name) not in before:
                 continue  # a hook put it there while training ran
-            device, dtype, layout = before[id(owner), name]
-            back = value.detach().to(device, dtype).contiguous(memory_format=layout)
+            back = _as(value.detach(), *before[id(owner), name])
             if isinstance(value, nn.Parameter):
                 value.data = back
                 value.grad = None
@@ -50,11 +49,15 @@ def _tensors(module: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
             yield owner, name, value
 
 
-def _format(value: Tensor) -> torch.memory_format:
-    last = torch.channels_last
-    if value.ndim == 4 and value.is_contiguous(memory_format=last) and not value.is_contiguous():
-        return last
-    return torch.contiguous_format
+def _as(
+    value: Tensor, device: torch.device, dtype: torch.dtype, strides: tuple[int, ...]
+) -> Tensor:
+    """The values on that device, in that type and order of storage."""
+    value = value.to(device, dtype)
+    if value.stride() == strides or len(strides) != value.ndim or 0 in strides:
+        return value
+    stored = torch.empty_strided(value.shape, strides, dtype=dtype, device=device)
+    return stored.copy_(value)
 
 
 @contextlib.contextmanager
