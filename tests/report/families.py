@@ -7,20 +7,22 @@ from lilliput.core import Artifact, Measurement
 from lilliput.registry import Family, Skipped, Variant
 
 DEVICE = "x86-64, 1 thread"
+UNITS = {"size": "B", "peak_ram": "B", "latency": "ms"}
 
 
-def measured(quantity, value, unit="1", low=None, high=None, samples=1, method="measured"):
+def measured(quantity, value, low=None, high=None):
     low, high = (None if end is None else float(end) for end in (low, high))
-    return Measurement(quantity, float(value), unit, method, DEVICE, samples, low, high)
+    unit = UNITS.get(quantity, "1")
+    return Measurement(quantity, float(value), unit, "measured", DEVICE, 2000, low, high)
 
 
-def variant(name, target, folder, *, parent=None, recipe="", details=None, **numbers):
+def variant(name, target, folder, *, parent=None, recipe="", details=None, **numbers):  # noqa: PLR0913
     """A variant with the numbers given: quantity=value or quantity=(value, low, high)."""
     path = Path(folder) / f"{name}-{target}.onnx"
     measurements = []
     for quantity, number in numbers.items():
         value, low, high = number if isinstance(number, tuple) else (number, None, None)
-        measurements.append(measured(quantity, value, low=low, high=high, samples=2000))
+        measurements.append(measured(quantity, value, low, high))
     return Variant(
         id=f"{abs(hash((name, target))):016x}"[:12],
         key=f"{name}/{target}",

@@ -1,9 +1,9 @@
 """The pictures show what was measured."""
 
 import pytest
+from tests.report.families import error_family, share_family
 
 from lilliput.report.figures import front_figure, heat_map, hidden_below
-from tests.report.families import error_family, share_family
 
 
 def points(figure):

@@ -1,7 +1,8 @@
 """The headline says what the best variant buys, and no more."""
 
-from lilliput.report import headline
 from tests.report.families import error_family, share_family, variant, with_variants
+
+from lilliput.report import headline
 
 
 def test_it_names_size_speed_and_drop_with_interval(tmp_path):

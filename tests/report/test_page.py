@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 
 import pytest
 from plotly.offline import get_plotlyjs
+from tests.report.families import error_family, share_family, variant, with_variants
 
 from lilliput.core import Measurement
 from lilliput.report import report
-from tests.report.families import error_family, share_family, variant, with_variants
 
 PLOTLY = get_plotlyjs()
 VOID = {"meta", "br", "link", "img", "input", "hr"}

@@ -35,8 +35,9 @@ class Verbs(TyperGroup):
 
 
 def _is_reportable(error: Exception) -> bool:
-    """Not one of Typer's own, which say how to end the program."""
-    return not isinstance(error, typer.Exit | typer.Abort) and not hasattr(error, "exit_code")
+    """Not one that Typer ends the program with, such as a closed pipe (`lilliput list | head`)."""
+    is_typers = isinstance(error, typer.Exit | typer.Abort | BrokenPipeError)
+    return not is_typers and not hasattr(error, "exit_code")
 
 
 def _in_one_line(error: Exception) -> str:
@@ -65,17 +66,25 @@ app.command("export")(export.export)
 app.command("measure")(measure.measure)
 
 
-@app.callback()
-def _lilliput(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001
-) -> None:
-    """Makes neural networks small, and proves it on the file that ships."""
-    if version:
+def _print_version(is_wanted: bool) -> bool:
+    if is_wanted:
         from lilliput import __version__
 
-        print(__version__)  # noqa: T201
+        typer.echo(__version__)
         raise typer.Exit
+    return is_wanted
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+@app.callback()
+def _lilliput(version: Version = False, debug: Debug = False) -> None:
+    """Makes neural networks small, and proves it on the file that ships."""
 
 
 def main() -> None:

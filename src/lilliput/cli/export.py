@@ -64,8 +64,8 @@ def export(  # noqa: PLR0913, PLR0917
         answer.give(
             value,
             str(artifact.path),
-            f"{bytes_text(float(artifact.size_bytes))}; differs from the network by {found.value:.2g} "
-            "of its output's range",
+            f"{bytes_text(float(artifact.size_bytes))}; differs from the network by "
+            f"{found.value:.2g} of its output's range",
         )
 
 

@@ -57,23 +57,27 @@ def variants_table(family: Family, variants: Sequence[Variant], width: int) -> T
     on_front = {
         v.id for target in {v.target for v in variants} for v in family.front(target=target)
     }
+    targets = [v.target for v in variants]
+    drops = [v.measurement("drop") for v in variants]
     columns = [
-        Column("", ["*" if v.id in on_front else "" for v in variants], 1),
+        Column("", ["*" if v.id in on_front else "" for v in variants], 4),
         Column("variant", [v.name for v in variants]),
-        Column("id", [v.id[:8] for v in variants], 3),
-        Column("target", [v.target for v in variants], 2),
+        Column("id", [v.id[:8] for v in variants], 4),
+        # rows of one name differ by it
+        Column("target", targets, 1 if len(set(targets)) > 1 else 5),
         Column(family.metric, [_text(v, "metric", style) for v in variants], 0, is_number=True),
-        Column("drop", [_text(v, "drop", style) for v in variants], 1, is_number=True),
+        Column("drop", [style.difference(d.value) if d else "" for d in drops], 1, is_number=True),
+        Column("", [_drop_interval(d, style) for d in drops], 5),
         Column("size", [_text(v, "size", style) for v in variants], 0, is_number=True),
-        Column("smaller", [_smaller(family, v) for v in variants], 4, is_number=True),
-        Column("latency", [_text(v, "latency", style) for v in variants], 0, is_number=True),
-        Column("speed", [_faster(v, "latency_ratio") for v in variants], 1, is_number=True),
+        Column("smaller", [_smaller(family, v) for v in variants], 5, is_number=True),
+        Column("latency", [_text(v, "latency", style) for v in variants], 3, is_number=True),
+        Column("speed", [_faster(v, "latency_ratio") for v in variants], 2, is_number=True),
         Column(
-            "vs eager", [_faster(v, "latency_ratio_eager") for v in variants], 5, is_number=True
+            "vs eager", [_faster(v, "latency_ratio_eager") for v in variants], 6, is_number=True
         ),
-        Column("peak RAM", [_text(v, "peak_ram", style) for v in variants], 6, is_number=True),
-        Column("test", [_text(v, "test_metric", style) for v in variants], 7, is_number=True),
-        Column("from", [_from(family, v) for v in variants], 8),
+        Column("peak RAM", [_text(v, "peak_ram", style) for v in variants], 7, is_number=True),
+        Column("test", [_text(v, "test_metric", style) for v in variants], 8, is_number=True),
+        Column("from", [_from(family, v) for v in variants], 9),
     ]
     return fitted(columns, width)
 
@@ -81,6 +85,13 @@ def variants_table(family: Family, variants: Sequence[Variant], width: int) -> T
 def _text(variant: Variant, quantity: str, style: MetricStyle) -> str:
     found = variant.measurement(quantity)
     return "" if found is None else number_text(found, style)
+
+
+def _drop_interval(drop: Measurement | None, style: MetricStyle) -> str:
+    """Its ends, and the unit of both."""
+    if drop is None or drop.low is None or drop.high is None:
+        return style.points.strip() if drop else ""
+    return f"({style.difference(drop.low)} to {style.difference(drop.high)}){style.points}"
 
 
 def number_text(found: Measurement, style: MetricStyle) -> str:

@@ -43,8 +43,9 @@ _HOW = {
     "size": "Bytes of the file on disk; 1 kB is 1,000 bytes.",
     "latency": "Median time for one example after warm-up. Interval: 10th to 90th percentile.",
     "latency_ratio": "The time as a share of the original's in the same runtime, taken in "
-    "turns in one run.",
-    "latency_ratio_eager": "The time as a share of PyTorch eager's, taken in turns in one run.",
+    "turns in one run; the table shows its inverse, the speed. Interval: 10th to 90th percentile "
+    "of the rounds.",
+    "latency_ratio_eager": "The same against PyTorch eager, in the same run.",
     "peak_ram": "Peak memory of the runtime's process while it loads and runs the file.",
     "flash": "Code and weights on the device.",
     "parity": "Largest difference between the file's output and the network's own, as a share "
