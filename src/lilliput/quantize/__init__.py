@@ -1,1 +1,20 @@
-"""quantize."""
+"""Fewer bits per number, placed by the rules of the runtime that will execute them."""
+
+from lilliput.quantize.aware import QuantizeAware
+from lilliput.quantize.check import check_rules
+from lilliput.quantize.fake import FakeQuantize, quantizers
+from lilliput.quantize.observe import Entropy, MeanSquaredError, MinMax, Observer, Percentile
+from lilliput.quantize.static import QuantizeStatic
+
+__all__ = [
+    "Entropy",
+    "FakeQuantize",
+    "MeanSquaredError",
+    "MinMax",
+    "Observer",
+    "Percentile",
+    "QuantizeAware",
+    "QuantizeStatic",
+    "check_rules",
+    "quantizers",
+]

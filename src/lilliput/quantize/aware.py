@@ -1,0 +1,54 @@
+"""Quantization while training: the same quantizers, which go on following what they see."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lilliput.core import Model, QuantizationRules, Stage, Task
+from lilliput.quantize.calibrate import calibrate
+from lilliput.quantize.insert import insert
+from lilliput.quantize.observe import MinMax, Observer
+
+__all__ = ["QuantizeAware"]
+
+
+@dataclass(frozen=True)
+class QuantizeAware:
+    """Inserts quantizers for `FineTune` or `Distill` to train with; BatchNorm is folded first.
+
+    While training, the range of a weight is that of its rows at each step, and the range of an
+    activation a running mean; both are fixed from then on.
+
+    Args:
+        rules: What the target's runtime wants, `target.rules`.
+        task: Its training inputs are calibrated on.
+        observer: Chooses the ranges to begin with.
+        samples: How many examples to calibrate on.
+        momentum: How much of each batch's range an activation's range takes on.
+
+    Source: Jacob et al. 2018, section 3.1.
+    """
+
+    stage: ClassVar[Stage] = "quantize"
+
+    rules: QuantizationRules
+    task: Task
+    observer: Observer = MinMax()
+    samples: int = 512
+    momentum: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ValueError(f"samples must be 1 or more, got {self.samples}")
+        if not 0 <= self.momentum <= 1:
+            raise ValueError(f"momentum must be 0 to 1, got {self.momentum}")
+
+    def __call__(self, model: Model, /) -> Model:
+        """Gives a captured network whose quantizers act and follow.
+
+        Raises:
+            UnsupportedError: The network has no operator that the rules quantize.
+            PassError: An activation is NaN or infinite.
+        """
+        inserted = insert(model, self.rules, self.momentum)
+        calibrate(inserted, self.task, self.observer, self.samples)
+        return inserted.model

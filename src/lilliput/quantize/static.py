@@ -1,0 +1,45 @@
+"""Quantization after training: ranges from a few examples, no labels."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lilliput.core import Model, QuantizationRules, Stage, Task
+from lilliput.quantize.calibrate import calibrate
+from lilliput.quantize.insert import insert
+from lilliput.quantize.observe import MinMax, Observer
+
+__all__ = ["QuantizeStatic"]
+
+
+@dataclass(frozen=True)
+class QuantizeStatic:
+    """Makes weights and activations integers of fixed scale; BatchNorm is folded first.
+
+    Args:
+        rules: What the target's runtime wants, `target.rules`.
+        task: Its training inputs are calibrated on.
+        observer: Chooses the ranges.
+        samples: How many examples to calibrate on.
+    """
+
+    stage: ClassVar[Stage] = "quantize"
+
+    rules: QuantizationRules
+    task: Task
+    observer: Observer = MinMax()
+    samples: int = 512
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ValueError(f"samples must be 1 or more, got {self.samples}")
+
+    def __call__(self, model: Model, /) -> Model:
+        """Gives a captured network whose quantizers act.
+
+        Raises:
+            UnsupportedError: The network has no operator that the rules quantize.
+            PassError: An activation is NaN or infinite.
+        """
+        inserted = insert(model, self.rules)
+        calibrate(inserted, self.task, self.observer, self.samples)
+        return inserted.model
