@@ -52,21 +52,23 @@ def export(  # noqa: PLR0913, PLR0917
             model = _applied(text, model, task, place)
             inputs = next(task.calibration(16))
         artifact = write(model, place, out or Path("out"))
-        found = parity(model, artifact, inputs or model.example_inputs).measurement
+        found = parity(model, artifact, inputs or model.example_inputs)
         value = {
             "path": str(artifact.path),
             "format": artifact.format,
             "size_bytes": artifact.size_bytes,
             "sha256": artifact.sha256,
-            "parity": found.value,
+            "parity": found.difference,
             "passes": [step.name for step in artifact.history],
         }
         answer.give(
             value,
             str(artifact.path),
             f"{bytes_text(float(artifact.size_bytes))}; differs from the network by "
-            f"{found.value:.2g} of its output's range",
+            f"{found.difference:.2g} of its output's range",
         )
+        if not found.is_close:
+            say(f"from layer {found.culprit or 'unknown'} on the file says something else")
 
 
 def _text(recipe: Path | None) -> str:

@@ -72,10 +72,16 @@ def _artifact(path: Path, target: "lilliput.core.Target") -> "lilliput.core.Arti
     """An existing file, taken to be of the target's format.
 
     Raises:
-        MeasureError: There is no such file.
+        MeasureError: There is no such file, or its name says another format.
     """
     from lilliput.core import Artifact, MeasureError
+    from lilliput.export import FORMATS
 
     if not path.is_file():
         raise MeasureError(f"there is no file {path}")
+    suffix = FORMATS[target.format].suffix
+    if path.suffix != suffix:
+        raise MeasureError(
+            f"{target.name!r} runs {suffix} files, {path.name} is none; choose another --target"
+        )
     return Artifact.of(path, target.format)

@@ -20,15 +20,11 @@ __all__ = [
 def short(value: float) -> str:
     """Three significant digits without exponent where that stays readable."""
     size = abs(value)
-    if size >= 100:
+    if size >= 99.95 or size == 0:
         return f"{value:,.0f}"
-    if size >= 9.995:
-        return f"{value:.1f}"
-    if size >= 0.9995:
-        return f"{value:.2f}"
-    if size >= 0.001 or size == 0:
-        return f"{value:.3f}"
-    return f"{value:.2g}"
+    if size < 1e-4 or not math.isfinite(size):
+        return f"{value:.2g}"
+    return f"{value:.{2 - math.floor(math.log10(size * 1.0005))}f}"
 
 
 def bytes_text(value: float) -> str:
