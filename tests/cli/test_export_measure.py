@@ -1,0 +1,88 @@
+"""export writes a file by hand, measure runs it."""
+
+import pytest
+import torch
+
+from lilliput.export import load
+from tests.cli.test_model_file import GOOD
+
+RECIPE = """
+[[pass]]
+name = "FuseBatchNorm"
+"""
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    path = tmp_path / "net.py"
+    path.write_text(GOOD.replace("def model():", "def model():\n    torch.manual_seed(0)"))
+    return path
+
+
+def test_export_writes_a_file_that_says_what_the_network_says(lilliput, model_file, tmp_path):
+    value = lilliput("export", model_file, "-o", tmp_path / "out", "--json").json
+    assert value["path"] == str(tmp_path / "out" / "model.onnx")
+    assert value["size_bytes"] == (tmp_path / "out" / "model.onnx").stat().st_size
+    assert value["parity"] < 1e-4
+    torch.manual_seed(0)
+    net = torch.nn.Linear(3, 2)
+    x = torch.randn(4, 3)
+    found = load(value["path"], "onnx")((x.numpy(),))[0]
+    assert torch.allclose(torch.from_numpy(found), net(x), atol=1e-5)
+
+
+def test_export_applies_the_recipe(lilliput, model_file, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    called = lilliput(
+        *("export", model_file, "--recipe", recipe, "--out", tmp_path / "out", "--json")
+    )
+    assert called.json["passes"] == ["FuseBatchNorm"]
+    assert "FuseBatchNorm" in called.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("[[pass]]\nname = 'FuseBatchNrom'", "FuseBatchNorm"), ("[[pass", "not valid TOML")],
+)
+def test_a_bad_recipe_is_one_line(text, said, lilliput, model_file, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(text)
+    called = lilliput("export", model_file, "--recipe", recipe, "-o", tmp_path / "out")
+    assert called.code == 1
+    assert said in called.err
+    assert len(called.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_recipe_is_named(lilliput, model_file, tmp_path):
+    called = lilliput("export", model_file, "--recipe", tmp_path / "gone.toml")
+    assert called.code == 1
+    assert "gone.toml" in called.err
+
+
+def test_measure_scores_the_file(lilliput, model_file, tmp_path):
+    path = lilliput("export", model_file, "-o", tmp_path / "out", "--json").json["path"]
+    called = lilliput("measure", path, "--task", model_file, "--reference", path, "--json")
+    assert called.err == ""
+    found = {row["quantity"]: row for row in called.json}
+    assert found["drop"]["value"] == 0
+    assert found["size"]["value"] == (tmp_path / "out" / "model.onnx").stat().st_size
+    assert found["latency"]["unit"] == "ms"
+    table = lilliput("measure", path, "--task", f"{model_file}:tiny").out
+    assert "latency" in table
+
+
+def test_measure_needs_a_file_and_a_split(lilliput, model_file, tmp_path):
+    called = lilliput("measure", tmp_path / "gone.onnx", "--task", model_file)
+    assert called.code == 1
+    assert "gone.onnx" in called.err
+    assert lilliput("measure", model_file, "--task", model_file, "--split", "train").code == 2
+
+
+def test_a_file_for_another_runtime_is_refused(lilliput, model_file, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"TFL3")
+    called = lilliput("measure", path, "--task", model_file, "--target", "onnxruntime-cpu")
+    assert called.code == 1
+    assert "--target" in called.err
