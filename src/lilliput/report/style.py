@@ -31,6 +31,7 @@ figcaption { font-weight: 600; }
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
 .tall { max-height: 560px; overflow-y: auto; }
 table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: 0.875rem; }
+.wide td:last-child:not(.bars) { min-width: 240px; }
 th, td { padding: 6px 10px; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 tbody tr:last-child > * { border-bottom: 0; }
