@@ -38,7 +38,7 @@ def float_reference(net: str, model: lp.Model) -> lp.Reference:
     folder.mkdir(parents=True, exist_ok=True)
     eager = folder / "original.pt2"
     torch.export.save(lp.trace(model).program, eager)
-    return lp.Reference(lp.export(model, TARGET, folder), eager)
+    return lp.Reference(lp.export(model, TARGET, folder), eager, cache=WORK / "scores")
 
 
 def rows_of(

@@ -1,0 +1,66 @@
+"""An environment of its own for the peers that do not belong in ours."""
+
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+HERE = Path(__file__).parent
+VENV = HERE / "work" / "peers" / "venv"
+PYTHON = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
+REQUIREMENTS = (
+    "torch==2.13.0",
+    "nncf==3.4.0",
+    "onnx",
+    "onnxruntime==1.32.0",
+    "torch-pruning==1.6.1",
+    "safetensors",
+    "pillow",
+    "numpy",
+)
+
+
+class NotInstalledError(RuntimeError):
+    """The packages do not install on this machine."""
+
+
+def version(package: str) -> str:
+    """The version asked for."""
+    return next(r.split("==")[1] for r in REQUIREMENTS if r.startswith(f"{package}=="))
+
+
+@cache
+def create() -> None:
+    """Makes the environment once; it is made again when what it should hold has changed.
+
+    Raises:
+        NotInstalledError: pip failed; holds its last lines.
+    """
+    stamp = VENV / "requirements.txt"
+    wanted = "\n".join(REQUIREMENTS)
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    print(f"installing {', '.join(REQUIREMENTS)} in {VENV}", file=sys.stderr, flush=True)
+    for command in (
+        [sys.executable, "-m", "venv", "--clear", str(VENV)],
+        [str(PYTHON), "-m", "pip", "install", "--quiet", *REQUIREMENTS],
+    ):
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode:
+            last = "; ".join(result.stderr.strip().splitlines()[-3:])
+            raise NotInstalledError(f"{' '.join(command[1:4])} failed: {last}")
+    stamp.write_text(wanted)
+
+
+def run(script: str, *arguments: Path) -> None:
+    """Runs one of the scripts here in the environment.
+
+    Raises:
+        NotInstalledError: There is no such environment on this machine.
+        CalledProcessError: The script failed; its own message is on stderr.
+    """
+    create()
+    sources = {"PYTHONPATH": str(HERE.parent / "src")}
+    command = [str(PYTHON), str(HERE / script), *(str(argument) for argument in arguments)]
+    subprocess.run(command, check=True, env=os.environ | sources)
