@@ -185,11 +185,12 @@ def difference(
             "the data came in another order, or were other data, when the reference was scored: a "
             "drop is of the same examples; do not shuffle or augment validation and test data"
         )
-    sign = 1.0 if higher_is_better else -1.0
-    drop = sign * (reference.value - scores.value)
-    if scores.values is not None and reference.values is not None:
-        return drop, intervals.paired(sign * (reference.values - scores.values))
-    ours, theirs = scores.without_groups(), reference.without_groups()
+    # the one whose larger numbers are better news comes first
+    good, bad = (reference, scores) if higher_is_better else (scores, reference)
+    drop = good.value - bad.value
+    if good.values is not None and bad.values is not None:
+        return drop, intervals.paired(good.values, bad.values)
+    ours, theirs = good.without_groups(), bad.without_groups()
     if ours is None or theirs is None:
         return drop, None
-    return drop, intervals.jackknife(drop, sign * (theirs - ours))
+    return drop, intervals.jackknife(drop, ours - theirs)

@@ -5,6 +5,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,10 +44,11 @@ def write_scores(folder: Path, name: str, scores: Scores) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"value": scores.value, "samples": scores.samples, "examples": scores.examples}
     both = {"values": scores.values, "left_out": scores.left_out}
-    vectors = {key: vector for key, vector in both.items() if vector is not None}
+    arrays: dict[str, Any] = {key: vector for key, vector in both.items() if vector is not None}
+    arrays["facts"] = np.array(json.dumps(facts))
     part = folder / f".{name}-{os.getpid()}.npz"
     try:
-        np.savez_compressed(part, facts=np.array(json.dumps(facts)), **vectors)
+        np.savez_compressed(part, **arrays)
         part.replace(folder / f"{name}.npz")
     finally:
         part.unlink(missing_ok=True)

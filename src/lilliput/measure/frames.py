@@ -1,7 +1,7 @@
 """Messages between a process and the worker it measures in: a header in JSON, then plain arrays.
 
-A frame is 4 bytes `LILM`, the length of the header (uint32), the header, and the bytes of each array
-that the header's `arrays` lists by type and shape. Integers are little-endian.
+A frame is 4 bytes `LILM`, the length of the header (uint32), the header, and the bytes of each
+array that the header's `arrays` lists by type and shape. Integers are little-endian.
 """
 
 import json
@@ -59,7 +59,9 @@ def receive(stream: IO[bytes]) -> tuple[dict[str, Any], tuple[Array, ...]]:
         raise FrameError(f"a frame begins with {_MAGIC!r} and its length, got {magic!r}")
     try:
         header = json.loads(_exactly(stream, length))
-        listed = [(np.dtype(str(a["dtype"])), tuple(map(int, a["shape"]))) for a in header["arrays"]]
+        listed = [
+            (np.dtype(str(a["dtype"])), tuple(map(int, a["shape"]))) for a in header["arrays"]
+        ]
     except (ValueError, KeyError, TypeError) as error:
         raise FrameError(f"a frame's header is not readable: {error}") from error
     if len(listed) > _MAX_ARRAYS:

@@ -59,8 +59,8 @@ class Worker:
         self.artifact, self.target = artifact, target
         self.limit_s, self.left_s = time_limit_s, time_limit_s
 
-    def __enter__(self) -> "Worker":
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115
+    def __enter__(self) -> "Worker":  # noqa: PYI034
+        self._log = tempfile.TemporaryFile()
         self._process = subprocess.Popen(  # noqa: S603
             self._command(),
             stdin=subprocess.PIPE,

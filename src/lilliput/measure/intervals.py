@@ -53,21 +53,22 @@ def wilson(successes: float, trials: int) -> Interval:
 
 def mean(values: Values) -> Interval | None:
     """Of a mean: Wilson's where all values are 0 or 1, Student's t else; None for one value."""
-    if np.isin(values, (0.0, 1.0)).all():
+    if _is_binary(values):
         return wilson(float(values.sum()), len(values))
     return _t(values)
 
 
-def paired(differences: Values) -> Interval | None:
-    """Of the mean of paired differences; None for one value.
+def paired(ours: Values, theirs: Values) -> Interval | None:
+    """Of the mean of `ours - theirs`, example by example; None for one example.
 
-    Differences of two shares (-1, 0 or 1) take the adjusted Wald interval, which does not shrink to
-    nothing when no example changed; all others Student's t.
+    Values that are all 0 or 1 take the adjusted Wald interval, which does not shrink to nothing
+    when no example changed; all others Student's t.
 
     Source: Bonett and Price 2012, "Adjusted Wald confidence interval for a difference of binomial
     proportions based on paired data", eq. 4.
     """
-    if not np.isin(differences, (-1.0, 0.0, 1.0)).all():
+    differences = ours - theirs
+    if not (_is_binary(ours) and _is_binary(theirs)):
         return _t(differences)
     count = len(differences)
     up = (float((differences > 0).sum()) + 1) / (count + 2)
@@ -89,6 +90,10 @@ def jackknife(estimate: float, left_out: Values) -> Interval | None:
     return _around(estimate, error, groups - 1)
 
 
+def _is_binary(values: Values) -> bool:
+    return bool(np.isin(values, (0.0, 1.0)).all())
+
+
 def _t(values: Values) -> Interval | None:
     if len(values) < 2:
         return None
@@ -99,5 +104,3 @@ def _t(values: Values) -> Interval | None:
 def _around(middle: float, error: float, freedom: int) -> Interval:
     half = student_t(freedom) * error
     return Interval(middle - half, middle + half)
-
-

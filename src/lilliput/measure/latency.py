@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from lilliput.core import Measurement
+from lilliput.measure.waiting import waited_ns
 
 __all__ = ["interleave", "latency", "ratio"]
 
@@ -25,15 +26,20 @@ def interleave(
 ) -> Int64[np.ndarray, "systems rounds"]:
     """Times systems one call each in turn, so that whatever slows the machine slows all alike.
 
+    A call that is not counted comes right before each that is: else a system would find the caches
+    as its neighbour left them, and the same file would have two latencies.
+
     Args:
         systems: Each runs the example of the round it is given.
         seconds: About how long all rounds take; slow systems still get 5 rounds.
 
     Returns:
-        Nanoseconds of each call.
+        Nanoseconds of each call, without those in which the core ran another program. (Calls longer
+        than a turn on the core would lose more to a busy machine than short ones, and every ratio
+        would be wrong.)
     """
     usual = sum(_warm_up(system) for system in systems)
-    rounds = int(min(max(seconds / usual, _MIN_ROUNDS), _MAX_ROUNDS))
+    rounds = int(min(max(seconds / (2 * usual), _MIN_ROUNDS), _MAX_ROUNDS))
     times = np.zeros((len(systems), rounds), np.int64)
     gc.collect()
     was_enabled = gc.isenabled()
@@ -41,14 +47,21 @@ def interleave(
     try:
         for turn in range(rounds):
             for place in range(len(systems)):
-                which = (place + turn) % len(systems)  # nobody always comes after the same one
-                start = time.perf_counter_ns()
+                which = (place + turn) % len(systems)  # nobody always comes first
                 systems[which](turn)
-                times[which, turn] = time.perf_counter_ns() - start
+                times[which, turn] = _time(systems[which], turn)
     finally:
         if was_enabled:
             gc.enable()
     return times
+
+
+def _time(system: Callable[[int], object], turn: int) -> int:
+    waited = waited_ns()
+    start = time.perf_counter_ns()
+    system(turn)
+    taken = time.perf_counter_ns() - start
+    return max(taken - (waited_ns() - waited), 1)
 
 
 def _warm_up(system: Callable[[int], object]) -> float:

@@ -15,6 +15,7 @@ from lilliput.measure.cache import read_scores, score_name, write_scores
 from lilliput.measure.device import device_name
 from lilliput.measure.frames import Array
 from lilliput.measure.harness import Opened, Worker
+from lilliput.measure.intervals import Interval
 from lilliput.measure.latency import latency, ratio
 from lilliput.measure.size import size
 
@@ -30,6 +31,8 @@ class Reference:
     Args:
         artifact: The original, exported in the same format.
         eager: The original as `torch.export.save` wrote it, for PyTorch eager; None to leave out.
+            Its graph runs the same operators as the network's own `forward`, with a few
+            microseconds more for each (7 % of a ResNet-56 with one 32x32 image).
         cache: Folder for scores, so that a later process need not score again; None for none.
     """
 
@@ -51,7 +54,7 @@ class Reference:
         self._scores[score_name(self.artifact, target, task, split)] = scores
 
 
-def measure(  # noqa: PLR0913
+def measure(  # noqa: PLR0913, PLR0917
     artifact: Artifact,
     target: Target,
     task: Task,
@@ -88,7 +91,7 @@ def measure(  # noqa: PLR0913
         times = _times(worker, reference, examples, device)
     ram = float(opened.peak_ram_bytes)
     return (
-        *_metrics(scores, target, task, split, reference, time_limit_s),
+        *_metrics(artifact, scores, target, task, split, reference, time_limit_s),
         size(artifact, device),
         *times,
         Measurement("peak_ram", ram, "B", "measured", device, opened.runs),
@@ -110,10 +113,10 @@ def measure_test(
     """
     cache = reference.cache if reference else None
     scores = score(artifact, target, task, "test", cache, time_limit_s)
-    return _metrics(scores, target, task, "test", reference, time_limit_s)
+    return _metrics(artifact, scores, target, task, "test", reference, time_limit_s)
 
 
-def score(  # noqa: PLR0913
+def score(  # noqa: PLR0913, PLR0917
     artifact: Artifact,
     target: Target,
     task: Task,
@@ -170,7 +173,8 @@ def _score(worker: Worker, opened: Opened, task: Task, split: Split) -> Scores:
     return evaluate(task, split, predict, file.name)
 
 
-def _metrics(  # noqa: PLR0913
+def _metrics(  # noqa: PLR0913, PLR0917
+    artifact: Artifact,
     scores: Scores,
     target: Target,
     task: Task,
@@ -179,17 +183,21 @@ def _metrics(  # noqa: PLR0913
     time_limit_s: float,
 ) -> tuple[Measurement, ...]:
     """The metric and the drop, each with its interval."""
-    prefix = "test_" if split == "test" else ""
-    unit, device, samples = type(task.metric).__name__, device_name(target), scores.samples
-    found = interval_of(scores)
-    ends = (found.low, found.high) if found else (None, None)
-    metric = Measurement(f"{prefix}metric", scores.value, unit, "measured", device, samples, *ends)
+
+    def made(quantity: str, value: float, ends: Interval | None) -> Measurement:
+        name = f"test_{quantity}" if split == "test" else quantity
+        low, high = (ends.low, ends.high) if ends else (None, None)
+        unit, device = type(task.metric).__name__, device_name(target)
+        return Measurement(name, value, unit, "measured", device, scores.samples, low, high)
+
+    metric = made("metric", scores.value, interval_of(scores))
     if reference is None:
         return (metric,)
+    if reference.artifact.sha256 == artifact.sha256:  # no drop from itself, beyond doubt
+        reference.remember(scores, target, task, split)
+        return metric, made("drop", 0.0, Interval(0.0, 0.0))
     theirs = reference.scores(target, task, split, time_limit_s)
-    drop, found = difference(scores, theirs, task.higher_is_better)
-    ends = (found.low, found.high) if found else (None, None)
-    return metric, Measurement(f"{prefix}drop", drop, unit, "measured", device, samples, *ends)
+    return metric, made("drop", *difference(scores, theirs, task.higher_is_better))
 
 
 def _times(

@@ -35,7 +35,7 @@ class MemoryRise:
         self._highest = 0
         self._is_over = threading.Event()
 
-    def __enter__(self) -> "MemoryRise":
+    def __enter__(self) -> "MemoryRise":  # noqa: PYI034
         gc.collect()
         _give_back_free_memory()
         self._before = resident_bytes()

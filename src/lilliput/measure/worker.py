@@ -48,7 +48,7 @@ class _Worker:
         return {}, tuple(np.asarray(output) for output in self.predictor(arrays))
 
     def time(self, request: dict[str, Any], arrays: tuple[Array, ...]) -> Reply:
-        """Times files, and a PyTorch archive, in turns; `arrays` holds one example after another."""
+        """Times files, and a PyTorch archive, in turns; `arrays` holds the examples in a row."""
         self.predictor = None
         _pin(request["threads"])
         count = request["inputs"]
@@ -62,15 +62,11 @@ class _Worker:
         return {}, (interleave(systems),)
 
 
-def _calls(
-    predictor: Predictor, examples: list[tuple[Array, ...]]
-) -> Callable[[int], object]:
+def _calls(predictor: Predictor, examples: list[tuple[Array, ...]]) -> Callable[[int], object]:
     return lambda turn: predictor(examples[turn % len(examples)])
 
 
-def _eager(
-    path: Path, threads: int, examples: list[tuple[Array, ...]]
-) -> Callable[[int], object]:
+def _eager(path: Path, threads: int, examples: list[tuple[Array, ...]]) -> Callable[[int], object]:
     import torch
 
     torch.set_num_threads(threads)
