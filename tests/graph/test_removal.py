@@ -7,67 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from lilliput.core import Model
-from lilliput.graph import channel_groups, remove_channels, trace
-
-
-class Block(nn.Module):
-    """The basic block of the CIFAR ResNets, whose shortcut pads channels (option A)."""
-
-    def __init__(self, before: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(before, width, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.shortcut = nn.Sequential()
-        self.pad = 0 if before == width else width // 4
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        if self.pad:
-            x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.pad, self.pad), "constant", 0)
-        return F.relu(y + x)
-
-
-class ResNet(nn.Module):
-    def __init__(self, blocks: int, widths: tuple[int, ...] = (16, 32, 64)) -> None:
-        super().__init__()
-        before = widths[0]
-        self.conv1 = nn.Conv2d(3, before, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(before)
-        for stage, width in enumerate(widths):
-            layers = []
-            for i in range(blocks):
-                layers.append(Block(before, width, 2 if stage and not i else 1))
-                before = width
-            setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
-        self.linear = nn.Linear(before, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.layer3(self.layer2(self.layer1(F.relu(self.bn1(self.conv1(x))))))
-        return self.linear(F.avg_pool2d(x, x.size()[3]).view(x.size(0), -1))
-
-
-def settle(net: nn.Module) -> nn.Module:
-    """Norms that are not the identity."""
-    for part in net.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            nn.init.normal_(part.running_mean, std=0.1)
-            nn.init.uniform_(part.running_var, 0.5, 2)
-        if hasattr(part, "bias") and "Norm" in type(part).__name__:
-            nn.init.uniform_(part.weight, 0.5, 2)
-            nn.init.normal_(part.bias)
-    return net.eval()
+from lilliput.graph import channel_groups, remove_channels, silence_channels, trace
+from tests.graph.structures import STRUCTURES, ResNet, build, settle
 
 
 def zeroed(net: nn.Module, groups, drop) -> nn.Module:
     """The network with every site of the dropped units set to zero."""
     net = copy.deepcopy(net)
-    tensors = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    tensors = {**dict(net.named_parameters(remove_duplicate=False)), **dict(net.named_buffers())}
     with torch.no_grad():
         for name, units in drop.items():
             for site in (site for k in units for site in groups[name].units[k]):
@@ -76,19 +27,75 @@ def zeroed(net: nn.Module, groups, drop) -> nn.Module:
     return net
 
 
-def some(groups, share: float = 0.4, seed: int = 0):
+def some(groups, share: float = 0.4, seed: int = 0, kind: str = "channels"):
     chance = random.Random(seed)
-    return {g.name: chance.sample(range(g.size), max(1, int(g.size * share))) for g in groups}
+    wanted = [g for g in groups if g.kind == kind]
+    return {g.name: chance.sample(range(g.size), max(1, int(g.size * share))) for g in wanted}
 
 
-def test_option_a_shortcuts_follow_the_channels() -> None:
-    net = settle(ResNet(2, (8, 16, 32)))
-    model = Model(net, (torch.randn(2, 3, 16, 16),))
+def numbers(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())
+
+
+def more(inputs: tuple[Tensor, ...], batch: int) -> tuple[Tensor, ...]:
+    """Other inputs, as many as asked for."""
+    return tuple(
+        torch.randn(batch, *x.shape[1:])
+        if x.is_floating_point()
+        else torch.randint(0, 11, (batch, *x.shape[1:]))
+        for x in inputs
+    )
+
+
+def assert_same(a, b) -> None:
+    for x, y in zip(tree_leaves(a), tree_leaves(b), strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", list(STRUCTURES))
+def test_removal_equals_zeroing(name: str) -> None:
+    net, inputs = build(name)
+    model = Model(net, inputs)
+    before = copy.deepcopy(net.state_dict())
     groups = channel_groups(trace(model))
+    assert groups.groups
+    assert not groups.skipped
     drop = some(groups)
-    small = remove_channels(model, drop)
-    x = torch.randn(5, 3, 16, 16)
-    torch.testing.assert_close(small.module.eval()(x), zeroed(net, groups, drop)(x))
+    small = remove_channels(model, drop, groups)
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    for batch in (1, 5):
+        x = more(inputs, batch)
+        assert_same(small.module.eval()(*x), zeroed(net, groups, drop)(*x))
+    assert_same(small.module(*inputs), silence_channels(model, drop, groups).module(*inputs))
+    assert numbers(small.module) == numbers_left(net, groups, drop) < numbers(net)
+    assert_trains(small.module, inputs)
+    assert_is_pruned_again(small, groups, drop)
+
+
+def numbers_left(net: nn.Module, groups, drop) -> int:
+    """Parameters after removal, counted from the sites."""
+    gone = {site for name in drop for k in drop[name] for site in groups[name].units[k]}
+    sizes = {}
+    for tensor, value in net.named_parameters(remove_duplicate=False):
+        lost = [
+            len({s.index for s in gone if (s.tensor, s.axis) == (tensor, axis)})
+            for axis in range(value.dim())
+        ]
+        left = [size - n for size, n in zip(value.shape, lost, strict=True)]
+        sizes[id(value)] = min(torch.Size(left).numel(), sizes.get(id(value), value.numel()))
+    return sum(sizes.values())
+
+
+def assert_trains(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    module = copy.deepcopy(module).train()
+    sum(y.float().pow(2).sum() for y in tree_leaves(module(*more(inputs, 3)))).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
+
+
+def assert_is_pruned_again(small: Model, groups, drop) -> None:
+    again = {g.name: g.size for g in channel_groups(trace(small))}
+    left = {g.name: g.size - len(drop.get(g.name, ())) for g in groups}
+    assert again == {name: size for name, size in left.items() if size > 1}
 
 
 @pytest.mark.slow

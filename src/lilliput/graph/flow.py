@@ -207,11 +207,15 @@ class Flow:
         a, b = (x[(None,) * (rank - x.dim())] for x in (a, b))
         shape = tuple(torch.broadcast_shapes(a.shape, b.shape))
         lines = len(varying(a)), len(varying(b))
-        if max(lines) > 1:
+        is_a_wide = all(a.shape[d] > 1 for d in varying(b))
+        is_b_wide = all(b.shape[d] > 1 for d in varying(a))
+        if max(lines) > 1 and not (is_a_wide and is_b_wide):
             self.later.append(Meet(a, b))
         else:
             self.pairs.append(meeting(a, b))
-        return expand(a if lines[0] >= lines[1] else b, shape)
+        if is_a_wide == is_b_wide:
+            return expand(a if lines[0] >= lines[1] else b, shape)
+        return expand(a if is_a_wide else b, shape)
 
     def meet_weight(self, ids: Ids, weight: Weight) -> Ids:
         """Relates a tensor to a parameter it meets elementwise, such as a layer scale."""

@@ -167,9 +167,8 @@ def _edit(node: fx.Node, edit: Edit, calls: Mapping[str, fx.Node]) -> None:
             times = graph.call_function(operator.mul, (calls[value.node.name], value.numerator))
             return graph.call_function(operator.floordiv, (times, value.denominator))
 
-    named.update({key: written(value) for key, value in edit.arguments.items()})
     node.args = ()
-    node.kwargs = named
+    node.kwargs = {key: written(value) for key, value in edit.applied(named).items()}
     if edit.target is not None:
         node.target = edit.target
 

@@ -52,6 +52,10 @@ class Edit:
     arguments: dict[str, Any]
     target: Callable[..., Any] | None = None
 
+    def applied(self, named: Mapping[str, Any]) -> dict[str, Any]:
+        """The call's arguments after the edit; those of another operator are given in full."""
+        return self.arguments if self.target else {**named, **self.arguments}
+
 
 def plan(flow: Flow, gone: Tensor) -> dict[Node, Edit]:
     """Works out which arguments change when ids go.
@@ -165,7 +169,7 @@ class _Plan:
             return
         resize = _RESIZE.get(operator_of(node))
         edit = resize(self, node, named, want) if resize else None
-        if edit is None or not self._gives(node, {**named, **edit.arguments}, want, edit.target):
+        if edit is None or not self._gives(node, edit.applied(named), want, edit.target):
             raise Irregular(node, "its positions cannot follow")
         self.edits[node] = edit
 

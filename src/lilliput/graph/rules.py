@@ -357,10 +357,12 @@ def _matmul(flow: Flow, call: Call) -> Any:
         if left.dim() < 2 or right.dim() < 2:
             return _unknown(flow, call)
         result = _product(flow, call, left, right)
-    added = flow.tensors(call)[:-2]
-    for other in added:
-        weight = isinstance(other, Weight)
-        result = flow.meet_weight(result, other) if weight else flow.meet(result, other)
+    result = expand(result, call.shape)
+    for other in flow.tensors(call)[:-2]:
+        if isinstance(other, Weight):
+            result = flow.meet_weight(result, other)
+        else:
+            result = flow.meet(result, other)
     return result
 
 
@@ -387,15 +389,16 @@ def _product(flow: Flow, call: Call, a: Ids, b: Ids) -> Ids:
             if is_inner:
                 flow.fix(ids)
             flow.flat(ids, axis)
-        left, right = a.narrow(-1, 0, 1), b.narrow(-2, 0, 1)
-        return flow.meet(left, right)
+        return _weigh(flow, a.narrow(-1, 0, 1), b.narrow(-2, 0, 1))
     left, right = a.narrow(-2, 0, 1), b.narrow(-1, 0, 1).transpose(-1, -2)
     met = flow.meet(left, right)
     return _reduced(flow, met, (met.dim() - 1,), is_part=True)
 
 
 def _attention(flow: Flow, call: Call) -> Any:
-    query, key, value = (flow.flat(flow.ids(call[n]), -2) for n in ("query", "key", "value"))
+    query, key, value = (flow.ids(call[name]) for name in ("query", "key", "value"))
+    tokens = query.shape[-2], key.shape[-2]
+    query, key, value = (flow.flat(ids, -2) for ids in (query, key, value))
     if query.shape[-3] != key.shape[-3]:  # grouped queries: a key serves several heads
         times = query.shape[-3] // key.shape[-3]
         key, value = (x.repeat_interleave(times, -3) for x in (key, value))
@@ -404,12 +407,19 @@ def _attention(flow: Flow, call: Call) -> Any:
     score = _reduced(flow, met, (met.dim() - 1,), is_part=True)
     mask = call.get("attn_mask")
     if mask is not None:
-        wide = score.expand(*score.shape[:-2], query.shape[-2], key.shape[-2])
+        wide = score.expand(*score.shape[:-2], *tokens)
         if isinstance(mask, Weight):
             flow.meet_weight(wide, mask)
         else:
             flow.meet(wide, mask)
-    return flow.meet(score, value)
+    return _weigh(flow, score, value)
+
+
+def _weigh(flow: Flow, a: Ids, b: Ids) -> Ids:
+    """The scores of a head weigh its values: without the one the other goes too."""
+    if set(varying(a)) & set(varying(b)):
+        flow.parts.append(pair(a, b))
+    return flow.meet(a, b)
 
 
 # --- norms ---------------------------------------------------------------------------------------
