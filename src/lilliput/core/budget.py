@@ -29,11 +29,11 @@ class Budget:
             whichever way is better: 0.01 of an accuracy is one point.
     """
 
-    max_size_bytes: float | None = None
-    max_ram_bytes: float | None = None
-    max_flash_bytes: float | None = None
-    max_latency_ms: float | None = None
-    max_drop: float | None = None
+    max_size_bytes: int | float | None = None
+    max_ram_bytes: int | float | None = None
+    max_flash_bytes: int | float | None = None
+    max_latency_ms: int | float | None = None
+    max_drop: int | float | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -47,8 +47,20 @@ def first_two(batch: Any) -> tuple[Any, Any]:
 
 
 def as_inputs(inputs: Any) -> tuple[Tensor, ...]:
-    """The arguments of `forward`, in order, as a tuple."""
-    return (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    """The arguments of `forward`, in order, as a tuple.
+
+    Raises:
+        TaskError: Something else than tensors stands where the inputs should be.
+    """
+    if isinstance(inputs, Tensor):
+        return (inputs,)
+    if isinstance(inputs, list | tuple) and all(isinstance(x, Tensor) for x in inputs):
+        return tuple(inputs)
+    found = sorted({type(x).__name__ for x in tree_leaves(inputs)}) or ["nothing"]
+    raise TaskError(
+        f"inputs must be a tensor or a tuple of tensors, got {type(inputs).__name__} of "
+        f"{', '.join(found)}; give Task(split=...) a function that maps a batch to (inputs, labels)"
+    )
 
 
 @dataclass(frozen=True, eq=False)
