@@ -1,6 +1,6 @@
 """Quantization while training: the same quantizers, which go on following what they see."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from lilliput.core import Model, QuantizationRules, Stage, Task
@@ -15,15 +15,17 @@ __all__ = ["QuantizeAware"]
 class QuantizeAware:
     """Inserts quantizers for `FineTune` or `Distill` to train with; BatchNorm is folded first.
 
-    While training, the range of a weight is that of its rows at each step, and the range of an
-    activation a running mean; both are fixed from then on.
+    While training, the range of a weight is that of its rows at each step; the range of an
+    activation widens at once to what passes, and narrows slowly. In eval mode activations' ranges
+    stay.
 
     Args:
         rules: What the target's runtime wants, `target.rules`.
         task: Its training inputs are calibrated on.
         observer: Chooses the ranges to begin with.
         samples: How many examples to calibrate on.
-        momentum: How much of each batch's range an activation's range takes on.
+        momentum: Share of the way that an activation's range narrows towards that of each batch;
+            0 only widens it.
 
     Source: Jacob et al. 2018, section 3.1.
     """
@@ -32,7 +34,7 @@ class QuantizeAware:
 
     rules: QuantizationRules
     task: Task
-    observer: Observer = MinMax()
+    observer: Observer = field(default_factory=MinMax)
     samples: int = 512
     momentum: float = 0.01
 

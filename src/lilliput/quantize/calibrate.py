@@ -1,19 +1,24 @@
 """Ranges of all quantizers from data: weights by their rows, activations by what flows past."""
 
-from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor, fx
+from torch.fx import Node
 
 from lilliput.core import PassError, Task
 from lilliput.core.progress import track
+from lilliput.graph import owner_of
 from lilliput.quantize.fake import FakeQuantize
 from lilliput.quantize.histogram import Histogram
 from lilliput.quantize.insert import Inserted
 from lilliput.quantize.observe import Observer, weight_range
 
 __all__ = ["calibrate"]
+
+_LARGEST_BIAS = 2**30
+"""Biases are 32-bit integers whose scale is input scale times weight scale; half is headroom."""
 
 
 def calibrate(inserted: Inserted, task: Task, observer: Observer, samples: int) -> None:
@@ -26,50 +31,87 @@ def calibrate(inserted: Inserted, task: Task, observer: Observer, samples: int) 
         samples: How many examples at most.
 
     Raises:
-        PassError: An activation is NaN or infinite; names its place.
+        PassError: An activation or a weight is NaN or infinite; names its place.
     """
     module = inserted.model.module
-    seen = {name: Histogram() for name in inserted.activations}
-    handles = [
-        module.get_submodule(name).register_forward_pre_hook(partial(_record, name, histogram))
-        for name, histogram in seen.items()
-    ]
+    assert isinstance(module, fx.GraphModule)  # noqa: S101
     module.eval()
-    try:
-        with torch.no_grad():
-            for inputs in track(task.calibration(samples), "calibrate"):
-                module(*inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    for weight, name in inserted.weights.items():
-        _set_weight(module, weight, _quantizer(module, name), observer)
-    for name, histogram in seen.items():
-        quantizer = _quantizer(module, name)
-        low, high = observer.range(histogram, quantizer.type)
-        quantizer.set_range(torch.tensor([low]), torch.tensor([high]))
+    recorder = _Recorder(module, inserted.observed)
+    with torch.no_grad():
+        for inputs in track(task.calibration(samples), "calibrate"):
+            recorder.run(*inputs)
+        for name, histogram in recorder.seen.items():
+            quantizer = _quantizer(module, name)
+            low, high = observer.range(histogram, quantizer.type)
+            quantizer.set_range(torch.tensor([low]), torch.tensor([high]))
+        for node in inserted.operators:
+            _set_weight(module, node, observer)
 
 
-def _record(name: str, histogram: Histogram, _: nn.Module, inputs: tuple[Any, ...]) -> None:
-    try:
-        histogram.add(inputs[0])
-    except ValueError as error:
-        place = name.removesuffix("_quantizer")
-        raise PassError(f"calibration: at {place}, {error}; look at the inputs") from error
+class _Recorder(fx.Interpreter):
+    """Runs the network, and counts what comes to each quantizer."""
+
+    def __init__(self, module: fx.GraphModule, observed: tuple[Node, ...]) -> None:
+        super().__init__(module)
+        self.extra_traceback = False
+        self.observed = frozenset(observed)
+        self.seen = {str(node.target): Histogram() for node in observed}
+
+    def run_node(self, n: Node) -> Any:
+        if n in self.observed:
+            source = n.args[0]
+            assert isinstance(source, Node)  # noqa: S101
+            try:
+                self.seen[str(n.target)].add(self.env[source])
+            except ValueError as error:
+                where = owner_of(source) or source.name
+                raise PassError(
+                    f"calibration: {error} at {where!r}; is one in the inputs, or in a weight?"
+                ) from error
+        return super().run_node(n)
 
 
-def _quantizer(module: nn.Module, name: str) -> FakeQuantize:
+def _set_weight(module: fx.GraphModule, node: Node, observer: Observer) -> None:
+    """Gives the weight of an operator its range."""
+    source, call, *rest = node.args
+    assert isinstance(source, Node)  # noqa: S101
+    assert isinstance(call, Node)  # noqa: S101
+    quantizer = _quantizer(module, str(call.target))
+    weight = _tensor(module, call.args[0])
+    assert weight is not None  # noqa: S101
+    if not weight.isfinite().all():
+        raise PassError(f"the weight {call.args[0]} is NaN or infinite")
+    bias = _tensor(module, rest[0] if rest else None)
+    if bias is not None:
+        scale = _quantizer_before(module, source).scale
+        least = bias.abs() / scale / _LARGEST_BIAS * quantizer.type.high
+        least = least.amax().view(1) if quantizer.axis is None else least
+        quantizer.least.copy_(torch.maximum(quantizer.least, least))
+    rows = weight.transpose(0, quantizer.axis or 0).flatten(1)
+    if quantizer.axis is None:
+        rows = rows.reshape(1, -1)
+    quantizer.set_range(*weight_range(rows, quantizer.type, observer))
+
+
+def _quantizer_before(module: fx.GraphModule, source: Node) -> FakeQuantize:
+    """The one whose integers an operator reads, through dropout and lists of tensors."""
+    while True:
+        part = module.get_submodule(str(source.target)) if source.op == "call_module" else None
+        if isinstance(part, FakeQuantize):
+            return part
+        source = source.all_input_nodes[0]
+
+
+def _quantizer(module: fx.GraphModule, name: str) -> FakeQuantize:
     quantizer = module.get_submodule(name)
     assert isinstance(quantizer, FakeQuantize)  # noqa: S101
     return quantizer
 
 
-def _set_weight(
-    module: nn.Module, name: str, quantizer: FakeQuantize, observer: Observer
-) -> None:
-    owner, _, leaf = name.rpartition(".")
-    value: Tensor = getattr(module.get_submodule(owner), leaf).detach().float()
-    rows = value.transpose(0, quantizer.axis or 0).flatten(1)
-    if quantizer.axis is None:
-        rows = rows.reshape(1, -1)
-    quantizer.set_range(*weight_range(rows, quantizer.type, observer))
+def _tensor(module: fx.GraphModule, node: Any) -> Float[Tensor, "..."] | None:
+    """A parameter or buffer; None for what the network computes."""
+    if not isinstance(node, Node) or node.op != "get_attr":
+        return None
+    owner, _, leaf = str(node.target).rpartition(".")
+    value: Tensor = getattr(module.get_submodule(owner), leaf)
+    return value.detach().float()

@@ -14,20 +14,26 @@ class FakeQuantize(nn.Module):
 
     The gradient passes straight through inside the range, and is zero outside of it.
 
+    A range that follows the tensor widens at once and narrows by `momentum` of the difference each
+    time: a mean of ranges would clip, and would be wrong where several tensors share the range.
+
     Args:
         type: The integers.
         axis: Axis of the channels that have a scale of their own; None for one scale.
         channels: Number of scales.
-        momentum: In training, how much of each batch's range goes into the range: 1 follows the
-            tensor (right for weights), 0.01 a running mean (for activations), None keeps it fixed.
+        momentum: In training, how fast the range follows what passes. 1 is always the range of the
+            tensor itself, which is right for weights, and holds in eval mode too, so that the last
+            weights, or a mean of weights, get their own scale. None keeps the range as it was set.
 
     Source: Jacob et al. 2018, section 3; gradient: Bengio et al. 2013.
     """
 
+    type: IntegerType  # type: ignore[assignment]  # hides Module.type, a cast nobody needs here
     scale: Tensor
     zero_point: Tensor
     low: Tensor
     high: Tensor
+    least: Tensor
 
     def __init__(
         self,
@@ -41,14 +47,16 @@ class FakeQuantize(nn.Module):
         self.is_enabled = False
         self.register_buffer("low", torch.zeros(channels))
         self.register_buffer("high", torch.zeros(channels))
+        self.register_buffer("least", torch.zeros(channels))
         self.register_buffer("scale", torch.ones(channels))
         self.register_buffer("zero_point", torch.zeros(channels, dtype=torch.int32))
 
     def set_range(self, low: Tensor, high: Tensor) -> None:
-        """Takes the range of each channel, and acts from now on."""
-        scale, zero_point = scale_and_zero_point(low.view(-1), high.view(-1), self.type)
-        self.low.copy_(low.view(-1))
-        self.high.copy_(high.view(-1))
+        """Takes the range of each channel, `high` being at least `least`; acts from now on."""
+        low, high = low.view(-1), torch.maximum(high.view(-1), self.least)
+        scale, zero_point = scale_and_zero_point(low, high, self.type)
+        self.low.copy_(low)
+        self.high.copy_(high)
         self.scale.copy_(scale)
         self.zero_point.copy_(zero_point)
         self.is_enabled = True
@@ -57,8 +65,8 @@ class FakeQuantize(nn.Module):
         if not self.is_enabled:
             return x
         real = x.float()
-        if self.training and self.momentum is not None:
-            self._follow(real.detach(), self.momentum)
+        if self._follows():
+            self._follow(real.detach())
         limits = (self.type.low, self.type.high)
         if self.axis is None:
             point = (self.scale, self.zero_point)
@@ -69,13 +77,24 @@ class FakeQuantize(nn.Module):
             )
         return rounded.to(x.dtype)
 
+    def _follows(self) -> bool:
+        # an exported program has the scales as constants
+        is_exact = self.momentum == 1 and not torch.compiler.is_exporting()
+        return self.momentum is not None and (self.training or is_exact)
+
     @torch.no_grad()
-    def _follow(self, x: Tensor, momentum: float) -> None:
+    def _follow(self, x: Tensor) -> None:
+        if not x.numel():
+            return
         if self.axis is None:
             low, high = x.aminmax()
         else:
             low, high = x.transpose(0, self.axis).flatten(1).aminmax(dim=1)
-        self.set_range(self.low.lerp(low, momentum), self.high.lerp(high, momentum))
+        assert self.momentum is not None  # noqa: S101
+        self.set_range(
+            torch.minimum(low, self.low.lerp(low, self.momentum)),
+            torch.maximum(high, self.high.lerp(high, self.momentum)),
+        )
 
     def extra_repr(self) -> str:
         sign = "int" if self.type.is_signed else "uint"

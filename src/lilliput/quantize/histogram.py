@@ -7,7 +7,7 @@ from torch import Tensor
 
 __all__ = ["Histogram"]
 
-_BINS = 4096
+_BINS = 1 << 14
 
 
 class Histogram:

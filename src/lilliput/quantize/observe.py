@@ -81,7 +81,9 @@ class Entropy:
 
     def range(self, seen: Histogram, kind: IntegerType, /) -> tuple[float, float]:
         low, high = _shrunk(seen)
-        losses = [self._loss(seen, float(a), float(b), kind) for a, b in zip(low, high, strict=True)]
+        losses = [
+            self._loss(seen, float(a), float(b), kind) for a, b in zip(low, high, strict=True)
+        ]
         best = min(range(len(losses)), key=losses.__getitem__)
         return float(low[best]), float(high[best])
 

@@ -1,5 +1,8 @@
 """What operator a node of a captured graph runs, and layers opened up so that weights show."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import fx, nn
 from torch.fx import Node
@@ -46,15 +49,15 @@ def open_layer(module: fx.GraphModule, node: Node, kind: str) -> Node | None:
         weight = graph.get_attr(f"{name}.weight")
         bias = graph.get_attr(f"{name}.bias") if layer.bias is not None else None
         target, rest = _operator(layer, kind)
-        opened = graph.call_function(target, (node.args[0], weight, bias, *rest))
-    weight.meta["val"] = layer.weight
+        arguments = (node.args[0], weight, bias, *rest)
+        opened = graph.create_node("call_function", target, arguments, name=f"{node.name}_out")
     opened.meta = dict(node.meta)
     node.replace_all_uses_with(opened)
     graph.erase_node(node)
     return opened
 
 
-def _operator(layer: nn.Module, kind: str) -> tuple[object, tuple[object, ...]]:
+def _operator(layer: nn.Module, kind: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     aten = torch.ops.aten
     if kind == "linear":
         return aten.linear.default, ()

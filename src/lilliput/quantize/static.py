@@ -1,6 +1,6 @@
 """Quantization after training: ranges from a few examples, no labels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from lilliput.core import Model, QuantizationRules, Stage, Task
@@ -26,7 +26,7 @@ class QuantizeStatic:
 
     rules: QuantizationRules
     task: Task
-    observer: Observer = MinMax()
+    observer: Observer = field(default_factory=MinMax)
     samples: int = 512
 
     def __post_init__(self) -> None:

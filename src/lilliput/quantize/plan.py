@@ -1,0 +1,152 @@
+"""Which tensors are integers on the device, and which of them share a scale."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import fx
+from torch.fx import Node
+
+from lilliput.core import QuantizationRules
+from lilliput.quantize.fake import FakeQuantize
+from lilliput.quantize.open_layers import WITH_WEIGHT, operator_kind
+
+__all__ = ["Plan"]
+
+_BINARY = frozenset({"add", "sub", "mul", "div"})
+# what runtimes clip to at no cost; any other limits are an operator of their own
+_FUSED_LIMITS = {(0.0, 6.0), (-1.0, 1.0)}
+
+
+@dataclass(eq=False)
+class Plan:
+    """Found by `walk`; changes nothing in the network.
+
+    A tensor that an operator in integers makes is an integer for all who read it; a tensor that
+    comes from elsewhere is made an integer only for the operators in integers that read it.
+
+    Args:
+        module: A captured network whose weights pass quantizers already.
+        rules: Of the runtime.
+        integer: For each node whose tensor is an integer, the node it has its scale from.
+        readers: For each node whose tensor is float, the operators in integers that read it.
+        made_by: For each node whose tensor an operator computes in integers, that operator.
+    """
+
+    module: fx.GraphModule
+    rules: QuantizationRules
+    integer: dict[Node, Node] = field(default_factory=dict)
+    readers: dict[Node, list[Node]] = field(default_factory=dict)
+    made_by: dict[Node, Node] = field(default_factory=dict)
+    _same: dict[Node, Node] = field(default_factory=dict)
+
+    def walk(self) -> None:
+        """Decides for every node, in the order they run."""
+        for node in self.module.graph.nodes:
+            if self.has_quantized_weight(node):
+                source = node.args[0]
+                if source not in self.integer:
+                    self.readers.setdefault(source, []).append(node)
+                self._compute(node)
+            elif node not in self.integer and is_float(node):
+                self._visit(node)
+        if not self.rules.quantizes_outputs:
+            while self._free_one():
+                pass
+
+    def root(self, node: Node) -> Node:
+        """The node that names the quantizer of an integer tensor."""
+        node = self.integer.get(node, node)
+        while node in self._same:
+            node = self._same[node]
+        return node
+
+    def has_quantized_weight(self, node: Node) -> bool:
+        """Whether it is a convolution or linear operator whose weight passes a quantizer."""
+        weight = node.args[1] if len(node.args) > 1 else None
+        return isinstance(weight, Node) and self._is_quantizer(weight)
+
+    def _is_quantizer(self, node: Node) -> bool:
+        if node.op != "call_module":
+            return False
+        return isinstance(self.module.get_submodule(str(node.target)), FakeQuantize)
+
+    def _visit(self, node: Node) -> None:
+        kind = operator_kind(self.module, node)
+        sources = [source for source in node.all_input_nodes if is_float(source)]
+        if not sources or not all(source in self.integer for source in sources):
+            return
+        if kind in self.rules.shared_scale_operators and _keeps_values(node, kind):
+            first, *others = (self.root(source) for source in sources)
+            for other in others:
+                if self.root(other) is not self.root(first):
+                    self._same[self.root(other)] = self.root(first)
+            self.integer[node] = first
+        elif kind in self.rules.quantized_operators - WITH_WEIGHT:
+            # a number or a parameter as second operand would stay a float between integers
+            operands = node.args[:2] if kind in _BINARY else node.args[:1]
+            if all(operand in self.integer for operand in operands) and not node.kwargs.get(
+                "alpha"
+            ):
+                self._compute(node)
+
+    def _compute(self, node: Node) -> None:
+        """The operator's result is an integer: after the activation that it absorbs, if any."""
+        result = self._absorbed(node)
+        is_output = any(user.op == "output" for user in result.users)
+        if not is_output or self.rules.quantizes_outputs:
+            self.integer[result] = result
+            self.made_by[result] = node
+
+    def _absorbed(self, node: Node) -> Node:
+        users = list(node.users)
+        kind = operator_kind(self.module, users[0]) if len(users) == 1 else ""
+        if kind not in self.rules.fused_activations:
+            return node
+        limits = (*users[0].args[1:3], *(-1.0, 1.0)[len(users[0].args) - 1 :])
+        return users[0] if kind in {"relu", "relu6"} or limits in _FUSED_LIMITS else node
+
+    def _free_one(self) -> bool:
+        """Leaves a result float that no operator in integers reads, where that costs nothing.
+
+        A linear layer gives floats as readily as integers, and an elementwise operator between
+        floats is as well float itself. A convolution gives integers or does not run in them.
+        """
+        groups: dict[Node, list[Node]] = {}
+        for node in self.integer:
+            groups.setdefault(self.root(node), []).append(node)
+        running = {node for node in self.module.graph.nodes if self.has_quantized_weight(node)}
+        running |= set(self.made_by.values())
+        for members in groups.values():
+            makers = {self.made_by[node] for node in members if node in self.made_by}
+            kinds = {operator_kind(self.module, node) for node in makers}
+            is_read = any(user in running for node in members for user in node.users)
+            if not is_read and kinds <= _BINARY | {"linear"}:
+                for node in members:
+                    del self.integer[node]
+                    self.made_by.pop(node, None)
+                return True
+        return False
+
+
+def is_float(node: Node) -> bool:
+    """Whether the node gives activations: floats, or a list of them, that are no weights."""
+    value: Any = node.meta.get("val")
+    if node.op == "get_attr" or "is_weight" in node.meta:
+        return False
+    if isinstance(value, list | tuple):  # split and chunk give several
+        return bool(value) and all(
+            isinstance(v, torch.Tensor) and v.is_floating_point() for v in value
+        )
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
+
+
+def _keeps_values(node: Node, kind: str) -> bool:
+    """Whether data is only moved; padding may add nothing but zeros, which every scale has."""
+    if kind == "constant_pad_nd":
+        return len(node.args) < 3 or not node.args[2]
+    if kind == "pad":
+        mode = node.args[2] if len(node.args) > 2 else "constant"
+        value = node.args[3] if len(node.args) > 3 else node.kwargs.get("value")
+        return mode != "constant" or not value
+    return True
