@@ -1,44 +1,35 @@
 import pytest
 import torch
+from sklearn.metrics import accuracy_score
 
-from lilliput.core import Accuracy, Metric
+from lilliput.core import Accuracy, TaskError
 
 
-def test_counts_the_share_over_batches_of_different_sizes() -> None:
+def test_it_is_the_share_of_right_classes_over_all_batches():
+    draw = torch.Generator().manual_seed(0)
+    outputs = [torch.randn(n, 5, generator=draw) for n in (7, 30, 1)]
+    labels = [torch.randint(5, (n,), generator=draw) for n in (7, 30, 1)]
     metric = Accuracy()
-    metric.update(torch.eye(3), torch.tensor([0, 1, 0]))
-    metric.update(torch.eye(3)[:1], torch.tensor([0]))
-    assert float(metric.compute()) == 0.75
-
-
-def test_counts_pixels_of_segmentations() -> None:
-    outputs = torch.zeros(2, 3, 4, 4)
-    outputs[:, 1] = 1
-    metric = Accuracy()
-    metric.update(outputs, torch.ones(2, 4, 4, dtype=torch.int64))
-    assert float(metric.compute()) == 1
-
-
-def test_is_a_metric_that_starts_anew() -> None:
-    metric = Accuracy()
-    assert isinstance(metric, Metric)
-    metric.update(torch.eye(2), torch.tensor([1, 0]))
+    for y, t in zip(outputs, labels, strict=True):
+        metric.update(y, t)
+    wanted = accuracy_score(torch.cat(labels), torch.cat(outputs).argmax(1))
+    assert metric.compute() == pytest.approx(wanted)
     metric.reset()
-    metric.update(torch.eye(2), torch.tensor([0, 1]))
-    assert float(metric.compute()) == 1
+    with pytest.raises(TaskError, match="no examples"):
+        metric.compute()
 
 
-@pytest.mark.parametrize("label", [-1, 3])
-def test_refuses_a_label_that_names_no_class(label: int) -> None:
-    with pytest.raises(ValueError, match=rf"0 to 2 for 3 classes, got .*{label}"):
-        Accuracy().update(torch.eye(3), torch.tensor([1, 1, label]))
-
-
-def test_refuses_labels_of_another_shape() -> None:
-    with pytest.raises(ValueError, match=r"got labels \(3, 1\) for outputs \(3, 3\)"):
-        Accuracy().update(torch.eye(3), torch.zeros(3, 1, dtype=torch.int64))
-
-
-def test_refuses_to_judge_nothing() -> None:
-    with pytest.raises(ValueError, match="no examples"):
-        Accuracy().compute()
+@pytest.mark.parametrize(
+    ("outputs", "labels", "said"),
+    [
+        (torch.zeros(3, 4), torch.tensor([0, 1, 4]), "a label is 4, but the network has 4 classes"),
+        (torch.zeros(3, 4), torch.tensor([0, -1, 2]), "a label is -1"),
+        (torch.zeros(3, 4), torch.zeros(3), r"got float32 \[3\]"),
+        (torch.zeros(3, 4), torch.zeros(3, 1).long(), r"got int64 \[3, 1\]"),
+        (torch.zeros(3), torch.zeros(3).long(), r"takes outputs \[batch, classes\]"),
+        ((torch.zeros(3, 4),), torch.zeros(3).long(), "got tuple"),
+    ],
+)
+def test_what_would_count_wrongly_is_refused(outputs, labels, said):
+    with pytest.raises(TaskError, match=said):
+        Accuracy().update(outputs, labels)

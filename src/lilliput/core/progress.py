@@ -17,7 +17,7 @@ class Reporter(Protocol):
 
     def start(self, description: str, total: float | None, /) -> int: ...
 
-    def update(self, task: int, done: float, note: str, /) -> None: ...
+    def update(self, task: int, done: int, note: str, /) -> None: ...
 
     def stop(self, task: int, /) -> None: ...
 
@@ -46,7 +46,7 @@ def track(
         yield from items
         return
     if total is None and isinstance(items, Sized):
-        total = len(items)
+        total = float(len(items))
     task = reporter.start(description, total)
     try:
         for done, item in enumerate(items, start):
@@ -84,7 +84,7 @@ class RichReporter:
     def start(self, description: str, total: float | None, /) -> int:
         return int(self.progress.add_task(description, total=total))
 
-    def update(self, task: int, done: float, note: str, /) -> None:
+    def update(self, task: int, done: int, note: str, /) -> None:
         self.progress.update(task, completed=done)  # type: ignore[arg-type]
         if note:
             self.progress.update(task, description=note)  # type: ignore[arg-type]
