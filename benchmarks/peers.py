@@ -103,8 +103,8 @@ def by_lilliput(length: Length) -> Callable[[lp.Reference, lp.Task, Path], lp.Ar
     def make(_: lp.Reference, task: lp.Task, folder: Path) -> lp.Artifact:
         model = EXAMPLE.resnet20()[0]
         groups = lp.channel_groups(lp.trace(model)).groups
-        inner = {g.name: 0.5 for g in groups if g.name.startswith("layer")}
-        if len(inner) != 9 or not all(name.endswith(".conv1") for name in inner):
+        inner = {g.name: 0.5 for g in groups if g.name.endswith(".conv1")}
+        if len(inner) != 9:
             raise RuntimeError(f"the inner channels of ResNet-20 are 9 groups, got {list(inner)}")
         pruned = lp.PruneChannels(inner, importance=lp.Magnitude())
         return exported(lp.run(model, [pruned, distill(task, length, folder)]), folder)
@@ -231,7 +231,8 @@ def main() -> None:
     set_data_dir(arguments.data)
     torch.manual_seed(0)
     length = Length(arguments.epochs, arguments.learning_rate, arguments.time_limit_s)
-    done = {(row.case, row.system) for row in read("cifar10")}
+    timed = [row for row in read("cifar10") if row.quantity == "latency_ratio_eager"]
+    done = {(row.case, row.system) for row in timed}
     for case in cases(length):
         is_done = (case.name, case.system) in done and not arguments.again
         if is_done or (arguments.case and case.peer not in arguments.case):
