@@ -44,7 +44,7 @@ class Budget:
     def limits(self) -> dict[str, float]:
         """The limit of each limited quantity, by the quantity's name."""
         values = {_QUANTITY[field.name]: getattr(self, field.name) for field in fields(self)}
-        return {quantity: limit for quantity, limit in values.items() if limit is not None}
+        return {name: float(limit) for name, limit in values.items() if limit is not None}
 
     def misses(self, measurements: Iterable[Measurement]) -> dict[str, float]:
         """By how much each limit is exceeded, in the quantity's unit; empty when all hold.
