@@ -20,7 +20,6 @@ def test_moves_as_the_formula_says() -> None:
 
 
 def test_a_constant_stays_what_it_is_to_the_last_bit() -> None:
-    """Scales of quantizers are buffers that do not move while training."""
     net = nn.BatchNorm1d(3)
     net.running_var.copy_(torch.tensor([0.1, 1 / 3, 7e-5]))
     before = net.running_var.clone()
@@ -29,6 +28,17 @@ def test_a_constant_stays_what_it_is_to_the_last_bit() -> None:
         average.update(net, step)
     average.copy_to(net)
     assert torch.equal(net.running_var, before)
+
+
+def test_buffers_that_may_belong_together_are_copied_together() -> None:
+    net = nn.Linear(1, 1)
+    net.register_buffer("scale", torch.tensor(1.0))
+    net.register_buffer("zero_point", torch.tensor(3))
+    average = Average(net, decay=0.9)
+    net.scale.fill_(2.0)
+    net.zero_point.fill_(4)
+    average.update(net, 0)
+    assert (average.values["scale"], average.values["zero_point"]) == (2, 4)
 
 
 def test_counts_are_copied() -> None:

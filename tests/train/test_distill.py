@@ -21,7 +21,9 @@ def distance(a: Model, b: Model, task: Task) -> float:
     with torch.no_grad():
         for inputs, _ in task.batches("train"):
             ours, theirs = (torch.utils._pytree.tree_leaves(m.module(*inputs)) for m in (a, b))
-            total += sum(functional.mse_loss(x, y).item() for x, y in zip(ours, theirs))
+            total += sum(
+                functional.mse_loss(x, y).item() for x, y in zip(ours, theirs, strict=True)
+            )
     return total
 
 

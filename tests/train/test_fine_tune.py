@@ -52,7 +52,7 @@ def test_plain_training_is_gradient_descent(regressor) -> None:
         gradients = torch.autograd.grad(loss, list(expected.parameters()))
         with torch.no_grad():
             for parameter, gradient in zip(expected.parameters(), gradients, strict=True):
-                parameter -= 0.1 * gradient
+                parameter.sub_(0.1 * gradient)
     done = run(model, [FineTune(task, 1, 0.1, PLAIN)])
     for found, wanted in zip(done.module.parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(found, wanted)

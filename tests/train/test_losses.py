@@ -77,7 +77,7 @@ def test_smoothing_is_torchs(smoothing: float) -> None:
 
 
 def test_smoothing_refuses_numbers_for_labels() -> None:
-    with pytest.raises(TaskError, match="label_smoothing needs class scores.*set it to 0"):
+    with pytest.raises(TaskError, match=r"label_smoothing needs class scores.*set it to 0"):
         smoothed(torch.tensor(1.0), torch.zeros(3, 4), torch.zeros(3), 0.1)
 
 

@@ -47,7 +47,7 @@ def test_constant_is_constant() -> None:
 
 
 def test_refuses_shares_that_are_none() -> None:
-    with pytest.raises(ValueError, match="warmup must be at least 0 and less than 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"warmup must be at least 0 and less than 1, got 1\.5"):
         Cosine(warmup=1.5)
-    with pytest.raises(ValueError, match="rise must be between 0 and 1, got 0.0"):
+    with pytest.raises(ValueError, match=r"rise must be between 0 and 1, got 0\.0"):
         OneCycle(rise=0.0)

@@ -33,7 +33,8 @@ class Distill:
             class scores want `MeanSquaredErrorMatch()`.
         features: Layers whose outputs should agree, too.
         training: Optimizer, schedule, precision and all else.
-        hooks: What other techniques do meanwhile.
+        hooks: What other techniques do meanwhile. An epoch that a resume goes on with is announced
+            to them again.
         cache_bytes: Most memory for the teacher's answers, which are reused where a batch comes
             again unchanged; 0 asks the teacher each time.
         time_limit_s: Ends training early; the learning rate then falls with the time instead.

@@ -24,7 +24,8 @@ class FineTune:
         epochs: Passes over `task.train`.
         learning_rate: At its highest, in parameter units per unit gradient.
         training: Optimizer, schedule, precision and all else.
-        hooks: What other techniques do meanwhile.
+        hooks: What other techniques do meanwhile. An epoch that a resume goes on with is announced
+            to them again.
         time_limit_s: Ends training early; the learning rate then falls with the time instead.
         checkpoint: A folder to resume from; when training was finished there, it is not repeated.
     """
