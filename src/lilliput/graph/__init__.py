@@ -1,25 +1,31 @@
 """What a network is made of: read-only analyses, and the capture that passes edit."""
 
 from lilliput.graph.capture import capture, is_captured
+from lilliput.graph.cost import LayerCost, cost
 from lilliput.graph.fold import fold_batch_norm
 from lilliput.graph.graph import Graph, operator_of, owner_of, shape_of
 from lilliput.graph.groups import ChannelGroup, ChannelGroups, Site, Skipped, channel_groups
 from lilliput.graph.removal import remove_channels, silence_channels
+from lilliput.graph.sensitivity import Sensitivity, sensitivity
 from lilliput.graph.trace import trace
 
 __all__ = [
     "ChannelGroup",
     "ChannelGroups",
     "Graph",
+    "LayerCost",
+    "Sensitivity",
     "Site",
     "Skipped",
     "capture",
     "channel_groups",
+    "cost",
     "fold_batch_norm",
     "is_captured",
     "operator_of",
     "owner_of",
     "remove_channels",
+    "sensitivity",
     "shape_of",
     "silence_channels",
     "trace",

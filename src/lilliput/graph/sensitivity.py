@@ -1,0 +1,48 @@
+"""How much worse a model gets when one part of it at a time is perturbed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lilliput.core import Model
+from lilliput.core.progress import track
+
+__all__ = ["Sensitivity", "sensitivity"]
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Drops of a score.
+
+    Args:
+        score: Of the model as it is.
+        drops: By name and level, how much the score falls; negative where it rises.
+    """
+
+    score: float
+    drops: Mapping[str, Mapping[float, float]]
+
+
+def sensitivity(
+    model: Model,
+    names: Sequence[str],
+    perturb: Callable[[Model, str, float], Model],
+    score: Callable[[Model], float],
+    levels: Sequence[float],
+) -> Sensitivity:
+    """Perturbs each part alone, at each level, and scores what is left.
+
+    Args:
+        model: It is not changed.
+        names: Parts to perturb, e.g. channel groups.
+        perturb: Gives the model with one part perturbed at a level, from a copy.
+        score: Higher is better.
+        levels: How strongly, e.g. shares of channels removed.
+
+    Source: Li et al. 2017, "Pruning Filters for Efficient ConvNets", section 3.2.
+    """
+    whole = score(model.clone())
+    drops: dict[str, dict[float, float]] = {name: {} for name in names}
+    trials = [(name, level) for name in names for level in levels]
+    for name, level in track(trials, "sensitivity"):
+        drops[name][level] = whole - score(perturb(model.clone(), name, level))
+    return Sensitivity(whole, drops)
