@@ -72,7 +72,7 @@ def evaluate(task: Task, split: Split, predict: Predict, name: str) -> Scores:
     """
     tally = _Tally(task)
     loader = getattr(task, split)
-    batches = len(loader) if isinstance(loader, Sized) else None
+    batches = float(len(loader)) if isinstance(loader, Sized) else None
     for inputs, labels in track(task.batches(split), f"scoring {name}", batches):
         arrays = _arrays(inputs)
         tally.add(arrays, predict(arrays), labels)
