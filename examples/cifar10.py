@@ -1,15 +1,17 @@
 """CIFAR-10 with the trained ResNet-20 and ResNet-56 (option A shortcuts).
 
-    lilliput compress examples/cifar10.py:resnet20 --data DIR --max-drop 1% --out runs/cifar10
+    lilliput compress examples/cifar10.py:resnet20 --data DIR --max-drop 1%
 
-`DIR` holds `cifar10/train.npz` and `cifar10/test.npz` (keys `blob`, `off`, `y`: lossless WebP sheets
-of 20 x 50 tiles) and `cifar-resnets/resnet20.safetensors` and `resnet56.safetensors`.
+`DIR` holds `cifar10/train.npz` and `cifar10/test.npz` (keys `blob`, `off`, `y`: lossless WebP
+sheets of 20 x 50 tiles) and `cifar-resnets/resnet20.safetensors` and `resnet56.safetensors`.
 The nets were trained on all of the training images, so choices are made on the first 2,000 test
 images and reported on the other 8,000.
 """
 
 import io
+from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +93,7 @@ def images(name: str) -> tuple[Tensor, Tensor]:
     with np.load(file(f"cifar10/{name}.npz")) as data:
         blob, offsets, labels = data["blob"].tobytes(), data["off"], data["y"]
     tiles = []
-    for start, stop in zip(offsets[:-1], offsets[1:], strict=True):
+    for start, stop in pairwise(offsets):
         sheet = np.asarray(Image.open(io.BytesIO(blob[start:stop])).convert("RGB"))
         rows = sheet.reshape(20, 32, 50, 32, 3).transpose(0, 2, 4, 1, 3)
         tiles.append(torch.from_numpy(rows.reshape(-1, 3, 32, 32).copy()))
@@ -108,13 +110,18 @@ class Batches:
     """Batches of a split; `is_augmented` shuffles, shifts by up to 4 pixels and mirrors."""
 
     def __init__(self, split: str, start: int, stop: int, size: int, is_augmented: bool) -> None:
-        self.split, self.range, self.size, self.is_augmented = split, (start, stop), size, is_augmented
+        self.split, self.range, self.size, self.is_augmented = (
+            split,
+            (start, stop),
+            size,
+            is_augmented,
+        )
 
     def __len__(self) -> int:
         count = self.range[1] - self.range[0]
         return count // self.size if self.is_augmented else -(-count // self.size)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         pixels, labels = images(self.split)
         pixels, labels = pixels[slice(*self.range)], labels[slice(*self.range)]
         order = torch.randperm(len(labels)) if self.is_augmented else torch.arange(len(labels))

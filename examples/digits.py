@@ -1,6 +1,6 @@
 """scikit-learn's handwritten digits and a small convolutional net, trained here in seconds.
 
-    lilliput compress examples/digits.py --max-drop 1% --out runs/digits
+lilliput compress examples/digits.py --max-drop 1% --out runs/digits
 """
 
 from functools import cache
@@ -18,7 +18,9 @@ class Net(nn.Module):
     def __init__(self, width: int = 32) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(1, width, 3, 1, 1), nn.BatchNorm2d(width), nn.ReLU())
-        self.conv1 = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1), nn.BatchNorm2d(width), nn.ReLU())
+        self.conv1 = nn.Sequential(
+            nn.Conv2d(width, width, 3, 1, 1), nn.BatchNorm2d(width), nn.ReLU()
+        )
         self.conv2 = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1), nn.BatchNorm2d(width))
         self.head = nn.Linear(width * 4, 10)
 

@@ -87,9 +87,7 @@ def _types() -> dict[str, Any]:
     }
 
 
-def _build(
-    entry: Any, choices: Mapping[str, Any], given: Mapping[str, Any], kind: str
-) -> Any:
+def _build(entry: Any, choices: Mapping[str, Any], given: Mapping[str, Any], kind: str) -> Any:
     entry = dict(entry)
     name = entry.pop("name", None)
     if name not in choices:

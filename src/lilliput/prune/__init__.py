@@ -1,6 +1,7 @@
 """Removing what matters least."""
 
-from lilliput.prune.blocks import RemoveBlocks
+from lilliput.prune.allot import allot, macs_of
+from lilliput.prune.blocks import RemoveBlocks, removable_blocks
 from lilliput.prune.channels import PruneChannels, silencer
 from lilliput.prune.importance import BatchNormScale, Importance, Magnitude, Taylor
 
@@ -11,5 +12,8 @@ __all__ = [
     "PruneChannels",
     "RemoveBlocks",
     "Taylor",
+    "allot",
+    "macs_of",
+    "removable_blocks",
     "silencer",
 ]

@@ -57,9 +57,7 @@ def removable_blocks(model: Model) -> tuple[str, ...]:
     """The innermost modules with layers inside that keep their input's shape, in running order."""
     modules = dict(model.module.named_modules())
     names = [name for name in _shape_keepers(model) if any(modules[name].children())]
-    return tuple(
-        name for name in names if not any(other.startswith(f"{name}.") for other in names)
-    )
+    return tuple(name for name in names if not any(other.startswith(f"{name}.") for other in names))
 
 
 def _shape_keepers(model: Model) -> list[str]:

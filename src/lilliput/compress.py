@@ -1,0 +1,140 @@
+"""The one-call road: a trained model goes in, a measured family of deployable files comes out."""
+
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lilliput.core import Budget, MissingExtraError, Model, Target, Task
+from lilliput.core.check import check_task
+from lilliput.core.progress import shown
+from lilliput.measure import measure_test
+from lilliput.registry import Family, Store
+from lilliput.search import Ladder, Workshop
+from lilliput.search.plan import Clock
+from lilliput.search.space import Space
+from lilliput.search.workshop import layer_rows
+from lilliput.targets import get_target
+
+__all__ = ["compress"]
+
+_EXTRAS = {"litert": ("litert_torch", "ai_edge_litert")}
+_PACKAGES = ("lilliput", "torch", "onnx", "onnxruntime")
+
+
+def quiet(_: str) -> None:
+    """Drops a line."""
+
+
+def compress(  # noqa: PLR0913, PLR0917
+    model: Model,
+    task: Task,
+    budget: Budget | None = None,
+    targets: Sequence[str | Target] = ("onnxruntime-cpu",),
+    out: str | Path = "runs/compress",
+    time_budget_s: float = 1800.0,
+    seed: int = 0,
+    teacher: Model | None = None,
+    tell: Callable[[str], None] = quiet,
+    max_epochs: int = 100,
+    trials: int | None = None,
+) -> Family:
+    """Searches for smaller and faster variants of `model`, each exported and measured.
+
+    Every variant is on disk the moment it is measured. Started again with the same `out`, a run
+    goes on where it was; Ctrl-C ends it with all that was found.
+
+    Args:
+        model: The trained original; it is not changed.
+        task: Its data, loss and metric. Choices are made on `validation`; `test` is read once.
+        budget: Limits; recipes that cannot meet them are left out, with the reason.
+        targets: Where the variants are to run.
+        out: Folder of the run.
+        time_budget_s: Time for the whole run, restarts included, in seconds.
+        seed: Of training and of the search.
+        teacher: What students learn from; by default the original.
+        tell: Receives a line for each variant made or left out, e.g. `print`.
+        max_epochs: Most epochs of one training.
+        trials: Most recipes that the sampler tries after the known ones; None for no limit.
+
+    Returns:
+        All variants; `family.best(budget)` chooses.
+
+    Raises:
+        TaskError: The data, loss or metric cannot be used.
+        TraceError: The network cannot be traced.
+        MissingExtraError: A target needs a package that is not installed.
+        RegistryError: `out` cannot be read or written.
+    """
+    budget = budget or Budget()
+    chosen = [get_target(name) if isinstance(name, str) else name for name in targets]
+    for target in chosen:
+        _check_installed(target)
+    torch.manual_seed(seed)
+    check_task(model, task)
+    store = Store(Path(out))
+    clock = Clock(time_budget_s, float(store.notes().get("spent_s", 0.0)))
+    workshop = Workshop(model, task, store, Path(out), seed)
+    space = Space(model, task, teacher or model, _is_classifier(model, task))
+    ladder = Ladder(workshop, chosen, budget, space, clock, tell, max_epochs, trials)
+    _note_settings(store, model, task, budget, time_budget_s)
+    with shown():
+        try:
+            ladder.climb()
+        except KeyboardInterrupt:
+            tell("stopped; every variant measured so far is kept")
+        _read_test(ladder)
+    return store.family()
+
+
+def _check_installed(target: Target) -> None:
+    missing = [name for name in _EXTRAS.get(target.extra, ()) if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"target {target.name!r} needs {', '.join(missing)}; "
+            f"pip install 'lilliput[{target.extra}]'"
+        )
+
+
+def _is_classifier(model: Model, task: Task) -> bool:
+    """Whether outputs are `[batch, classes]` scores for class indices."""
+    inputs, labels = next(task.batches("validation"))
+    with torch.no_grad():
+        outputs = model.clone().module.eval()(*inputs)
+    if not (isinstance(outputs, Tensor) and isinstance(labels, Tensor)):
+        return False
+    is_index = not labels.is_floating_point() and labels.shape == outputs.shape[:1]
+    return outputs.dim() == 2 and is_index
+
+
+def _note_settings(
+    store: Store, model: Model, task: Task, budget: Budget, time_budget_s: float
+) -> None:
+    store.note("task", task.name)
+    store.note("higher_is_better", task.higher_is_better)
+    store.note("metric", type(task.metric).__name__)
+    store.note("budget", budget.limits())
+    store.note("time_budget_s", time_budget_s)
+    store.note("machine", f"{platform.machine()} {platform.system()}")
+    store.note("versions", {name: version(name) for name in _PACKAGES})
+    store.note("layers", layer_rows(model))
+
+
+def _read_test(ladder: Ladder) -> None:
+    """Scores the original and the front on test data, once."""
+    task, store = ladder.workshop.task, ladder.workshop.store
+    if task.test is None:
+        return
+    wanted = ladder.front()
+    by_name = {target.name: target for target in ladder.targets}
+    for variant in store.family().variants:
+        if variant.value("test_metric") is not None or variant.target not in by_name:
+            continue
+        if variant.id in wanted or variant.name == "original":
+            reference = ladder.workshop.references[variant.target]
+            target = by_name[variant.target]
+            store.update(variant.id, measure_test(variant.artifact, target, task, reference))

@@ -1,0 +1,147 @@
+"""What the search may vary, and the candidates that its points stand for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from torch import nn
+
+from lilliput.core import Model, Pass, Target, Task, run
+from lilliput.graph import channel_groups, cost, trace
+from lilliput.prune import PruneChannels, RemoveBlocks, allot, macs_of
+from lilliput.quantize import (
+    Entropy,
+    MeanSquaredError,
+    MinMax,
+    Observer,
+    Percentile,
+    QuantizeAware,
+    QuantizeStatic,
+)
+from lilliput.search.candidate import Candidate
+from lilliput.search.survey import Survey
+from lilliput.train import SGD, AdamW, Distill, MeanSquaredErrorMatch, SoftTargets, Training
+
+__all__ = ["OBSERVERS", "Point", "Space"]
+
+OBSERVERS: Mapping[str, Observer] = {
+    "minmax": MinMax(),
+    "percentile": Percentile(),
+    "mse": MeanSquaredError(),
+    "entropy": Entropy(),
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the search.
+
+    Args:
+        macs_share: Share of the MACs that channel pruning leaves, 1 for none pruned.
+        blocks: How many whole blocks are removed, the least sensitive first.
+        epochs: Of distillation after pruning, before quantization.
+        aware_epochs: Of distillation after quantizers are in, 0 for quantization after training.
+        observer: Which observer sets the ranges, a key of `OBSERVERS`.
+    """
+
+    macs_share: float = 1.0
+    blocks: int = 0
+    epochs: int = 0
+    aware_epochs: int = 0
+    observer: str = "minmax"
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Turns points into candidates for one model and task.
+
+    Args:
+        model: The original.
+        task: Its data.
+        teacher: What students learn from.
+        is_classifier: Whether outputs are class scores, so that soft targets apply.
+        learning_rate: Of distillation after pruning; a tenth of it once quantizers are in.
+        sensitivity: Rise of the loss by channel group and pruning ratio, once it is known.
+        blocks: Removable blocks, the least sensitive first.
+        multiple: What widths are rounded to.
+    """
+
+    model: Model
+    task: Task
+    teacher: Model
+    is_classifier: bool
+    learning_rate: float = 0.05
+    sensitivity: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    blocks: tuple[str, ...] = ()
+    multiple: int = 1
+
+    def informed(self, facts: Survey) -> "Space":
+        """The space once the survey has told what the network can spare."""
+        return replace(
+            self, sensitivity=facts.sensitivity, blocks=facts.blocks, multiple=facts.multiple
+        )
+
+    def candidate(self, point: Point) -> Candidate:
+        """The recipe of a point, named by what is in it."""
+        shared = self.shape(point)
+        words = []
+        if point.blocks:
+            words.append(f"blocks-{point.blocks}")
+        if point.macs_share < 1:
+            words.append(f"macs{100 * point.macs_share:.0f}")
+        if shared and point.epochs:
+            shared = (*shared, self.distill(point.epochs))
+            words.append(f"distil{point.epochs}")
+        words += ["int8", f"qat{point.aware_epochs}" if point.aware_epochs else point.observer]
+        return Candidate("-".join(words), shared, partial(self._finish, point))
+
+    def shape(self, point: Point) -> tuple[Pass, ...]:
+        """The passes that give the point's architecture."""
+        passes: list[Pass] = []
+        if point.blocks:
+            passes.append(RemoveBlocks(self.blocks[: point.blocks]))
+        if point.macs_share < 1:
+            ratios = self._ratios(run(self.model, passes), point.macs_share)
+            if ratios:
+                passes.append(PruneChannels(ratios, multiple_of=self.multiple))
+        return tuple(passes)
+
+    def _ratios(self, shallower: Model, macs_share: float) -> dict[str, float]:
+        """A pruning ratio for each group, so that the share of MACs remains at the least rise."""
+        graph = trace(shallower)
+        groups = channel_groups(graph)
+        drops = {
+            group.name: {float(k): drop for k, drop in self.sensitivity[group.name].items()}
+            for group in groups
+            if group.name in self.sensitivity
+        }
+        return allot(drops, macs_of(groups, cost(graph)), macs_share)
+
+    def distill(self, epochs: int, is_quantized: bool = False) -> Distill:
+        """Training that recovers what a step cost."""
+        optimizer = SGD() if _has_batch_norm(self.model) else AdamW()
+        rate = self.learning_rate if isinstance(optimizer, SGD) else self.learning_rate / 50
+        return Distill(
+            self.task,
+            self.teacher,
+            epochs=epochs,
+            learning_rate=rate / 10 if is_quantized else rate,
+            match=SoftTargets() if self.is_classifier else MeanSquaredErrorMatch(),
+            training=Training(optimizer=optimizer),
+        )
+
+    def _finish(self, point: Point, target: Target) -> tuple[Pass, ...]:
+        if target.rules is None:
+            return ()
+        observer = OBSERVERS[point.observer]
+        if not point.aware_epochs:
+            return (QuantizeStatic(target.rules, self.task, observer=observer),)
+        return (
+            QuantizeAware(target.rules, self.task, observer=observer),
+            self.distill(point.aware_epochs, is_quantized=True),
+        )
+
+
+def _has_batch_norm(model: Model) -> bool:
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    return any(isinstance(part, kinds) for part in model.module.modules())

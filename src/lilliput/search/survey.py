@@ -1,0 +1,102 @@
+"""What the search must know of a network first: what an epoch takes, and what can be spared."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+
+from lilliput.core import Model, Pass, Target, Task, run
+from lilliput.graph import Sensitivity, channel_groups, sensitivity, trace
+from lilliput.prune import RemoveBlocks, removable_blocks, silencer
+from lilliput.registry import Store
+from lilliput.search.plan import Clock, epoch_seconds
+
+__all__ = ["Survey", "survey"]
+
+_LEVELS = (0.25, 0.5, 0.75)
+_VALIDATION_BATCHES = 2
+
+Drops = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Facts of one network and machine, kept in the run's notes so that a resumed run plans alike.
+
+    Args:
+        epoch_s: Seconds of one epoch of distillation of the whole network.
+        left_s: Time that was left when the survey ended.
+        multiple: What channel counts are rounded to.
+        sensitivity: Rise of the validation loss by channel group and pruning ratio.
+        block_sensitivity: The same for each removable block, at "1.0".
+    """
+
+    epoch_s: float
+    left_s: float
+    multiple: int
+    sensitivity: Drops
+    block_sensitivity: Drops
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Removable blocks, the least sensitive first."""
+        drops = self.block_sensitivity
+        return tuple(sorted(drops, key=lambda name: next(iter(drops[name].values()))))
+
+
+def survey(  # noqa: PLR0913, PLR0917
+    model: Model, task: Task, training: Pass, targets: Sequence[Target], store: Store, clock: Clock
+) -> Survey:
+    """Measures them, or reads what an earlier start of the same run noted."""
+    groups = [g for g in channel_groups(trace(model)).groups if g.kind == "channels"]
+    score = _negative_loss(task)
+    if "sensitivity" not in store.notes():
+        names = [group.name for group in groups]
+        found = sensitivity(model, names, silencer(model), score, _LEVELS) if names else None
+        store.note("sensitivity", _as_json(found))
+    if "block_sensitivity" not in store.notes():
+        names = list(removable_blocks(model))
+        found = sensitivity(model, names, _shallower, score, (1.0,)) if names else None
+        store.note("block_sensitivity", _as_json(found))
+    if "plan" not in store.notes():
+        plan = {
+            "epoch_s": epoch_seconds(model, task, training),
+            "left_s": clock.left_s(),
+            "multiple": _multiple(max((group.size for group in groups), default=0), targets),
+        }
+        store.note("plan", plan)
+    notes = store.notes()
+    return Survey(
+        **notes["plan"],
+        sensitivity=notes["sensitivity"],
+        block_sensitivity=notes["block_sensitivity"],
+    )
+
+
+def _negative_loss(task: Task) -> Callable[[Model], float]:
+    """A score that is smooth where a metric jumps: minus the loss on some validation batches."""
+    batches = list(islice(task.batches("validation"), _VALIDATION_BATCHES))
+
+    @torch.no_grad()
+    def score(model: Model) -> float:
+        model.module.eval()
+        losses = [float(task.loss(model.module(*inputs), labels)) for inputs, labels in batches]
+        return -sum(losses) / len(losses)
+
+    return score
+
+
+def _shallower(model: Model, name: str, _: float) -> Model:
+    return run(model, [RemoveBlocks((name,))])
+
+
+def _as_json(found: Sensitivity | None) -> dict[str, dict[str, float]]:
+    drops = found.drops if found else {}
+    return {name: {str(level): drop for level, drop in by.items()} for name, by in drops.items()}
+
+
+def _multiple(widest: int, targets: Sequence[Target]) -> int:
+    """The targets' channel multiple, or 4 where the network is too narrow for it."""
+    wanted = max(target.channel_multiple for target in targets)
+    return wanted if widest >= 2 * wanted else min(4, wanted)

@@ -1,0 +1,58 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lilliput.core import Model, PassError, run
+from lilliput.prune import RemoveBlocks, removable_blocks
+
+
+class Residual(nn.Module):
+    def __init__(self, width: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, stride, 1)
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, :: self.stride, :: self.stride] + self.conv(x).relu()
+
+
+@pytest.fixture
+def model() -> Model:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1), Residual(4), Residual(4, 2), Residual(4))
+    return Model(net.eval(), (torch.randn(2, 3, 8, 8),))
+
+
+def test_finds_the_blocks_that_keep_their_inputs_shape(model: Model) -> None:
+    assert removable_blocks(model) == ("1", "3")
+
+
+def test_a_removed_block_passes_its_input_on(model: Model) -> None:
+    small = run(model, [RemoveBlocks(("1",))])
+    (x,) = model.example_inputs
+    expected = x
+    for name in ("0", "2", "3"):
+        expected = model.module.get_submodule(name)(expected)
+    assert torch.equal(small.module(x), expected)
+
+
+def test_names_a_block_that_cannot_go(model: Model) -> None:
+    with pytest.raises(PassError, match="'2' is no block that keeps its input's shape"):
+        run(model, [RemoveBlocks(("2",))])
+
+
+def test_a_module_called_twice_stays() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = Residual(3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.block(self.block(x))
+
+    assert removable_blocks(Model(Twice(), (torch.randn(1, 3, 4, 4),))) == ()
+
+
+def test_takes_names_not_a_name() -> None:
+    with pytest.raises(TypeError, match="tuple of names"):
+        RemoveBlocks("1")  # type: ignore[arg-type]

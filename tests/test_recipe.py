@@ -1,0 +1,62 @@
+import pytest
+
+from lilliput.core import RecipeError, Target, Task
+from lilliput.prune import Magnitude, PruneChannels, Taylor
+from lilliput.quantize import MinMax, Percentile, QuantizeStatic
+from lilliput.recipe import known_passes, read, recipe_hash, write
+from lilliput.targets import get_target
+from lilliput.testing.nets import image_classifier
+from lilliput.train import FineTune
+
+
+@pytest.fixture
+def task() -> Task:
+    return image_classifier()[1]
+
+
+@pytest.fixture
+def target() -> Target:
+    return get_target("onnxruntime-cpu")
+
+
+def test_what_is_written_reads_back_equal(task: Task, target: Target) -> None:
+    passes = [
+        PruneChannels({"conv.1": 0.25}, importance=Taylor(task, samples=64)),
+        PruneChannels(0.5, importance=Magnitude(), multiple_of=4),
+        FineTune(task, epochs=3, learning_rate=1e-3),
+        QuantizeStatic(target.rules, task, observer=Percentile(99.9)),
+    ]
+    assert read(write(passes), task, target) == tuple(passes)
+
+
+def test_the_hash_tells_settings_apart(task: Task) -> None:
+    hashes = {recipe_hash([FineTune(task, epochs=n)]) for n in (1, 2, 2, 3)}
+    assert len(hashes) == 3
+
+
+def test_gives_what_the_text_leaves_out(task: Task, target: Target) -> None:
+    (quantize,) = read('[[pass]]\nname = "QuantizeStatic"', task, target)
+    assert quantize == QuantizeStatic(target.rules, task, observer=MinMax())
+
+
+def test_lists_every_room() -> None:
+    assert {"FuseBatchNorm", "PruneChannels", "Distill", "QuantizeAware"} <= set(known_passes())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[[pass]]\nname = "FineTuna"', "no pass is called 'FineTuna'; did you mean 'FineTune'"),
+        ('[[pass]]\nname = "FineTune"\nepoch = 1', "no setting 'epoch'; did you mean 'epochs'"),
+        ('[[pass]]\nname = "Distill"', "Distill needs a teacher"),
+        ('[[pass]\nname = "FineTune"', "not valid TOML"),
+        ('[pass]\nname = "FineTune"', "two brackets"),
+        (
+            '[[pass]]\nname = "PruneChannels"\nratio = 0.5\nimportance = { name = "Tailor" }',
+            "no option is called 'Tailor'; did you mean 'Taylor'",
+        ),
+    ],
+)
+def test_says_what_is_wrong(text: str, message: str, task: Task) -> None:
+    with pytest.raises(RecipeError, match=message):
+        read(text, task)
