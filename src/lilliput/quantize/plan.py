@@ -44,9 +44,7 @@ class Plan:
         """Decides for every node, in the order they run."""
         for node in self.module.graph.nodes:
             if self.has_quantized_weight(node):
-                source = node.args[0]
-                if source not in self.integer:
-                    self.readers.setdefault(source, []).append(node)
+                self._read([n for n in node.all_input_nodes[:1] if n not in self.integer], node)
                 self._compute(node)
             elif node not in self.integer and is_float(node):
                 self._visit(node)
@@ -74,14 +72,20 @@ class Plan:
     def _visit(self, node: Node) -> None:
         kind = operator_kind(self.module, node)
         sources = [source for source in node.all_input_nodes if is_float(source)]
-        if not sources or not all(source in self.integer for source in sources):
+        floats = [source for source in sources if source not in self.integer]
+        # what is joined to integers becomes an integer too
+        if len(floats) == len(sources) or (floats and kind != "cat"):
             return
         if kind in self.rules.shared_scale_operators and _keeps_values(node, kind):
+            self._read(floats, node)
             first, *others = (self.root(source) for source in sources)
             for other in others:
                 if self.root(other) is not self.root(first):
                     self._same[self.root(other)] = self.root(first)
             self.integer[node] = first
+        elif kind == "cat" and kind in self.rules.quantized_operators:
+            self._read(floats, node)
+            self._compute(node)
         elif kind in self.rules.quantized_operators - WITH_WEIGHT:
             # a number or a parameter as second operand would stay a float between integers
             operands = node.args[:2] if kind in _BINARY else node.args[:1]
@@ -89,6 +93,10 @@ class Plan:
                 "alpha"
             ):
                 self._compute(node)
+
+    def _read(self, floats: list[Node], reader: Node) -> None:
+        for source in floats:
+            self.readers.setdefault(source, []).append(reader)
 
     def _compute(self, node: Node) -> None:
         """The operator's result is an integer: after the activation that it absorbs, if any."""
@@ -109,8 +117,8 @@ class Plan:
     def _free_one(self) -> bool:
         """Leaves a result float that no operator in integers reads, where that costs nothing.
 
-        A linear layer gives floats as readily as integers, and an elementwise operator between
-        floats is as well float itself. A convolution gives integers or does not run in them.
+        A linear layer gives floats as readily as integers, and what only adds or joins floats is
+        as well float itself. A convolution gives integers or does not run in them.
         """
         groups: dict[Node, list[Node]] = {}
         for node in self.integer:
@@ -121,12 +129,23 @@ class Plan:
             makers = {self.made_by[node] for node in members if node in self.made_by}
             kinds = {operator_kind(self.module, node) for node in makers}
             is_read = any(user in running for node in members for user in node.users)
-            if not is_read and kinds <= _BINARY | {"linear"}:
-                for node in members:
-                    del self.integer[node]
-                    self.made_by.pop(node, None)
+            if not is_read and kinds <= _BINARY | {"linear", "cat"}:
+                self._free(members)
                 return True
         return False
+
+    def _free(self, members: list[Node]) -> None:
+        """Makes these tensors floats, and float what had to be an integer only for them."""
+        freed = {*members, *(self.made_by.pop(node, node) for node in members)}
+        for node in members:
+            del self.integer[node]
+        for source, readers in list(self.readers.items()):
+            left = [
+                node for node in readers if node not in freed or self.has_quantized_weight(node)
+            ]
+            self.readers[source] = left
+            if not left:
+                del self.readers[source]
 
 
 def is_float(node: Node) -> bool:
