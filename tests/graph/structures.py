@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 
-def cbr(before: int, after: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
+def cbr(
+    before: int, after: int, kernel: int = 3, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
     conv = nn.Conv2d(before, after, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(after), nn.ReLU())
 
@@ -134,7 +136,7 @@ class Split(nn.Module):
 
 
 class Slices(nn.Module):
-    """The same with slices, and a channel axis that is flipped on the way."""
+    """The same with slices, and a channel axis that is flipped and rolled on the way."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -142,7 +144,7 @@ class Slices(nn.Module):
         self.head = nn.Linear(13, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.a(x).flip(1)
+        x = self.a(x).flip(1).roll(3, 1)
         rest = x[:, -7:] + self.b(x[:, :5])
         return self.head(torch.cat([rest, self.c(rest)], 1).mean((2, 3)))
 

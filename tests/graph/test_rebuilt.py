@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
+from tests.graph.structures import settle
+from tests.graph.test_removal import assert_same, assert_trains, more
 from torch import Tensor, nn
 
 from lilliput.core import Model
 from lilliput.graph import channel_groups, remove_channels, trace
-from tests.graph.structures import settle
-from tests.graph.test_removal import assert_same, assert_trains, more
 
 
 class LayerNorms(nn.Module):
@@ -54,7 +54,12 @@ class Attention(nn.Module):
     """Attention written out, query, key and value from one linear layer."""
 
     def __init__(
-        self, dim: int = 8, heads: int = 4, width: int = 3, scale: float | None = 3**-0.5, is_fused: bool = False
+        self,
+        dim: int = 8,
+        heads: int = 4,
+        width: int = 3,
+        scale: float | None = 3**-0.5,
+        is_fused: bool = False,
     ) -> None:
         super().__init__()
         self.heads, self.width, self.scale, self.is_fused = heads, width, scale, is_fused
@@ -136,7 +141,11 @@ def test_layer_norm_sees_the_channels_that_remain() -> None:
         LayerNorms(6, 9),
         net,
         {
-            **{f"{n}.{p}": {0: stream} for n in ("embed", "down", "norm") for p in ("weight", "bias")},
+            **{
+                f"{n}.{p}": {0: stream}
+                for n in ("embed", "down", "norm")
+                for p in ("weight", "bias")
+            },
             "last.weight": {0: stream},
             "up.weight": {0: hidden, 1: stream},
             "up.bias": {0: hidden},
@@ -245,7 +254,9 @@ def test_the_attention_of_torch(is_masked: bool) -> None:
             q, k, v = (y @ weight[p][:, stream].T + bias[p] for p in parts)
             score = q @ k.transpose(-2, -1) / 2  # the square root of 4, the width before
             score = score if mask is None else score.masked_fill(mask, -torch.inf)
-            total = total + score.softmax(-1) @ v @ state[f"{name}.out_proj.weight"][stream][:, rows].T
+            total = (
+                total + score.softmax(-1) @ v @ state[f"{name}.out_proj.weight"][stream][:, rows].T
+            )
         return total + state[f"{name}.out_proj.bias"][stream]
 
     def norm(name: str, y: Tensor) -> Tensor:
@@ -255,7 +266,7 @@ def test_the_attention_of_torch(is_masked: bool) -> None:
     y = x[0] @ state["embed.weight"][stream].T + state["embed.bias"][stream]
     y = y + attend("attention", y)
     y = norm("layer.norm1", y + attend("layer.self_attn", y))
-    hidden = (y @ state["layer.linear1.weight"][:9][:, stream].T + state["layer.linear1.bias"][:9])
+    hidden = y @ state["layer.linear1.weight"][:9][:, stream].T + state["layer.linear1.bias"][:9]
     z = hidden.relu() @ state["layer.linear2.weight"][stream][:, :9].T
     y = norm("layer.norm2", y + z + state["layer.linear2.bias"][stream])
     expected = y.mean(1) @ state["head.weight"][:, stream].T + state["head.bias"]

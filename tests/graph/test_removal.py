@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.graph.structures import STRUCTURES, ResNet, build
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from lilliput.core import Model
 from lilliput.graph import channel_groups, remove_channels, silence_channels, trace
-from tests.graph.structures import STRUCTURES, ResNet, build, settle
 
 
 def zeroed(net: nn.Module, groups, drop) -> nn.Module:

@@ -95,9 +95,9 @@ def test_refuses_a_ratio_out_of_range(ratio: float) -> None:
 
 
 def test_names_the_nearest_group(model: Model) -> None:
-    with pytest.raises(ValueError, match="'iner'.*'inner'"):
+    with pytest.raises(ValueError, match=r"'iner'.*'inner'"):
         PruneChannels({"iner": 0.5})(model)
-    with pytest.raises(ValueError, match="'steem'.*'stem'"):
+    with pytest.raises(ValueError, match=r"'steem'.*'stem'"):
         PruneChannels(0.5, keep=("steem",))(model)
 
 

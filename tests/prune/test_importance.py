@@ -36,7 +36,7 @@ def test_batch_norm_scale_is_gamma(model: Model) -> None:
 def test_batch_norm_scale_names_groups_without_one() -> None:
     model = Model(nn.Sequential(nn.Linear(3, 6), nn.Linear(6, 2)), (torch.randn(2, 3),))
     groups = channel_groups(trace(model)).groups
-    with pytest.raises(UnsupportedError, match="'0'.*Magnitude"):
+    with pytest.raises(UnsupportedError, match=r"'0'.*Magnitude"):
         BatchNormScale()(model, groups)
 
 

@@ -20,11 +20,12 @@ from lilliput.graph.ids import (
     expand,
     fixed,
     meeting,
+    packed,
     pair,
     varying,
 )
 
-__all__ = ["Call", "Flow", "Stop"]
+__all__ = ["Call", "Flow", "Stop", "arguments_of"]
 
 _LARGEST_TABLE = 1 << 20
 """Elements of a parameter that may each get an id when the code cuts or reshapes it."""
@@ -70,6 +71,8 @@ class Flow:
         attached: For each parameter or buffer, ids that lie along its axes.
         producers: Parameters whose operators made ids, in the order they run, with those ids.
         stops: Where ids could not be followed.
+        tables: Ids of the elements of parameters that are used as activations.
+        reached: For each call, all ids that go into it or come out, once asked for.
     """
 
     graph: Graph
@@ -82,6 +85,7 @@ class Flow:
     producers: list[tuple[str, Ids]] = field(default_factory=list)
     stops: list[Stop] = field(default_factory=list)
     tables: dict[str, Ids] = field(default_factory=dict)
+    reached: dict[Node, Ids] = field(default_factory=dict)
 
     # --- sizes -------------------------------------------------------------------------------
 
@@ -234,10 +238,39 @@ class Flow:
             self.fix(ids)
         return expand(ids, tuple(torch.broadcast_shapes(ids.shape, sizes)))
 
+    def reach(self, node: Node) -> Ids:
+        """Gives all ids that go into a call or come out of it."""
+        if node not in self.reached:
+            values = [self.values[n] for n in (*node.all_input_nodes, node)]
+            flat = [v for value in values for v in (value if isinstance(value, list) else [value])]
+            names = [name for v in flat if isinstance(v, Weight) for name, _ in v.parts]
+            flat += [self.tables[name] for name in names if name in self.tables]
+            lines = [packed(v).reshape(-1) for v in flat if isinstance(v, Tensor)]
+            self.reached[node] = torch.cat([fixed((1,)), *lines]).unique()
+        return self.reached[node]
+
+    def refuse(self, call: Call) -> Any:
+        """An operator that is not understood: what goes in and what comes out stays."""
+        for value in self.tensors(call):
+            reason = "ids cannot be followed through this operator"
+            self.stop(call.node, reason, self.ids(value))
+        out = call.node.meta.get("val")
+        if isinstance(out, list | tuple):
+            return [fixed(self.shape(value)) for value in out]
+        return fixed(self.shape(out))
+
     def tensors(self, call: Call) -> list[Ids | Weight]:
         """Ids of every tensor among a call's arguments."""
         leaves = tree_leaves(call.arguments, is_leaf=lambda leaf: isinstance(leaf, Weight))
         return [leaf for leaf in leaves if isinstance(leaf, Tensor | Weight)]
+
+
+def arguments_of(node: Node, values: Any) -> dict[str, Any]:
+    """Names a call's arguments by its schema, defaults included."""
+    schema = node.target._schema  # type: ignore[union-attr]  # noqa: SLF001
+    named = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
+    named.update(zip((a.name for a in schema.arguments), values[0], strict=False))
+    return {**named, **values[1]}
 
 
 def _lay(ids: Ids, axis: int, rank: int) -> Ids:

@@ -241,10 +241,13 @@ def _removable(found: ChannelGroups) -> ChannelGroups:
     """Drops the groups whose removal the network's data movement cannot follow."""
     groups, skipped = [], list(found.skipped)
     for group in found.groups:
-        try:
-            plan(found.flow, found.gone({group.name: [0]}))
+        last = group.size - 1
+        try:  # an end, the other end, and what is scattered between
+            for units in ([0], [last], list(range(0, last, 2))):
+                plan(found.flow, found.gone({group.name: units}))
         except Irregular as error:
-            skipped.append(Skipped(error.operator, error.where, f"{group.name}: {error}"))
+            reason = f"the channels of {group.name} stay: {error.reason}"
+            skipped.append(Skipped(error.operator, error.where, reason))
         else:
             groups.append(group)
     return ChannelGroups(

@@ -28,6 +28,7 @@ __all__ = [
     "fixed",
     "meeting",
     "merge",
+    "packed",
     "pair",
     "relabel",
     "varying",
@@ -68,6 +69,14 @@ def compress(ids: Ids) -> Ids:
     return ids
 
 
+def packed(ids: Ids) -> Ids:
+    """The same as `compress` for ids that come from `expand`, by a glance at the strides."""
+    for axis in range(ids.dim()):
+        if ids.shape[axis] > 1 and ids.stride(axis) == 0:
+            ids = ids.narrow(axis, 0, 1)
+    return ids
+
+
 def expand(ids: Ids, shape: tuple[int, ...]) -> Ids:
     """Broadcasts to `shape`, with stride 0 along every axis on which the ids do not vary."""
     return compress(ids).expand(shape)
@@ -100,7 +109,7 @@ def pair(a: Ids, b: Ids) -> Pairs:
 
 def relabel(ids: Ids, labels: Labels) -> Ids:
     """The same ids after merging."""
-    return expand(labels[compress(ids)], tuple(ids.shape))
+    return expand(labels[packed(ids)], tuple(ids.shape))
 
 
 def merge(labels: Labels, pairs: list[Pairs]) -> Labels:

@@ -39,6 +39,7 @@ def remove_channels(
 
     Raises:
         ValueError: An unknown group, a unit it does not have, or all units of a group.
+        UnsupportedError: What remains is not something the network's code can work on.
     """
     groups = groups or channel_groups(trace(model))
     chosen = _checked(drop, groups)
@@ -78,7 +79,7 @@ def silence_channels(
                 weight = parameters[name]
                 mask = torch.zeros(weight.shape[axis], device=weight.device)
                 mask[indices] = 1
-                weight *= mask.view([-1 if d == axis else 1 for d in range(weight.dim())])
+                weight.mul_(mask.view([-1 if d == axis else 1 for d in range(weight.dim())]))
     return silent
 
 

@@ -15,20 +15,23 @@ from torch import Tensor
 from torch.fx import Node
 from torch.utils._pytree import tree_map
 
-from lilliput.graph.flow import Flow
+from lilliput.core import UnsupportedError
+from lilliput.graph.flow import Flow, arguments_of
 from lilliput.graph.graph import operator_of, owner_of
-from lilliput.graph.ids import Ids, Weight, compress
-from lilliput.graph.rules import MOVES, arguments_of, move
+from lilliput.graph.ids import Ids, Weight, packed
+from lilliput.graph.movement import MOVES, move
 
 __all__ = ["Edit", "Irregular", "Scaled", "plan"]
 
 
-class Irregular(Exception):  # noqa: N818
+class Irregular(UnsupportedError):  # noqa: N818
     """The network's data movement cannot be made to fit what remains."""
 
     def __init__(self, node: Node, reason: str) -> None:
-        super().__init__(reason)
         self.operator, self.where = operator_of(node), owner_of(node)
+        self.reason = reason
+        place = self.where or "the network itself"
+        super().__init__(f"{self.operator} in {place} cannot follow these removals: {reason}")
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class _Plan:
 
     def masks(self, ids: Ids, node: Node) -> list[Tensor]:
         """For each axis, which positions remain."""
-        short = compress(ids)
+        short = packed(ids)
         keep = ~self.gone[short]
         masks = []
         grid = torch.ones((), dtype=torch.bool)
@@ -112,7 +115,7 @@ class _Plan:
     def kept(self, ids: Ids, node: Node) -> Ids:
         """The ids that remain."""
         masks = self.masks(ids, node)
-        short = compress(ids)
+        short = packed(ids)
         for axis, mask in enumerate(masks):
             if short.shape[axis] > 1:
                 short = short.index_select(axis, mask.nonzero().flatten())
@@ -137,16 +140,11 @@ class _Plan:
     def mask_of(self, node: Node, axis: int) -> Tensor:
         """Which positions of a node's value remain along one axis."""
         ids = self.flow.values[node]
-        return self.masks(ids, node)[axis % ids.dim()]
+        masks = self.masks(ids, node)
+        return masks[axis % len(masks)]
 
     def _touches(self, node: Node) -> bool:
-        values = [self.flow.values[n] for n in (*node.all_input_nodes, node)]
-        flat = [v for value in values for v in (value if isinstance(value, list) else [value])]
-        flat += [t for v in values if isinstance(v, Weight) for t in self._table(v)]
-        return any(bool(self.gone[compress(v)].any()) for v in flat if isinstance(v, Tensor))
-
-    def _table(self, weight: Weight) -> list[Ids]:
-        return [self.flow.tables[n] for n, _ in weight.parts if n in self.flow.tables]
+        return bool(self.gone[self.flow.reach(node)].any())
 
     # --- what changes ------------------------------------------------------------------------
 
@@ -170,7 +168,7 @@ class _Plan:
         resize = _RESIZE.get(operator_of(node))
         edit = resize(self, node, named, want) if resize else None
         if edit is None or not self._gives(node, edit.applied(named), want, edit.target):
-            raise Irregular(node, "its positions cannot follow")
+            raise Irregular(node, "no sizes give what should remain")
         self.edits[node] = edit
 
     def _gives(
@@ -226,9 +224,9 @@ def _numbers(flow: Flow, weight: Weight) -> Any:
 # --- data movement: one function for each way of writing sizes ------------------------------------
 
 
-def _sizes(plan_: _Plan, node: Node, named: Mapping[str, Any], want: list[Ids]) -> Edit:
+def _sizes(plan_: _Plan, _node: Node, named: Mapping[str, Any], want: list[Ids]) -> Edit:
     key = next(k for k in ("size", "shape", "sizes") if k in named)
-    first = named["dim"] % plan_.flow.values[node.args[0]].dim() if key == "sizes" else 0
+    first = named["dim"] % plan_.flow.values[named["self"]].dim() if key == "sizes" else 0
     sizes: list[Any] = []
     for entry, size in zip(named[key], want[0].shape[first:], strict=False):
         if isinstance(entry, Node):
@@ -255,7 +253,7 @@ def _pad_amounts(plan_: _Plan, node: Node, named: Mapping[str, Any], _: list[Ids
     return Edit({"pad": amounts})
 
 
-def _slice_bounds(plan_: _Plan, node: Node, named: Mapping[str, Any], _: list[Ids]) -> Edit | None:
+def _slice_bounds(plan_: _Plan, _node: Node, named: Mapping[str, Any], _: list[Ids]) -> Edit | None:
     mask = plan_.mask_of(named["self"], named["dim"])
     first, last, step = slice(named["start"], named["end"], named["step"]).indices(len(mask))
     if step != 1:
@@ -263,25 +261,34 @@ def _slice_bounds(plan_: _Plan, node: Node, named: Mapping[str, Any], _: list[Id
     return Edit({"start": int(mask[:first].sum()), "end": int(mask[:last].sum())})
 
 
-def _narrow_bounds(plan_: _Plan, node: Node, named: Mapping[str, Any], _: list[Ids]) -> Edit:
+def _narrow_bounds(plan_: _Plan, _node: Node, named: Mapping[str, Any], _: list[Ids]) -> Edit:
     mask = plan_.mask_of(named["self"], named["dim"])
     first = named["start"] % len(mask)
     length = int(mask[first : first + named["length"]].sum())
     return Edit({"start": int(mask[:first].sum()), "length": length})
 
 
-def _selected(plan_: _Plan, node: Node, named: Mapping[str, Any], _: list[Ids]) -> Edit:
+def _selected(plan_: _Plan, _node: Node, named: Mapping[str, Any], _: list[Ids]) -> Edit:
     mask = plan_.mask_of(named["self"], named["dim"])
     return Edit({"index": int(mask[: named["index"] % len(mask)].sum())})
 
 
-def _pieces(plan_: _Plan, node: Node, named: Mapping[str, Any], want: list[Ids]) -> Edit:
+def _shifts(plan_: _Plan, _node: Node, named: Mapping[str, Any], _: list[Ids]) -> Edit:
+    """What a roll brings to the front came from the end, so as many remain in front."""
+    shifts = []
+    for shift, dim in zip(named["shifts"], named["dims"], strict=True):
+        mask = plan_.mask_of(named["self"], dim)
+        shifts.append(int(mask[len(mask) - shift % len(mask) :].sum()))
+    return Edit({"shifts": shifts})
+
+
+def _pieces(_plan: _Plan, _node: Node, named: Mapping[str, Any], want: list[Ids]) -> Edit:
     dim = named["dim"]
     arguments = {"self": named["self"], "split_sizes": [p.shape[dim] for p in want], "dim": dim}
     return Edit(arguments, torch.ops.aten.split_with_sizes.default)
 
 
-def _shuffle(plan_: _Plan, node: Node, named: Mapping[str, Any], _: list[Ids]) -> Edit:
+def _shuffle(plan_: _Plan, _node: Node, named: Mapping[str, Any], _: list[Ids]) -> Edit:
     return Edit({"groups": _rows(plan_.mask_of(named["self"], 1), named["groups"])})
 
 
@@ -294,6 +301,7 @@ _RESIZE: dict[str, Callable[[_Plan, Node, Mapping[str, Any], list[Ids]], Edit | 
     "slice": _slice_bounds,
     "narrow": _narrow_bounds,
     "select": _selected,
+    "roll": _shifts,
     "channel_shuffle": _shuffle,
 }
 

@@ -105,12 +105,12 @@ class PruneChannels:
         """
         if self.multiple_of == 1:
             return counts
-        weights = {n: p for n, p in model.module.named_parameters(remove_duplicate=False)}
+        weights = dict(model.module.named_parameters(remove_duplicate=False))
         lying: dict[tuple[str, int], dict[str, int]] = defaultdict(dict)
         for group in groups:
-            for axis in group.axes:
-                number = sum((s.tensor, s.axis) == axis for s in group.units[0])
-                lying[axis][group.name] = number
+            for place in group.axes:
+                number = sum((s.tensor, s.axis) == place for s in group.units[0])
+                lying[place][group.name] = number
         sizes = {group.name: group.size for group in groups}
         settled: set[str] = set()
         for (tensor, axis), widths in sorted(lying.items(), key=lambda item: len(item[1])):

@@ -49,8 +49,9 @@ class Magnitude:
 
 @dataclass(frozen=True)
 class Taylor:
-    """How much the loss would change without the unit, to first order: the sum of |weight * gradient|.
+    """How much the loss would change without the unit, to first order.
 
+    That is the sum of |weight * gradient| over all its weights.
     Gradients are taken batch by batch with the network in eval mode.
 
     Source: Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning", section 3.1,
@@ -71,7 +72,7 @@ class Taylor:
     def _change(self, model: Model) -> dict[str, Tensor]:
         module = model.module.eval()
         named = dict(module.named_parameters())
-        weights = [weight.requires_grad_(True) for weight in named.values()]  # noqa: FBT003
+        weights = [weight.requires_grad_(True) for weight in named.values()]
         change = {name: torch.zeros_like(weight) for name, weight in named.items()}
         seen = 0
         for inputs, labels in self.task.batches("train"):
