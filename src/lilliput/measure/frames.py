@@ -8,7 +8,7 @@ import json
 import math
 import struct
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -23,11 +23,27 @@ _MAX_ARRAY_BYTES = 1 << 31
 _KINDS = "biufc"  # plain numbers: no objects, nothing to unpickle
 
 
+@runtime_checkable
+class Readable(Protocol):
+    """A stream to read from, `size` bytes unless it ends before."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+@runtime_checkable
+class Writable(Protocol):
+    """A stream to write to."""
+
+    def write(self, data: Any, /) -> int: ...
+
+    def flush(self) -> None: ...
+
+
 class FrameError(ValueError):
     """What came is no frame, or a frame is too large."""
 
 
-def send(stream: IO[bytes], header: dict[str, Any], arrays: Sequence[Array] = ()) -> None:
+def send(stream: Writable, header: dict[str, Any], arrays: Sequence[Array] = ()) -> None:
     """Writes one frame.
 
     Raises:
@@ -47,7 +63,7 @@ def send(stream: IO[bytes], header: dict[str, Any], arrays: Sequence[Array] = ()
     stream.flush()
 
 
-def receive(stream: IO[bytes]) -> tuple[dict[str, Any], tuple[Array, ...]]:
+def receive(stream: Readable) -> tuple[dict[str, Any], tuple[Array, ...]]:
     """Reads one frame.
 
     Raises:
@@ -69,20 +85,16 @@ def receive(stream: IO[bytes]) -> tuple[dict[str, Any], tuple[Array, ...]]:
     return header, tuple(_array(stream, dtype, shape) for dtype, shape in listed)
 
 
-def _array(stream: IO[bytes], dtype: "np.dtype[Any]", shape: tuple[int, ...]) -> Array:
+def _array(stream: Readable, dtype: "np.dtype[Any]", shape: tuple[int, ...]) -> Array:
     size = math.prod(shape) * dtype.itemsize
     if dtype.kind not in _KINDS or min(shape, default=0) < 0 or size > _MAX_ARRAY_BYTES:
         raise FrameError(f"a frame holds an array of type {dtype} and shape {list(shape)}")
     return np.frombuffer(_exactly(stream, size), dtype).reshape(shape)
 
 
-def _exactly(stream: IO[bytes], count: int) -> bytearray:
+def _exactly(stream: Readable, count: int) -> bytearray:
     """So many bytes; a buffer that may be written, as PyTorch wants it."""
-    buffer = bytearray(count)
-    view, done = memoryview(buffer), 0
-    while done < count:
-        got = stream.readinto(view[done:])  # type: ignore[attr-defined]
-        if not got:
-            raise EOFError(f"the stream ended after {done} of {count} bytes")
-        done += got
-    return buffer
+    data = stream.read(count)
+    if len(data) < count:
+        raise EOFError(f"the stream ended after {len(data)} of {count} bytes")
+    return bytearray(data)

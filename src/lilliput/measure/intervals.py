@@ -39,7 +39,7 @@ def student_t(freedom: int) -> float:
     return z + sum(terms)
 
 
-def wilson(successes: float, trials: int) -> Interval:
+def wilson(successes: int, trials: int) -> Interval:
     """Of a share: the score interval, which stays between 0 and 1.
 
     Source: Wilson 1927; Brown, Cai and DasGupta 2001, eq. 4.
@@ -54,7 +54,7 @@ def wilson(successes: float, trials: int) -> Interval:
 def mean(values: Values) -> Interval | None:
     """Of a mean: Wilson's where all values are 0 or 1, Student's t else; None for one value."""
     if _is_binary(values):
-        return wilson(float(values.sum()), len(values))
+        return wilson(round(float(values.sum())), len(values))
     return _t(values)
 
 

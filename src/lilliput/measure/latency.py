@@ -13,16 +13,15 @@ from lilliput.measure.waiting import waited_ns
 
 __all__ = ["interleave", "latency", "ratio"]
 
-_WARM_UP_CALLS = 3
+_MIN_CALLS, _MAX_CALLS = 3, 200
 _WARM_UP_S = 0.2
-_ROUNDS_S = 2.5
 _MIN_ROUNDS, _MAX_ROUNDS = 5, 2000
 
 Times = Int64[np.ndarray, " rounds"]
 
 
 def interleave(
-    systems: Sequence[Callable[[int], object]], seconds: float = _ROUNDS_S
+    systems: Sequence[Callable[[int], object]], seconds: float
 ) -> Int64[np.ndarray, "systems rounds"]:
     """Times systems one call each in turn, so that whatever slows the machine slows all alike.
 
@@ -67,11 +66,9 @@ def _time(system: Callable[[int], object], turn: int) -> int:
 def _warm_up(system: Callable[[int], object]) -> float:
     """Runs until caches and allocators have settled; gives the usual seconds of a call."""
     taken: list[float] = []
-    while len(taken) < _WARM_UP_CALLS or sum(taken) < _WARM_UP_S:
-        start = time.perf_counter()
-        system(len(taken))
-        taken.append(time.perf_counter() - start)
-    return max(statistics.median(taken), 1e-7)
+    while len(taken) < _MIN_CALLS or (sum(taken) < _WARM_UP_S and len(taken) < _MAX_CALLS):
+        taken.append(_time(system, len(taken)) / 1e9)
+    return statistics.median(taken)
 
 
 def latency(times: Times, device: str) -> Measurement:

@@ -6,7 +6,7 @@ It reads requests from stdin and answers on stdout (see `frames`), until stdin e
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class _Worker:
         ]
         if request["eager"]:
             systems.append(_eager(Path(request["eager"]), request["threads"], examples))
-        return {}, (interleave(systems),)
+        return {}, (interleave(systems, request["seconds"]),)
 
 
 def _calls(predictor: Predictor, examples: list[tuple[Array, ...]]) -> Callable[[int], object]:
@@ -92,7 +92,7 @@ def _pin(threads: int) -> None:
     os.sched_setaffinity(0, sorted(allowed, key=lambda core: load_of[core])[:threads])
 
 
-def _own_streams() -> tuple[IO[bytes], IO[bytes]]:
+def _own_streams() -> tuple[BinaryIO, BinaryIO]:
     """Takes stdin and stdout for frames; whatever a runtime prints goes to stderr."""
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
