@@ -12,6 +12,7 @@ from lilliput.export.format import Format, Predictor, TensorSpec
 from lilliput.export.litert import Litert
 from lilliput.export.onnx import Onnx
 from lilliput.export.parity import LayerParity, Parity, compare
+from lilliput.quantize import check_rules, quantizers
 
 __all__ = [
     "FORMATS",
@@ -39,18 +40,20 @@ def export(model: Model, target: Target, folder: Path | str) -> Artifact:
         ExportError: The file would not say what the network says, or cannot be written.
     """
     format_ = _format(target.format, f"target {target.name!r} asks for format")
+    _check_quantizers(model, target)
     folder = Path(folder)
     path = folder / f"model{format_.suffix}"
     part = folder / f".model-{os.getpid()}{format_.suffix}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        format_.write(model, part, target.rules)
-        _check_size(part, path.name, target)
-        part.replace(path)
+        try:
+            format_.write(model, part, target.rules)
+            _check_size(part, path.name, target)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise ExportError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
     return Artifact.of(path, target.format, model.history)
 
 
@@ -98,6 +101,18 @@ def _format(name: str, asked: str) -> Format:
         hint = f"did you mean {near[0]!r}?" if near else f"known formats: {', '.join(FORMATS)}"
         raise UnsupportedError(f"{asked} {name!r}; {hint}")
     return FORMATS[name]
+
+
+def _check_quantizers(model: Model, target: Target) -> None:
+    if target.rules is not None:
+        check_rules(model.module, target.rules, target.name)
+        return
+    names = list(quantizers(model.module))
+    if names:
+        raise UnsupportedError(
+            f"{target.name!r} runs floats only, but the network has {len(names)} quantizers, "
+            f"{names[0]!r} the first; export the network as it was before it was quantized"
+        )
 
 
 def _check_size(part: Path, name: str, target: Target) -> None:

@@ -18,7 +18,7 @@ from lilliput.export.lower import is_quantized, lower
 from lilliput.export.quiet import quiet
 from lilliput.graph import trace
 
-__all__ = ["Litert", "LitertPredictor"]
+__all__ = ["Litert", "LitertPredictor", "convert", "encode"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def encode(model: Model, rules: QuantizationRules | None) -> bytes:
     """The bytes of the file."""
     one = replace(model, example_inputs=tuple(x[:1] for x in model.example_inputs))
     has_quantizers = is_quantized(model)
-    data = _convert(lower(one, stores_integers=False) if has_quantizers else one, has_quantizers)
+    data = convert(lower(one, stores_integers=False) if has_quantizers else one, has_quantizers)
     file = read(data, "the converter's output")
     if has_quantizers:
         assert isinstance(model.module, GraphModule)  # noqa: S101
@@ -55,7 +55,13 @@ def encode(model: Model, rules: QuantizationRules | None) -> bytes:
     return pack(file)
 
 
-def _convert(model: Model, has_quantizers: bool) -> bytes:
+def convert(model: Model, fuses_pairs: bool) -> bytes:
+    """What the converter makes of a network for one batch.
+
+    Args:
+        model: The network.
+        fuses_pairs: Make integer operators of what stands between quantize/dequantize pairs.
+    """
     module = model.module.eval()
     names = argument_names(module, len(model.example_inputs))
     with quiet():
@@ -69,7 +75,7 @@ def _convert(model: Model, has_quantizers: bool) -> bytes:
             converted = litert_torch.convert(
                 module,
                 sample_kwargs=dict(zip(names, model.example_inputs, strict=True)),
-                quant_config=_fuses_pairs() if has_quantizers else None,
+                quant_config=_fusing() if fuses_pairs else None,
             )
             return bytes(converted.model_content())
         except Exception as error:
@@ -78,7 +84,7 @@ def _convert(model: Model, has_quantizers: bool) -> bytes:
             raise ExportError(f"{type(module).__name__} has no LiteRT form: {reason}") from error
 
 
-def _fuses_pairs() -> Any:
+def _fusing() -> Any:
     """Makes the converter fuse quantize/dequantize pairs into integer operators.
 
     The quantizer named here never runs: that there is one switches the conversion.
@@ -162,10 +168,9 @@ def _verify(path: Path) -> None:
     """The interpreter itself may crash on a damaged file."""
     if not path.is_file() or not path.stat().st_size:
         raise ExportError(f"{path} is missing or empty")
-    with path.open("rb") as file:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            # the objects hold views of the map, which must be gone before it closes
-            read(data, str(path))
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        # the objects hold views of the map, which must be gone before it closes
+        read(data, str(path))
 
 
 def _signature_names(interpreter: Any) -> dict[int, str]:

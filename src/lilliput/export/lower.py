@@ -40,6 +40,8 @@ def lower(model: Model, stores_integers: bool) -> Model:
     module = model.module
     assert isinstance(module, fx.GraphModule)  # noqa: S101
     constants = _constants(module.graph)
+    if not stores_integers:
+        _read_integer_inputs(module)
     for node in list(module.graph.nodes):
         quantizer = module.get_submodule(node.target) if node.op == "call_module" else None
         if not isinstance(quantizer, FakeQuantize):
@@ -62,6 +64,24 @@ def lower(model: Model, stores_integers: bool) -> Model:
     _drop_unused(module)
     module.recompile()
     return replace(model, module=module.eval())
+
+
+def _read_integer_inputs(module: fx.GraphModule) -> None:
+    """A file whose input is integer has no other: all readers of a quantized input read that."""
+    for node in [node for node in module.graph.nodes if node.op == "placeholder"]:
+        quantized = [
+            user
+            for user in node.users
+            if user.op == "call_module"
+            and isinstance(module.get_submodule(str(user.target)), FakeQuantize)
+        ]
+        if quantized:
+            first = quantized[0]
+            last_input = [n for n in module.graph.nodes if n.op == "placeholder"][-1]
+            last_input.append(first)
+            for user in list(node.users):
+                if user not in quantized:
+                    user.replace_input_with(node, first)
 
 
 def _constants(graph: fx.Graph) -> set[fx.Node]:

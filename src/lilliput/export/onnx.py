@@ -12,7 +12,7 @@ from lilliput.export.lower import is_quantized, lower
 from lilliput.export.quiet import quiet
 from lilliput.graph import Graph, trace
 
-__all__ = ["Onnx", "OnnxPredictor"]
+__all__ = ["Onnx", "OnnxPredictor", "encode"]
 
 _OPSET = 20
 _DTYPES = {

@@ -1,6 +1,6 @@
 """Says the same in fewer nodes: less to store, and about 3 microseconds less to run for each.
 
-Every rewrite is exact: the file computes what it computed before.
+Every rewrite but one is exact. The exception rounds biases, as every integer runtime does.
 """
 
 from typing import Any
@@ -26,6 +26,8 @@ def rewrite(graph: Any) -> None:
             _merge_slices(graph, node)
         elif node.op_type == "Relu":
             _drop_relu(graph, node)
+        elif node.op_type == "Gemm":
+            _round_bias(graph, node)
     for node in graph:
         if node.op_type in {"QuantizeLinear", "DequantizeLinear"}:
             _omit_zero_point(node)
@@ -62,7 +64,7 @@ def _move_integers(graph: Any, node: Any) -> None:
     for source in set(sources):
         if not source.outputs[0].uses():
             graph.remove(source, safe=True)
-    output.type = output.dtype = None
+    output.type = sinks[0].outputs[0].type
     for sink in sinks:
         sink.outputs[0].replace_all_uses_with(output)
         graph.remove(sink, safe=True)
@@ -121,6 +123,35 @@ def _drop_relu(graph: Any, node: Any) -> None:
         graph.remove(node, safe=True)
 
 
+def _round_bias(graph: Any, node: Any) -> None:
+    """Gives a last layer, whose output stays float, the integer bias that lets it run in integers.
+
+    ONNX Runtime rounds the biases of the other layers itself.
+
+    Source: ONNX Runtime 1.32.0, `GemmNodeGroupSelector`: QGemm needs an int32 bias.
+    """
+    import onnx_ir as ir
+
+    sources = [value.producer() if value is not None else None for value in node.inputs[:2]]
+    bias = _constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    is_integer = all(s is not None and s.op_type == "DequantizeLinear" for s in sources)
+    is_quantized_after = any(u.node.op_type == "QuantizeLinear" for u in node.outputs[0].uses())
+    if bias is None or not is_integer or is_quantized_after:
+        return
+    scales = [_constant(source.inputs[1]) for source in sources if source is not None]
+    if len(scales) != 2 or any(scale is None for scale in scales) or scales[0].size != 1:
+        return
+    scale = (scales[0].reshape(()) * scales[1].reshape(-1)).astype(np.float32)
+    codes = np.round(bias / scale)
+    if np.abs(codes).max() > np.iinfo(np.int32).max:
+        return
+    inputs = [_initializer(graph, codes.astype(np.int32)), _initializer(graph, scale)]
+    axis = {"axis": 0} if scale.size > 1 else {}
+    rounded = ir.node("DequantizeLinear", inputs, axis)
+    graph.insert_before(node, rounded)
+    node.replace_input_with(2, rounded.outputs[0])
+
+
 def _omit_zero_point(node: Any) -> None:
     """Left out it is 0, and for a quantize an unsigned byte.
 
@@ -150,7 +181,7 @@ def _constant(value: Any) -> Any:
 def _initializer(graph: Any, array: Any) -> Any:
     import onnx_ir as ir
 
-    name = f"#{len(graph.initializers)}"
+    name = f"lilliput.{len(graph.initializers)}"
     value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
     graph.register_initializer(value)
     return value

@@ -123,20 +123,27 @@ def _rename(graph: Any) -> dict[str, str]:
             continue
         renamed[name] = value.name
         value.name = name
-    for value in graph.inputs:
-        _name_batch(value)
-    for value in graph.outputs:
-        _name_batch(value)
+    _name_batch(graph)
     return renamed
 
 
-def _name_batch(value: Any) -> None:
+def _name_batch(graph: Any) -> None:
+    """The one size that may vary is called `batch`; what is computed from it has no name."""
     import onnx_ir as ir
 
-    if value.shape is None:
-        return
-    sizes = [size if isinstance(size, int) else "batch" for size in value.shape]
-    value.shape = ir.Shape(sizes)
+    symbols = {_text(value.shape[0]) for value in graph.inputs if value.shape}
+    for value in [*graph.inputs, *graph.outputs]:
+        if value.shape is not None:
+            texts = [_text(size) for size in value.shape]
+            # a symbol that the network's code pinned is a number in writing
+            value.shape = ir.Shape(
+                int(text) if text.isdigit() else "batch" if text in symbols else None
+                for text in texts
+            )
+
+
+def _text(size: Any) -> str:
+    return str(size if isinstance(size, int) else size.value)
 
 
 def _short_names() -> Iterator[str]:

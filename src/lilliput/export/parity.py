@@ -156,7 +156,7 @@ def _closest(ours: Array, theirs: Array) -> float:
 
 def _name(node: fx.Node) -> str:
     """The module and the operator; a quantizer counts as the operator it follows."""
-    before = node.args[0]
+    before = node.args[0] if node.args else None
     if node.op == "call_module" and not owner_of(node) and isinstance(before, fx.Node):
         return _name(before)
     owner, operator = owner_of(node), operator_of(node)

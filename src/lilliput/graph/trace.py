@@ -47,10 +47,15 @@ def _batch(inputs: tuple[Tensor, ...]) -> int:
 def _is_dynamic(program: ExportedProgram) -> bool:
     users = set(program.graph_signature.user_inputs)
     return any(
-        not isinstance(node.meta["val"].shape[0], int)
+        _is_free(node.meta["val"].shape[0])
         for node in program.graph.nodes
         if node.op == "placeholder" and node.name in users
     )
+
+
+def _is_free(size: int | torch.SymInt) -> bool:
+    """A symbol that the network's code has pinned to one number is not free."""
+    return isinstance(size, torch.SymInt) and not size.node.expr.is_number
 
 
 def _export(
