@@ -90,7 +90,7 @@ def macs_of(found: ChannelGroups, costs: Sequence[LayerCost]) -> MacsOf:
     """
     layers: dict[str, float] = defaultdict(float)
     for row in costs:  # a shared layer has several rows
-        layers[f"{row.name}.weight"] += row.macs
+        layers[f"{row.name.partition('@')[0]}.weight"] += row.macs
     total = float(sum(row.macs for row in costs))
     shapes = {name: tensor.shape for name, tensor in found.graph.model.module.named_parameters()}
     lying: dict[str, dict[int, dict[str, float]]] = {}
