@@ -49,8 +49,12 @@ class FilterNorm:
         return {name: weight.detach().flatten(1).norm(dim=1) for name, weight in filters.items()}
 
 
-def small(net: str, blocks: tuple[str, ...], epochs: int) -> Passes:
-    """Fewer blocks, half the width in the last stage, distilled from ResNet-56, then int8."""
+def small(net: str, blocks: tuple[str, ...], epochs: tuple[int, ...]) -> Passes:
+    """Fewer blocks, half the width in the last stage, distilled from ResNet-56, then int8.
+
+    Each number of `epochs` is a training of its own: the learning rate starts again (Loshchilov and
+    Hutter 2017).
+    """
 
     def build(task: lp.Task) -> list[lp.Pass]:
         ratios = {
@@ -63,15 +67,18 @@ def small(net: str, blocks: tuple[str, ...], epochs: int) -> Passes:
         return [
             RemoveBlocks(blocks),
             lp.PruneChannels(ratios, importance=FilterNorm()),
-            lp.Distill(
-                task,
-                teacher,
-                epochs=epochs,
-                learning_rate=0.05,
-                temperature=4.0,
-                alpha=0.9,
-                training=training,
-                checkpoint=WORK / f"{net}-small",
+            *(
+                lp.Distill(
+                    task,
+                    teacher,
+                    epochs=count,
+                    learning_rate=0.05,
+                    temperature=4.0,
+                    alpha=0.9,
+                    training=training,
+                    checkpoint=WORK / (f"{net}-small-{index}" if index else f"{net}-small"),
+                )
+                for index, count in enumerate(epochs)
             ),
             lp.QuantizeStatic(TARGET.rules, task),
         ]
@@ -98,8 +105,8 @@ def cases() -> dict[str, tuple[str, Passes]]:
         *("layer1.0", "layer1.4", "layer1.5", "layer1.8"),
         *("layer2.2", "layer2.4", "layer3.3", "layer3.8"),
     )
-    found["resnet20-small"] = ("resnet20", small("resnet20", gone20, 18))
-    found["resnet56-small"] = ("resnet56", small("resnet56", gone56, 20))
+    found["resnet20-small"] = ("resnet20", small("resnet20", gone20, (18, 14)))
+    found["resnet56-small"] = ("resnet56", small("resnet56", gone56, (20,)))
     return found
 
 

@@ -1,7 +1,7 @@
 """`lilliput measure`: one file, in its own runtime, with the task's data and metric."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -57,7 +57,7 @@ def measure(  # noqa: PLR0913, PLR0917
             place,
             loaded,
             reference=Reference(original, None) if original else None,
-            split=split,
+            split=cast("lilliput.core.Split", split),
             time_limit_s=seconds,
         )
         metrics = [m.value for m in found if m.quantity in {"metric", "test_metric"}]

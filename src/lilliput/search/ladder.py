@@ -115,7 +115,8 @@ class Ladder:
             if variant is None:
                 self.tell(f"{candidate.name} on {target.name}: failed, the report says why")
             else:
-                self.tell(line_of(variant))
+                is_new = variant.name == candidate.name
+                self.tell(line_of(variant) if is_new else f"{candidate.name}: as {variant.name}")
                 made.append(variant)
         self.workshop.store.note("spent_s", self.clock.used_s())
         if not made:
