@@ -1,22 +1,27 @@
 """What a network is made of: read-only analyses, and the capture that passes edit."""
 
+from lilliput.graph.advice import Advice, advice
 from lilliput.graph.capture import capture, is_captured
 from lilliput.graph.cost import LayerCost, cost
 from lilliput.graph.fold import fold_batch_norm
 from lilliput.graph.graph import Graph, operator_of, owner_of, shape_of
 from lilliput.graph.groups import ChannelGroup, ChannelGroups, Site, Skipped, channel_groups
+from lilliput.graph.memory import MemoryProfile, peak_memory
 from lilliput.graph.removal import remove_channels, silence_channels
 from lilliput.graph.sensitivity import Sensitivity, sensitivity
 from lilliput.graph.trace import trace
 
 __all__ = [
+    "Advice",
     "ChannelGroup",
     "ChannelGroups",
     "Graph",
     "LayerCost",
+    "MemoryProfile",
     "Sensitivity",
     "Site",
     "Skipped",
+    "advice",
     "capture",
     "channel_groups",
     "cost",
@@ -24,6 +29,7 @@ __all__ = [
     "is_captured",
     "operator_of",
     "owner_of",
+    "peak_memory",
     "remove_channels",
     "sensitivity",
     "shape_of",

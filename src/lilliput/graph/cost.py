@@ -1,12 +1,17 @@
-"""What each layer costs: parameters, multiply-accumulates, bytes."""
+"""What each operator costs: parameters, multiply-accumulates, bytes."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch.fx import Node
 
-from lilliput.graph.graph import Graph, operator_of, owner_of, shape_of
+from lilliput.graph.graph import Graph, known_size, operator_of
+from lilliput.graph.macs import macs_of
+from lilliput.graph.names import layer_names
+from lilliput.graph.storage import Storages, storages_of
+from lilliput.graph.weights import weights_of
 
 __all__ = ["LayerCost", "cost"]
 
@@ -16,11 +21,12 @@ class LayerCost:
     """One operator's cost for one example.
 
     Args:
-        name: The module that runs it, and the operator where a module runs several.
+        name: The layer whose weights it uses, or the module that runs it and, where that runs
+            several, the operator; unlike every other.
         operator: ATen packet name.
         parameters: Counted at their first use.
-        macs: Multiply-accumulates; 0 for elementwise operators and data movement.
-        weight_bytes: Of its parameters and buffers, at their first use.
+        macs: Multiply-accumulates; 0 for elementwise operators, pooling and data movement.
+        weight_bytes: Of its parameters and buffers as they are stored, at their first use.
         moved_bytes: Inputs, weights and output, each read or written once.
     """
 
@@ -33,55 +39,60 @@ class LayerCost:
 
 
 def cost(graph: Graph) -> tuple[LayerCost, ...]:
-    """Gives the cost of every operator that holds parameters or multiplies, in running order."""
-    weights = graph.tensor_names
-    trainable = {name for name, _ in graph.model.module.named_parameters(remove_duplicate=False)}
+    """Gives what each operator costs, in running order.
+
+    Left out are views, which move nothing, and what depends on no input, which is computed once.
+    """
+    weights = weights_of(graph)
+    names = layer_names(graph, weights)
+    storages = storages_of(graph)
+    parameters = dict(graph.model.module.named_parameters(remove_duplicate=False))
     seen: set[str] = set()
     rows = []
     for node in graph.nodes:
-        own = [source for source in node.all_input_nodes if source.name in weights]
-        fresh = [source for source in own if weights[source.name] not in seen]
-        seen |= {weights[source.name] for source in fresh}
-        macs = _macs(node) // graph.batch
-        if not own and not macs:
+        if node in weights.constants or not _is_work(node, storages):
             continue
-        activations = [source for source in node.all_input_nodes if source not in own]
-        moved = sum(map(_bytes, [*activations, node])) // graph.batch + sum(map(_bytes, own))
-        parameters = [source for source in fresh if weights[source.name] in trainable]
+        fresh = {name: n for name, n in weights.of(node).items() if name not in seen}
+        seen |= fresh.keys()
         rows.append(
             LayerCost(
-                name=owner_of(node) or node.name,
+                name=names[node],
                 operator=operator_of(node),
-                parameters=sum(math.prod(shape_of(source)) for source in parameters),
-                macs=macs,
-                weight_bytes=sum(map(_bytes, fresh)),
-                moved_bytes=moved,
+                parameters=sum(parameters[name].numel() for name in fresh if name in parameters),
+                macs=macs_of(node) // graph.batch,
+                weight_bytes=sum(fresh.values()),
+                moved_bytes=_moved(node, weights.of(node), weights.constants, graph.batch),
             )
         )
     return tuple(rows)
 
 
-def _bytes(node: Node) -> int:
+def _is_work(node: Node, storages: Storages) -> bool:
+    """Whether a call computes or moves anything: not a view, a size or an assertion."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is not None and schema.is_mutable:
+        return True
+    given = {identity for source in node.all_input_nodes for identity in storages[source]}
+    return any(identity not in given for identity in storages[node])
+
+
+def _moved(
+    node: Node, weights: dict[str, int], constants: dict[Node, dict[str, int]], batch: int
+) -> int:
+    activations = [n for n in node.all_input_nodes if n not in constants]
+    passing = sum(_bytes(n) for n in [*activations, node]) // batch
+    if operator_of(node) in {"embedding", "index_select"}:  # reads the rows it gives, no more
+        return passing + min(sum(weights.values()), _bytes(node) // batch)
+    fixed = sum(_bytes(n) for n in node.all_input_nodes if n in constants and not constants[n])
+    return passing + sum(weights.values()) + fixed
+
+
+def _tensors(node: Node) -> Iterator[torch.Tensor]:
     value = node.meta.get("val")
-    if not isinstance(value, torch.Tensor):
-        return 0
-    return math.prod(shape_of(node)) * value.element_size()
+    values = value if isinstance(value, tuple | list) else (value,)
+    return (x for x in values if isinstance(x, torch.Tensor))
 
 
-def _macs(node: Node) -> int:
-    kind, out = operator_of(node), shape_of(node)
-    inputs = [shape_of(source) for source in node.all_input_nodes]
-    if kind.startswith("conv_transpose"):
-        return math.prod(inputs[0]) * math.prod(inputs[1][1:])
-    if kind.startswith("conv"):
-        return math.prod(out) * math.prod(inputs[1][1:])
-    if kind in {"linear", "matmul", "mm", "bmm", "baddbmm"}:
-        left = inputs[1] if kind == "baddbmm" else inputs[0]
-        return math.prod(out) * left[-1]
-    if kind == "addmm":
-        return math.prod(out) * inputs[1][-1]
-    if kind == "scaled_dot_product_attention":
-        query, key = shape_of(node.args[0]), shape_of(node.args[1])  # type: ignore[arg-type]
-        scores = math.prod(query[:-1]) * key[-2]
-        return scores * query[-1] + scores * out[-1]
-    return 0
+def _bytes(node: Node) -> int:
+    """Of the tensor a node gives, or of all where it gives several."""
+    return sum(math.prod(map(known_size, x.shape)) * x.element_size() for x in _tensors(node))

@@ -12,7 +12,7 @@ from lilliput.core import Model
 from lilliput.graph.graph import Graph, operator_of, owner_of, shape_of
 from lilliput.graph.trace import trace
 
-__all__ = ["fold_batch_norm"]
+__all__ = ["fold_batch_norm", "foldable"]
 
 # the layers that fold, and how many axes their outputs must have for axis 1 to be the channels
 _AXES = {nn.Conv1d: 3, nn.Conv2d: 4, nn.ConvTranspose2d: 4, nn.Linear: 2}
@@ -27,6 +27,7 @@ class _Pair:
     """A layer, and the BatchNorm that alone reads it."""
 
     layer: _Layer
+    layer_name: str
     norm: _Norm
     norm_name: str
 
@@ -57,6 +58,11 @@ def fold_batch_norm(model: Model) -> tuple[Model, tuple[str, ...]]:
     return model, tuple(pair.norm_name for pair in pairs)
 
 
+def foldable(graph: Graph) -> dict[str, str]:
+    """The BatchNorm layers that `fold_batch_norm` would fold, each with the layer it goes to."""
+    return {pair.norm_name: pair.layer_name for pair in _pairs(graph)}
+
+
 def _pairs(graph: Graph) -> list[_Pair]:
     layers = _layers_of_their_own(graph)
     found = []
@@ -70,7 +76,7 @@ def _pairs(graph: Graph) -> list[_Pair]:
         if axes != len(shape_of(before)) or len(before.users) != 1 or norm.running_mean is None:
             continue
         assert isinstance(layer, _Layer)  # noqa: S101  one of _AXES
-        found.append(_Pair(layer, norm, owner_of(node)))
+        found.append(_Pair(layer, owner_of(before), norm, owner_of(node)))
     return found
 
 

@@ -11,7 +11,7 @@ from torch.fx import Node
 
 from lilliput.core import Model
 
-__all__ = ["Graph", "operator_of", "owner_of", "shape_of"]
+__all__ = ["Graph", "known_size", "operator_of", "owner_of", "shape_of"]
 
 
 def operator_of(node: Node) -> str:
@@ -34,10 +34,11 @@ def shape_of(node: Node) -> tuple[int, ...]:
     value = node.meta.get("val")
     if not isinstance(value, torch.Tensor):
         return ()
-    return tuple(_hint(size) for size in value.shape)
+    return tuple(known_size(size) for size in value.shape)
 
 
-def _hint(size: Any) -> int:
+def known_size(size: Any) -> int:
+    """A size as a number, a symbolic one as it was in the traced example."""
     return int(size) if isinstance(size, int) else int(size.node.hint)
 
 

@@ -1,7 +1,9 @@
 """How much worse a model gets when one part of it at a time is perturbed."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lilliput.core import Model
 from lilliput.core.progress import track
@@ -21,6 +23,11 @@ class Sensitivity:
     score: float
     drops: Mapping[str, Mapping[float, float]]
 
+    def as_dict(self) -> dict[str, Any]:
+        """The same as JSON can hold it, with levels as text."""
+        drops = {name: {str(k): v for k, v in by.items()} for name, by in self.drops.items()}
+        return {"score": self.score, "drops": drops}
+
 
 def sensitivity(
     model: Model,
@@ -38,9 +45,14 @@ def sensitivity(
         score: Higher is better.
         levels: How strongly, e.g. shares of channels removed.
 
+    Raises:
+        ValueError: The score of the model as it is, is not finite.
+
     Source: Li et al. 2017, "Pruning Filters for Efficient ConvNets", section 3.2.
     """
     whole = score(model.clone())
+    if not math.isfinite(whole):
+        raise ValueError(f"the score of the unperturbed model must be finite, got {whole}")
     drops: dict[str, dict[float, float]] = {name: {} for name in names}
     trials = [(name, level) for name in names for level in levels]
     for name, level in track(trials, "sensitivity"):
