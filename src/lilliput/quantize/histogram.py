@@ -8,6 +8,9 @@ from torch import Tensor
 __all__ = ["Histogram"]
 
 _BINS = 1 << 14
+"""At least 32 for each code of eight bits, so that where in its bin a value lies hardly matters."""
+_SMALLEST = 1e-12
+"""What is nearer to zero than this counts as zero."""
 
 
 class Histogram:
@@ -31,9 +34,7 @@ class Histogram:
         if not math.isfinite(high - low):
             raise ValueError("a value is NaN or infinite")
         self.low, self.high = min(self.low, low), max(self.high, high)
-        largest = max(-self.low, self.high)
-        if largest == 0.0:
-            largest = 1e-12 if self.width == 0.0 else 0.0
+        largest = max(-self.low, self.high, _SMALLEST)
         while self.width * _BINS / 2 < largest:
             self._widen(largest)
         end = self.width * _BINS / 2

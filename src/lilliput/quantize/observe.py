@@ -43,7 +43,7 @@ class Percentile:
     Source: Wu et al. 2020, "Integer Quantization for Deep Learning Inference", section 3.3.
     """
 
-    percentile: float = 99.99
+    percentile: int | float = 99.99
 
     def __post_init__(self) -> None:
         if not 50 <= self.percentile <= 100:
@@ -64,7 +64,7 @@ class MeanSquaredError:
 
     def range(self, seen: Histogram, kind: IntegerType, /) -> tuple[float, float]:
         low, high = _shrunk(seen)
-        real = seen.centers.float()
+        real = seen.centers.float().expand(len(low), -1)
         scale, zero_point = scale_and_zero_point(low, high, kind)
         scale, zero_point = scale[:, None], zero_point[:, None]
         rounded = dequantize(quantize(real, scale, zero_point, kind), scale, zero_point)
