@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,7 +37,7 @@ def compress(  # noqa: PLR0913, PLR0917
     budget: Budget | None = None,
     targets: Sequence[str | Target] = ("onnxruntime-cpu",),
     out: str | Path = "runs/compress",
-    time_budget_s: float = 1800.0,
+    time_budget_s: int | float = 1800,
     seed: int = 0,
     teacher: Model | None = None,
     tell: Callable[[str], None] = quiet,
@@ -76,12 +77,13 @@ def compress(  # noqa: PLR0913, PLR0917
         _check_installed(target)
     torch.manual_seed(seed)
     check_task(model, task)
+    layers = layer_rows(model)  # a network that cannot be traced is told before anything is written
     store = Store(Path(out))
     clock = Clock(time_budget_s, float(store.notes().get("spent_s", 0.0)))
     workshop = Workshop(model, task, store, Path(out), seed)
     space = Space(model, task, teacher or model, _is_classifier(model, task))
     ladder = Ladder(workshop, chosen, budget, space, clock, tell, max_epochs, trials)
-    _note_settings(store, model, task, budget, time_budget_s)
+    _note_settings(store, layers, task, budget, time_budget_s)
     with shown():
         try:
             ladder.climb()
@@ -112,7 +114,7 @@ def _is_classifier(model: Model, task: Task) -> bool:
 
 
 def _note_settings(
-    store: Store, model: Model, task: Task, budget: Budget, time_budget_s: float
+    store: Store, layers: list[dict[str, Any]], task: Task, budget: Budget, time_budget_s: int | float
 ) -> None:
     store.note("task", task.name)
     store.note("higher_is_better", task.higher_is_better)
@@ -121,7 +123,7 @@ def _note_settings(
     store.note("time_budget_s", time_budget_s)
     store.note("machine", f"{platform.machine()} {platform.system()}")
     store.note("versions", {name: version(name) for name in _PACKAGES})
-    store.note("layers", layer_rows(model))
+    store.note("layers", layers)
 
 
 def _read_test(ladder: Ladder) -> None:

@@ -1,10 +1,12 @@
 """From a network to its graph, by `torch.export`."""
 
+import logging
 import re
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 
 import torch
 from torch import Tensor
@@ -64,8 +66,7 @@ def _export(
     module = model.module
     modes = {name: part.training for name, part in module.named_modules()}
     try:
-        with _plain_attention(), warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
+        with _plain_attention(), _quiet(), torch.no_grad():
             module.eval()
             return torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes, strict=False)
     except Exception as error:
@@ -73,6 +74,19 @@ def _export(
     finally:
         for name, part in module.named_modules():
             part.training = modes[name]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A failed trace would print whole graphs; the error says what matters."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 @contextmanager

@@ -19,8 +19,8 @@ class Clock:
         spent_s: What earlier starts of the same run have used.
     """
 
-    limit_s: float
-    spent_s: float = 0.0
+    limit_s: int | float
+    spent_s: int | float = 0
 
     def __post_init__(self) -> None:
         self._start = time.monotonic()

@@ -1,6 +1,7 @@
 """The open-ended part of the search: Optuna proposes points, the ladder's rungs are its seeds."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from lilliput.search.space import Point
 
@@ -54,7 +55,7 @@ def explore(  # noqa: PLR0913, PLR0917
             study.tell(trial, list(values_or_none))
 
 
-def _point(params: dict[str, float]) -> Point:
+def _point(params: dict[str, Any]) -> Point:
     return Point(
         macs_share=round(params["macs_share"], 2),
         blocks=int(params["blocks"]),
@@ -63,6 +64,6 @@ def _point(params: dict[str, float]) -> Point:
     )
 
 
-def _clip(value: float, distribution: object) -> float:
-    low, high = distribution.low, distribution.high  # type: ignore[attr-defined]
-    return type(value)(min(max(value, low), high))
+def _clip(value: int | float, distribution: Any) -> int | float:
+    """The nearest value that the sampler could have chosen itself."""
+    return type(value)(min(max(value, distribution.low), distribution.high))
