@@ -7,8 +7,9 @@ from torch import nn
 
 from lilliput.core import Accuracy, Task, TaskError
 from lilliput.core.errors import MeasureError
+from lilliput.measure import accuracy
 from lilliput.measure.accuracy import difference, evaluate, interval_of
-from lilliput.testing.nets import TINY_TASKS, MeanAbsoluteError
+from lilliput.testing.nets import TINY_TASKS
 
 
 def in_process(module):
@@ -165,7 +166,7 @@ def test_leaving_groups_out_is_recomputing_the_metric_without_them():
 def test_large_outputs_are_computed_again_rather_than_kept(monkeypatch):
     module, task = classifier([7, 5, 8], MacroRecall())
     kept = evaluate(task, "validation", in_process(module), "x")
-    monkeypatch.setattr("lilliput.measure.accuracy._KEPT_BYTES", 100)
+    monkeypatch.setattr(accuracy, "_KEPT_BYTES", 100)
     again = evaluate(task, "validation", in_process(module), "x")
     np.testing.assert_array_equal(kept.left_out, again.left_out)
 
@@ -191,7 +192,7 @@ def test_other_data_than_the_references_are_refused():
         difference(second, first, True)
 
 
-class Raising(MeanAbsoluteError):
+class Raising(Accuracy):
     def update(self, outputs, labels):
         raise KeyError("weird")
 

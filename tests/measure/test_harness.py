@@ -15,6 +15,8 @@ def answer(**header):
     sys.stdout.buffer.flush()
 """
 
+READ = "; sys.stdin.buffer.read()"  # the question is larger than a pipe holds
+
 
 def worker(tmp_path, monkeypatch, script, limit_s=60.0):
     """A worker that runs a script of ours in place of a runtime."""
@@ -29,9 +31,12 @@ def worker(tmp_path, monkeypatch, script, limit_s=60.0):
     [
         ("import os; os.kill(os.getpid(), 11)", "signal SIGSEGV"),
         ("import sys; print('bad kernel', file=sys.stderr); sys.exit(3)", "code 3.*bad kernel"),
-        ("print('hello, I am a runtime that logs to stdout')", "a frame begins with"),
+        (ANSWER + "print('I log to stdout', flush=True)" + READ, "a frame begins with"),
         ("", "exit code 0; its last words: none"),
-        (ANSWER + "answer(error='ExportError', message='no ONNX')", "model.onnx does not run: no"),
+        (
+            ANSWER + "answer(error='ExportError', message='no ONNX')" + READ,
+            r"model\.onnx does not run: no",
+        ),
     ],
 )
 def test_a_runtime_that_fails_is_an_error_with_its_last_words(tmp_path, monkeypatch, script, said):

@@ -11,13 +11,13 @@ MB = 1 << 20
 def test_the_rise_is_what_was_held_at_once(monkeypatch, has_peak):
     if not has_peak:
         monkeypatch.setattr(memory, "_reset_peak", lambda: False)
-    np.ones(300 * MB, np.uint8)  # before: must not count
+    np.ones(120 * MB, np.uint8)  # before: must not count
     with MemoryRise() as rise:
-        for _ in range(3):
-            held = np.ones(100 * MB, np.uint8)
+        for _ in range(2):
+            held = np.ones(40 * MB, np.uint8)
             held.sum()
             del held
-    assert rise.peak_bytes == pytest.approx(100 * MB, rel=0.1)
+    assert rise.peak_bytes == pytest.approx(40 * MB, rel=0.1)
 
 
 def test_nothing_done_is_next_to_no_rise():

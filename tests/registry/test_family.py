@@ -82,7 +82,7 @@ def test_a_budget_none_meets_names_the_nearest_and_every_miss():
 
 
 def test_a_target_without_variants_names_those_that_have_some():
-    with pytest.raises(BudgetError, match="'phone'.*there are variants for cpu"):
+    with pytest.raises(BudgetError, match=r"'phone'.*there are variants for cpu"):
         family(variant("a", metric=1)).best(target="phone")
 
 

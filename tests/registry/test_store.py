@@ -80,7 +80,7 @@ def test_update_adds_measurements_and_replaces_those_of_the_same_quantity(tmp_pa
     store.update(added.id, [number("size", 8.0), number("test_metric", 0.5)])
     found = store.find("k")
     assert (found.value("size"), found.value("test_metric")) == (8.0, 0.5)
-    with pytest.raises(RegistryError, match="no variant 'nobody'"):
+    with pytest.raises(RegistryError, match=r"no variant 'nobody'"):
         store.update("nobody", [])
 
 
@@ -130,7 +130,7 @@ def test_a_file_that_changed_since_it_was_measured_is_refused(tmp_path):
     made = artifact(tmp_path)
     made.path.write_bytes(b"changed")
     store = Store(tmp_path / "run")
-    with pytest.raises(RegistryError, match="has changed since it was made"):
+    with pytest.raises(RegistryError, match=r"has changed since it was made"):
         store.add(key="k", name="n", target="t", artifact=made)
     assert listed(tmp_path / "run") == []
     assert list((tmp_path / "run/blobs").iterdir()) == []
@@ -164,22 +164,22 @@ def test_a_registry_of_a_newer_version_is_refused_with_both_versions(tmp_path):
 
 
 def test_what_is_no_registry_is_refused(tmp_path):
-    with pytest.raises(RegistryError, match="holds no run"):
+    with pytest.raises(RegistryError, match=r"holds no run"):
         Store(tmp_path, must_exist=True)
     (tmp_path / "registry.db").write_bytes(b"not a database at all" * 100)
-    with pytest.raises(RegistryError, match="registry.db cannot be read"):
+    with pytest.raises(RegistryError, match=r"registry\.db cannot be read"):
         Store(tmp_path)
     (tmp_path / "registry.db").unlink()
     with sqlite3.connect(tmp_path / "registry.db") as database:
         database.execute("CREATE TABLE songs (name TEXT)")
     database.close()
-    with pytest.raises(RegistryError, match="something else"):
+    with pytest.raises(RegistryError, match=r"something else"):
         Store(tmp_path)
 
 
 def test_a_database_by_url_keeps_files_in_the_folder_given(tmp_path):
     url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
-    with pytest.raises(RegistryError, match="needs a folder"):
+    with pytest.raises(RegistryError, match=r"needs a folder"):
         Store(url)
     added = add(Store(url, tmp_path / "files"), tmp_path)
     assert added.artifact.path.parent == tmp_path / "files/blobs"
@@ -207,7 +207,7 @@ def test_half_written_files_of_processes_that_are_gone_are_removed_and_others_st
     store = Store(tmp_path)
     add(store, tmp_path)
     node = os.uname().nodename
-    gone = subprocess.Popen([sys.executable, "-c", ""])  # noqa: S603
+    gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     stray = tmp_path / f"blobs/.{'0' * 64}-{node}-{gone.pid}.partial"
     ours = tmp_path / f"blobs/.{'1' * 64}-{node}-{os.getpid()}.partial"
@@ -234,7 +234,7 @@ for index in itertools.count():
 
 def test_a_process_killed_while_it_adds_leaves_all_it_said_it_added_and_nothing_half(tmp_path):
     command = [sys.executable, "-c", ADD_FOREVER, str(tmp_path)]
-    adder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    adder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     said = [adder.stdout.readline() for _ in range(3)]
     time.sleep(0.013)
     adder.send_signal(signal.SIGKILL)

@@ -31,7 +31,7 @@ def read_scores(folder: Path, name: str) -> Scores | None:
     """What was stored, if it was and can be read."""
     path = folder / f"{name}.npz"
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             facts = json.loads(str(stored["facts"]))
             vectors = {key: stored[key] for key in ("values", "left_out") if key in stored}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):

@@ -181,7 +181,7 @@ class Worker:
         runtime = f"the runtime of {self.artifact.path} ({self.target.name})"
         if waited_s >= self.left_s:
             return MeasureError(
-                f"{runtime} took longer than the {self.limit_s:,.0f} s allowed and was stopped; "
+                f"{runtime} took longer than the {self.limit_s:g} s allowed and was stopped; "
                 "a larger time_limit_s gives it more"
             )
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
