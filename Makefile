@@ -23,8 +23,9 @@ check: $(VENV)/.dev  ## format, lint, types, imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-results:  ## the README's tables, from benchmarks/results/*.json
+results:  ## the README's tables and picture, from benchmarks/results/*.json
 	$(PYTHON) benchmarks/tables.py
+	$(PYTHON) benchmarks/picture.py
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
