@@ -10,7 +10,7 @@ VERBS = ("inspect", "compress", "list", "show", "best", "report", "export", "mea
 
 
 def python(code):
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from tests.cli.test_model_file import GOOD
 
 from lilliput.export import load
-from tests.cli.test_model_file import GOOD
 
 RECIPE = """
 [[pass]]

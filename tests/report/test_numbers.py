@@ -26,7 +26,15 @@ def test_a_kilobyte_is_a_thousand_bytes(value, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (0.00031, "0.000310"), (0.00504, "0.00504"), (9.996, "10.0"), (0.868, "0.868"), (2.41, "2.41"), (41.26, "41.3")],
+    [
+        (0, "0"),
+        (0.00031, "0.000310"),
+        (0.00504, "0.00504"),
+        (9.996, "10.0"),
+        (0.868, "0.868"),
+        (2.41, "2.41"),
+        (41.26, "41.3"),
+    ],
 )
 def test_three_digits(value, text):
     assert short(float(value)) == text

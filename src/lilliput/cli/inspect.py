@@ -24,11 +24,12 @@ def inspect(
 ) -> None:
     """Show where bytes, MACs, milliseconds and RAM are, and what could be done about each layer."""
     with answering(as_json) as answer:
+        from dataclasses import asdict
+
         from lilliput.cli.layers import layers_table
         from lilliput.cli.model_file import load_model
         from lilliput.core.data import set_data_dir
-        from lilliput.graph import peak_memory, trace
-        from lilliput.report.numbers import bytes_text, count_text
+        from lilliput.graph import advice, peak_memory, trace
         from lilliput.targets import get_target
 
         set_data_dir(data)
@@ -36,7 +37,8 @@ def inspect(
         model = load_model(model_file)
         graph = trace(model)
         memory = peak_memory(graph)
-        layers = _layers(model, graph, place)
+        found = advice(graph, place.rules)
+        layers = _layers(model, graph, memory, found)
         totals = {
             "parameters": sum(layer["parameters"] for layer in layers),
             "weight_bytes": sum(layer["weight_bytes"] for layer in layers),
@@ -44,30 +46,52 @@ def inspect(
             "peak_activation_bytes": memory.peak_bytes,
             "peak_at": memory.peak_at,
         }
+        rows = [asdict(entry) for entry in found]
+        named = {layer["name"] for layer in layers}
         answer.give(
-            {"target": place.name, "totals": totals, "layers": layers},
+            {"target": place.name, "totals": totals, "layers": layers, "advice": rows},
             layers_table(layers, answer.console().width),
             "",
-            f"{count_text(totals['parameters'])} parameters, "
-            f"{bytes_text(totals['weight_bytes'])} of weights, {count_text(totals['macs'])} MACs; "
-            f"activations need at most {bytes_text(memory.peak_bytes)}, at {memory.peak_at}",
+            *(f"{entry.name}: {entry.text}" for entry in found if entry.name not in named),
+            _in_words(totals),
             "time: PyTorch eager, 1 thread, one example, median of 20 runs",
         )
 
 
+def _in_words(totals: dict[str, Any]) -> str:
+    from lilliput.report.numbers import bytes_text, count_text
+
+    numbers = {name: float(value) for name, value in totals.items() if name != "peak_at"}
+    return (
+        f"{count_text(numbers['parameters'])} parameters, "
+        f"{bytes_text(numbers['weight_bytes'])} of weights, "
+        f"{count_text(numbers['macs'])} MACs; activations need at most "
+        f"{bytes_text(numbers['peak_activation_bytes'])}, at {totals['peak_at']}"
+    )
+
+
 def _layers(
-    model: "lilliput.core.Model", graph: "lilliput.graph.Graph", target: "lilliput.core.Target"
+    model: "lilliput.core.Model",
+    graph: "lilliput.graph.Graph",
+    memory: "lilliput.graph.MemoryProfile",
+    advice: "tuple[lilliput.graph.Advice, ...]",
 ) -> list[dict[str, Any]]:
     """Cost, time, live activations and advice of each layer."""
     from dataclasses import asdict
 
     from lilliput.cli.layer_times import layer_times
-    from lilliput.graph import cost, peak_memory
+    from lilliput.graph import cost
 
     times = layer_times(model)
-    live = dict(peak_memory(graph).live_bytes)
-    rows = []
-    for layer in cost(graph):
-        extra = {"ms": times.get(layer.name), "live_bytes": live.get(layer.name)}
-        rows.append({**asdict(layer), **extra})
-    return rows
+    live: dict[str, int] = {}
+    for name, size in memory.live_bytes:
+        live[name] = max(size, live.get(name, 0))
+    return [
+        {
+            **asdict(layer),
+            "ms": times.get(layer.name),
+            "live_bytes": live.get(layer.name),
+            "advice": [entry.text for entry in advice if entry.name == layer.name],
+        }
+        for layer in cost(graph)
+    ]

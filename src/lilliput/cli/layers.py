@@ -31,14 +31,16 @@ def layers_table(layers: Sequence[Mapping[str, Any]], width: int) -> Table:
 
     columns = [
         Column("layer", [x["name"] or f"({x['operator']})" for x in rows]),
-        Column("operator", [x["operator"] for x in rows], 4),
+        Column("operator", [x["operator"] for x in rows], 6),
         Column("weights", cells("weight_bytes", bytes_text), 0, is_number=True),
-        Column("share", shares("weight_bytes"), 2, is_number=True),
+        Column("share", shares("weight_bytes"), 4, is_number=True),
         Column("MACs", cells("macs", count_text), 0, is_number=True),
-        Column("share", shares("macs"), 2, is_number=True),
+        Column("share", shares("macs"), 4, is_number=True),
         Column("time", cells("ms", ms_text), 1, is_number=True),
-        Column("share", shares("ms"), 3, is_number=True),
-        Column("live RAM", cells("live_bytes", bytes_text), 1, is_number=True),
-        Column("what could be done", [x.get("advice") or "" for x in rows], 5),
+        Column("share", shares("ms"), 5, is_number=True),
+        Column("live RAM", cells("live_bytes", bytes_text), 3, is_number=True),
+        Column(
+            "what could be done", ["; ".join(x.get("advice") or ()) for x in rows], 2, wraps=True
+        ),
     ]
     return fitted(columns, width)

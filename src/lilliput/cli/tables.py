@@ -14,6 +14,8 @@ from lilliput.report.numbers import MetricStyle, bytes_text, interval_text, ms_t
 
 __all__ = ["Column", "fitted", "measurements_table", "variants_table"]
 
+_NARROWEST = 36
+
 
 @dataclass(frozen=True)
 class Column:
@@ -24,17 +26,20 @@ class Column:
         cells: One text for each row.
         rank: Columns of the highest rank are left out first; 0 always stays.
         is_number: Aligned to the right.
+        wraps: Long cells may take several lines.
     """
 
     head: str
     cells: Sequence[str]
     rank: int = 0
     is_number: bool = False
+    wraps: bool = False
 
     @property
     def width(self) -> int:
-        """Characters of the longest cell, and two between columns."""
-        return 2 + max(len(self.head), *(len(cell) for cell in self.cells), 0)
+        """Characters it needs, and two between columns."""
+        longest = max(len(self.head), *(len(cell) for cell in self.cells), 0)
+        return 2 + (min(longest, _NARROWEST) if self.wraps else longest)
 
 
 def fitted(columns: Sequence[Column], width: int) -> Table:
@@ -45,7 +50,8 @@ def fitted(columns: Sequence[Column], width: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in kept:
         justify: Any = "right" if column.is_number else "left"
-        table.add_column(Text(column.head), justify=justify, overflow="fold")
+        is_whole = bool(column.rank) and not column.wraps
+        table.add_column(Text(column.head), justify=justify, overflow="fold", no_wrap=is_whole)
     for row in zip(*(column.cells for column in kept), strict=True):
         table.add_row(*(Text(cell) for cell in row))
     return table
