@@ -57,7 +57,10 @@ class Family:
         return pareto(self._of(target), lambda v: self._cost(v, x), lambda v: self._cost(v, y))
 
     def best(self, budget: Budget | None = None, target: str | None = None) -> Variant:
-        """The variant with the best metric within the budget; of equal ones, the smallest.
+        """The variant to ship within the budget.
+
+        A limit on the drop says what may be given for size, so where there is one the smallest
+        variant within the budget is best; otherwise the one with the best metric is.
 
         Args:
             budget: The limits; None for no limit.
@@ -79,7 +82,13 @@ class Family:
                 f"no variant meets the budget; the nearest is {near.name!r} for {near.target} "
                 f"({near.id}): {misses_text(near, budget)}"
             )
-        return min(within, key=lambda v: (self._cost(v, "metric"), v.value("size") or 0.0))
+        is_for_size = budget.max_drop is not None
+
+        def cost(variant: Variant) -> tuple[float, float]:
+            size, metric = variant.value("size") or 0.0, self._cost(variant, "metric") or 0.0
+            return (size, metric) if is_for_size else (metric, size)
+
+        return min(within, key=cost)
 
     def to_rows(self) -> list[dict[str, Any]]:
         """One flat row for each variant, for CSV and JSON; units as in `Measurement`."""

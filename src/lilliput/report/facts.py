@@ -114,9 +114,7 @@ def best_of(
 ) -> tuple[Variant | None, str]:
     """The variant of a target to ship, or None and why there is none.
 
-    Within the budget it is the smallest where the drop is limited, for a limit on the drop says
-    what may be given for size; otherwise the one with the best metric. The original is chosen only
-    where nothing else meets the budget.
+    The best of the family within the budget; the original only where nothing else meets it.
 
     Args:
         family: Where to choose.
@@ -135,9 +133,6 @@ def best_of(
         if original is not None and not budget.misses(original.measurements):
             return original, ""
         return None, str(error)
-    if budget.max_drop is not None:
-        within = [v for v in others if not budget.misses(v.measurements) and v.value("size")]
-        best = min(within, key=lambda v: (v.value("size"), v.value("drop")), default=best)
     return best, ""
 
 

@@ -1,5 +1,7 @@
 """What the best variant within the budget buys, in a sentence."""
 
+from dataclasses import replace
+
 from lilliput.core import Measurement
 from lilliput.registry import Family, Variant
 from lilliput.report.facts import best_of, is_original, size_ratio, speed, style_of, targets_of
@@ -56,7 +58,11 @@ def _drop(variant: Variant, style: MetricStyle) -> str:
     if drop is None:
         return "drop not measured"
     where = "test" if drop.quantity == "test_drop" else "validation"
-    return f"drop {style.drop(drop)} on {where} data"
+    if drop.value >= 0:
+        return f"drop {style.drop(drop)} on {where} data"
+    ends = [None if end is None else -end for end in (drop.high, drop.low)]
+    gain = replace(drop, value=-drop.value, low=ends[0], high=ends[1])
+    return f"gain {style.drop(gain)} on {where} data"
 
 
 def drop_of(variant: Variant) -> Measurement | None:

@@ -36,7 +36,8 @@ def model_identity(model: Model) -> str:
 
 def layer_rows(model: Model) -> list[dict[str, Any]]:
     """What each layer costs, as rows of a table."""
-    return [dataclasses.asdict(row) for row in cost(trace(model))]
+    rows = cost(trace(model))
+    return [dataclasses.asdict(row) for row in rows if not row.operator.startswith("fake_quantize")]
 
 
 @dataclass(eq=False)
