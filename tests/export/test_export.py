@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.export.nets import quantized
 from torch import Tensor, nn
 
 from lilliput.core import (
@@ -20,7 +21,6 @@ from lilliput.core import (
 from lilliput.core.artifact import sha256_of
 from lilliput.export import FORMATS, Predictor, export, load
 from lilliput.export.format import Array, write_bytes
-from tests.export.nets import quantized
 
 RAW = Target("desk", "raw")
 LITERT = Target("phone", "litert", rules=QuantizationRules())
@@ -107,17 +107,18 @@ def test_a_target_of_floats_refuses_quantizers(tmp_path: Path) -> None:
         export(unsigned, Target("plain", "onnx"), tmp_path)
 
 
-@pytest.mark.parametrize("package", ["litert_torch", "ai_edge_litert"])
-def test_a_missing_extra_names_what_to_install(
-    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+def test_a_missing_converter_names_what_to_install(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setitem(sys.modules, "litert_torch", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'lilliput\[litert\]'"):
+        export(model, LITERT, tmp_path)
+
+
+def test_a_missing_interpreter_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'lilliput\[litert\]'"):
-        if package == "litert_torch":
-            export(model, LITERT, tmp_path)
-        else:
-            load(__file__, "litert")
+        load(__file__, "litert")
 
 
 class Jumps(nn.Module):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from tests.export.nets import examples, quantized
 from torch.utils._pytree import tree_leaves
 
 from lilliput.core import ExportError, Model, QuantizationRules
@@ -19,7 +20,6 @@ from lilliput.export.lower import lower
 from lilliput.quantize import quantizers
 from lilliput.targets import get_target
 from lilliput.testing import TINY_TASKS, FormatContract
-from tests.export.nets import examples, quantized
 
 TARGET = get_target("litert-cpu")
 RULES = TARGET.rules

@@ -1,11 +1,11 @@
 import pytest
 import torch
+from tests.export.nets import examples, quantized
 from torch import fx
 
 from lilliput.export.lower import is_quantized, lower
 from lilliput.quantize import quantizers
 from lilliput.testing import TINY_TASKS
-from tests.export.nets import examples, quantized
 
 TARGETS = ["onnxruntime-cpu", "litert-cpu"]
 

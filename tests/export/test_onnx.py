@@ -6,6 +6,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from tests.export.nets import examples, quantized
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -14,7 +15,6 @@ from lilliput.export import Format, load
 from lilliput.export.onnx import Onnx, encode
 from lilliput.quantize import quantizers
 from lilliput.testing import TINY_TASKS, FormatContract
-from tests.export.nets import examples, quantized
 
 
 class TestOnnx(FormatContract):

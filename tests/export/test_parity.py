@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.export.nets import examples, quantized
 
 from lilliput.core import Artifact, Model
 from lilliput.export import export, parity
 from lilliput.targets import get_target
 from lilliput.testing import TINY_TASKS
-from tests.export.nets import examples, quantized
 
 TARGET = get_target("onnxruntime-cpu")
 IMAGES = examples("image_classifier", 4)

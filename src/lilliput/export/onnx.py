@@ -117,7 +117,6 @@ class OnnxPredictor:
             raise ExportError(f"{_short(model)} is no ONNX file that runs: {reason}") from error
         self.inputs = tuple(_spec(value) for value in self.session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self.session.get_outputs())
-        self._names = [spec.name for spec in self.inputs]
         self._batch = self.inputs[0].shape[0] if self.inputs and self.inputs[0].shape else None
 
     def __call__(self, inputs: tuple[Array, ...], /) -> tuple[Array, ...]:
@@ -127,8 +126,8 @@ class OnnxPredictor:
 
     def _run(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         feeds = {
-            name: np.ascontiguousarray(array)
-            for name, array in zip(self._names, inputs, strict=True)
+            spec.name: np.ascontiguousarray(array, spec.dtype)
+            for spec, array in zip(self.inputs, inputs, strict=True)
         }
         return tuple(self.session.run(None, feeds))
 
