@@ -89,3 +89,13 @@ def test_a_target_without_variants_names_those_that_have_some():
 def test_rows_hold_values_units_and_intervals():
     (row,) = family(variant("a", size=3)).to_rows()
     assert (row["name"], row["size"], row["size_unit"], row["size_low"]) == ("a", 3.0, "1", None)
+
+
+def test_a_limit_on_the_drop_makes_the_smallest_within_it_the_best():
+    found = family(
+        variant("whole", size=9, metric=0.9, drop=0.0),
+        variant("half", size=5, metric=0.89, drop=0.01),
+        variant("quarter", size=2, metric=0.8, drop=0.1),
+    )
+    assert found.best(Budget(max_drop=0.02)).name == "half"
+    assert found.best(Budget(max_size_bytes=9)).name == "whole"

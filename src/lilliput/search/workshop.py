@@ -79,7 +79,8 @@ class Workshop:
         found = self.store.find(self.key(candidate, target))
         if found is None:
             found = self._make(candidate, target)
-        self.references[target.name] = Reference(found.artifact, self._eager_file())
+        scores = self.folder / "scores"
+        self.references[target.name] = Reference(found.artifact, self._eager_file(), scores)
         return found
 
     def make(self, candidate: Candidate, target: Target) -> Variant | None:
