@@ -9,8 +9,19 @@ from lilliput.graph.graph import Graph, known_size, operator_of
 
 __all__ = ["Storages", "storages_of"]
 
-# in eval mode these give back what they are given, which the traced tensors do not show
-_NOTHING_IN_EVAL = frozenset({"dropout", "feature_dropout", "alpha_dropout"})
+# these give back what they are given, which the traced tensors do not show: dropout in eval mode,
+# and quantizers, whose integers are counted as the floats they stand for
+_NOTHING = frozenset(
+    {
+        "dropout",
+        "feature_dropout",
+        "alpha_dropout",
+        "quantize_per_tensor",
+        "dequantize_per_tensor",
+        "fake_quantize_per_tensor_affine",
+        "fake_quantize_per_channel_affine",
+    }
+)
 
 Storages = Mapping[Node, Mapping[int, int]]
 
@@ -24,7 +35,7 @@ def storages_of(graph: Graph) -> Storages:
     same: dict[int, int] = {}
     for node in graph.program.graph.nodes:
         own = _own(node)
-        if operator_of(node) in _NOTHING_IN_EVAL:
+        if operator_of(node) in _NOTHING:
             same.update(dict.fromkeys(own, next(iter(found[node.all_input_nodes[0]]))))
         found[node] = {same.get(identity, identity): size for identity, size in own.items()}
     return found

@@ -68,7 +68,9 @@ class FakeQuantize(nn.Module):
         if self._follows():
             self._follow(real.detach())
         limits = (self.type.low, self.type.high)
-        if self.axis is None:
+        if torch.compiler.is_exporting():
+            rounded = self._pair(real)
+        elif self.axis is None:
             point = (self.scale, self.zero_point)
             rounded = torch.fake_quantize_per_tensor_affine(real, *point, *limits)
         else:
@@ -76,6 +78,24 @@ class FakeQuantize(nn.Module):
                 real, self.scale, self.zero_point, self.axis, *limits
             )
         return rounded.to(x.dtype)
+
+    def _pair(self, x: Tensor) -> Tensor:
+        """Quantize and dequantize: `torch.export` 2.13 cannot trace a scale that is a tensor."""
+        # the registration of the operators is this import's only effect
+        from torch.ao.quantization.fx import _decomposed  # noqa: F401
+
+        ops = torch.ops.quantized_decomposed
+        wide = self.type.bits > 8
+        signed, unsigned = (torch.int16, torch.uint16) if wide else (torch.int8, torch.uint8)
+        dtype = signed if self.type.is_signed else unsigned
+        limits = (self.type.low, self.type.high, dtype)
+        if self.axis is None:
+            point = (self.scale, self.zero_point, *limits)
+            codes = ops.quantize_per_tensor.tensor(x, *point)
+            return torch.as_tensor(ops.dequantize_per_tensor.tensor(codes, *point))
+        channels = (self.scale, self.zero_point, self.axis, *limits)
+        codes = ops.quantize_per_channel(x, *channels)
+        return torch.as_tensor(ops.dequantize_per_channel(codes, *channels))
 
     def _follows(self) -> bool:
         # an exported program has the scales as constants
