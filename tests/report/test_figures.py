@@ -74,3 +74,12 @@ def test_the_heat_map_has_a_row_for_each_group_and_gaps_where_nothing_is_known()
     assert list(figure.data[0].y) == ["a", "b"]
     assert list(figure.data[0].x) == ["25%", "50%"]
     assert figure.data[0].z[1][0] is None
+
+
+def test_a_limit_far_from_all_variants_does_not_stretch_the_picture(tmp_path):
+    family = share_family(tmp_path)
+    family.notes["budget"] = {"drop": 2.0, "size": 1e9}
+    figure = front_figure(family, "size")
+    assert figure.layout.shapes == ()
+    assert figure.layout.yaxis.range[0] > 10
+    assert 10 ** figure.layout.xaxis.range[1] < 2000

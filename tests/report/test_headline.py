@@ -41,3 +41,14 @@ def test_the_original_alone_is_no_success(tmp_path):
     family = error_family(tmp_path)
     alone = with_variants(family, family.variants[:1])
     assert headline(alone, "onnxruntime-cpu") == "no variant besides the original yet"
+
+
+def test_a_negative_drop_is_a_gain(tmp_path):
+    common = {"target": "t", "folder": tmp_path, "size": 1000}
+    pair = [
+        variant("original", metric=0.9, drop=0.0, **common),
+        variant("better", metric=0.92, drop=(-0.02, -0.03, -0.005), **common),
+    ]
+    family = with_variants(share_family(tmp_path), pair)
+    family.notes.clear()
+    assert "gain 2.00 points (0.50 to 3.00)" in headline(family, "t")

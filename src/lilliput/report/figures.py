@@ -174,30 +174,36 @@ def _layout(x: str, y_title: str) -> dict[str, Any]:
 
 
 def _set_ranges(figure: Any, family: Family, shown: Sequence[Variant], x: str) -> None:
-    """A log scale where sizes span much, and the metric's range without hopeless variants."""
-    values = [_number(v, x) * _UNIT[x] for v in shown if _number(v, x) > 0]
-    if values and max(values) > 5 * min(values):
-        ticks = _log_ticks(min(values), max(values))
-        figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
-        figure.update_xaxes(
-            range=[math.log10(min(values) * 0.8), math.log10(max(values) * 1.25)], minor=None
-        )
-    elif values:
-        figure.update_xaxes(rangemode="tozero")
-    hidden = hidden_below(family, x)
-    if hidden:
-        kept = [v for v in shown if v not in hidden]
-        ends = [end for variant in kept for end in _y_ends(family, variant)]
-        room = 0.08 * (max(ends) - min(ends) or 1.0)
-        figure.update_yaxes(range=[min(ends) - room, max(ends) + room])
+    """Shows all but hopeless variants, a limit where it is near, and a log scale of a long axis."""
+    hidden, limits, factor = hidden_below(family, x), _limits(family, x), style_of(family).factor
+    kept = [variant for variant in shown if variant not in hidden] or list(shown)
+    heights = [end for variant in kept for end in _ends_of(variant, "metric", factor)]
+    if heights:
+        heights += [limit for limit in limits["y"] if _is_near(limit, heights)]
+        room = 0.08 * (max(heights) - min(heights) or abs(heights[0]) or 1.0)
+        figure.update_yaxes(range=[min(heights) - room, max(heights) + room])
+    places = [end for v in shown for end in _ends_of(v, x, _UNIT[x]) if end > 0]
+    places += [limit for limit in limits["x"] if places and 0 < limit < 2 * max(places)]
+    if places and max(places) > 5 * min(places):
+        ticks = _log_ticks(min(places), max(places))
+        ends = [math.log10(min(places) * 0.85), math.log10(max(places) * 1.2)]
+        texts = [f"{tick:g}" for tick in ticks]
+        figure.update_xaxes(type="log", tickvals=ticks, ticktext=texts, range=ends)
+    elif places:
+        figure.update_xaxes(range=[0, 1.08 * max(places)])
 
 
-def _y_ends(family: Family, variant: Variant) -> tuple[float, float]:
-    factor, found = style_of(family).factor, variant.measurement("metric")
-    value = _number(variant, "metric")
-    low = found.low if found and found.low is not None else value
-    high = found.high if found and found.high is not None else value
-    return low * factor, high * factor
+def _is_near(limit: float, values: Sequence[float]) -> bool:
+    """Within the values' own span of them."""
+    span = max(values) - min(values)
+    return min(values) - span <= limit <= max(values) + span
+
+
+def _ends_of(variant: Variant, quantity: str, factor: float) -> list[float]:
+    """A value and the ends of its interval, where they are numbers."""
+    found = variant.measurement(quantity)
+    ends = [found.value, found.low, found.high] if found else []
+    return [end * factor for end in ends if end is not None and math.isfinite(end)]
 
 
 def hidden_below(family: Family, x: str) -> tuple[Variant, ...]:
@@ -219,19 +225,32 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return [step for step in steps if low / 2.5 <= step <= high * 2.5]
 
 
-def _draw_limits(figure: Any, family: Family, x: str) -> None:
-    """The budget's limits as dashed lines with words beside them."""
+def _limits(family: Family, x: str) -> dict[str, dict[float, str]]:
+    """The budget's limits on either axis, in the axis's unit, and their words."""
     budget, style = budget_of(family), style_of(family)
     limit = {"size": budget.max_size_bytes, "latency": budget.max_latency_ms}[x]
+    found: dict[str, dict[float, str]] = {"x": {}, "y": {}}
     if limit is not None:
         words = bytes_text(limit) if x == "size" else ms_text(limit)
-        _dashes(figure, "x", limit * _UNIT[x], f"at most {words}")
+        found["x"][limit * _UNIT[x]] = f"at most {words}"
     originals = [original_of(family, target) for target in targets_of(family)]
     metrics = [m for o in originals if o and (m := o.value("metric")) is not None]
     if budget.max_drop is not None and metrics:
         sign = 1 if family.higher_is_better else -1
         height = (max(metrics) - sign * budget.max_drop) * style.factor
-        _dashes(figure, "y", height, f"drop at most {style.limit(budget.max_drop)}")
+        found["y"][height] = f"drop at most {style.limit(budget.max_drop)}"
+    return found
+
+
+def _draw_limits(figure: Any, family: Family, x: str) -> None:
+    """The budget's limits as dashed lines with words beside them, where they are in sight."""
+    for name, limits in _limits(family, x).items():
+        axis = figure.layout[f"{name}axis"]
+        low, high = axis.range or (-math.inf, math.inf)
+        for place, words in limits.items():
+            at = math.log10(place) if axis.type == "log" and place > 0 else place
+            if low <= at <= high:
+                _dashes(figure, name, place, words)
 
 
 def _dashes(figure: Any, axis: str, place: float, words: str) -> None:

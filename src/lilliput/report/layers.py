@@ -86,6 +86,8 @@ def _summed(layers: Sequence[Layer]) -> dict[tuple[str, str], dict[str, float]]:
     """Costs by name and operator; operators that share a name are added up."""
     sums: dict[tuple[str, str], dict[str, float]] = {}
     for layer in layers:
+        if str(layer.get("operator", "")).startswith("fake_quantize"):
+            continue  # scales and zero points, no layer of the network
         cost = sums.setdefault((str(layer.get("name", "")), str(layer.get("operator", ""))), {})
         for name, _, _ in _QUANTITIES:
             if layer.get(name) is not None:
@@ -102,7 +104,9 @@ def _cell(
     pair: Sequence[Mapping[str, float] | None], name: str, text: Callable[[float], str], peak: float
 ) -> str:
     values = [None if cost is None else cost.get(name) for cost in pair]
-    words = " to ".join("-" if value is None else text(value) for value in values)
+    if not any(values):
+        return '<td class="bars"></td>'
+    words = " to ".join(text(value) if value else "-" for value in values)
     bars = ""
     for kind, value in zip(("before", "after"), values, strict=True):
         width = 100 * (value or 0.0) / (peak or 1.0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
+from textwrap import shorten
 from typing import Any
 
 from lilliput.core import Measurement
@@ -154,7 +155,7 @@ def _recipe(variant: Variant) -> str:
     if not text:
         return "-"
     return (
-        f"<details><summary>{escape(recipe_line(variant))}</summary>"
+        f"<details><summary>{escape(shorten(recipe_line(variant), 72))}</summary>"
         f"<pre>{escape(text)}</pre></details>"
     )
 
