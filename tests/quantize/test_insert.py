@@ -1,3 +1,4 @@
+import functools
 from dataclasses import replace
 
 import pytest
@@ -12,10 +13,16 @@ from lilliput.graph import operator_of
 from lilliput.quantize import FakeQuantize
 from lilliput.quantize.insert import insert
 from lilliput.quantize.open_layers import operator_kind
-from lilliput.targets import get_target
+from lilliput.targets import get_target, target_names
 from lilliput.testing import TINY_TASKS
 
 ORT, LITERT = (get_target(name).rules for name in ("onnxruntime-cpu", "litert-cpu"))
+
+
+@functools.cache
+def tiny_inserted(tiny: str, target: str) -> fx.GraphModule:
+    """Networks that several tests only look at."""
+    return inserted(TINY_TASKS[tiny]()[0], get_target(target).rules)
 
 
 def inserted(model: Model, rules: QuantizationRules) -> fx.GraphModule:
@@ -45,23 +52,19 @@ def gives_integers(module: fx.GraphModule, node: Node) -> bool:
 
 
 @pytest.mark.parametrize("tiny", TINY_TASKS)
-@pytest.mark.parametrize("rules", [ORT, LITERT], ids=["ort", "litert"])
-def test_quantizers_that_do_not_act_yet_change_nothing(tiny: str, rules: QuantizationRules) -> None:
+@pytest.mark.parametrize("target", target_names())
+def test_quantizers_that_do_not_act_yet_change_nothing(tiny: str, target: str) -> None:
     model, _ = TINY_TASKS[tiny]()
-    outputs = (
-        insert(model, rules).model.module(*model.example_inputs),
-        model.module(*model.example_inputs),
-    )
+    quantized = tiny_inserted(tiny, target)
+    outputs = [module(*model.example_inputs) for module in (quantized, model.module)]
     torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("tiny", TINY_TASKS)
-@pytest.mark.parametrize("rules", [ORT, LITERT], ids=["ort", "litert"])
-def test_every_weight_the_rules_name_is_integer_and_keeps_its_name(
-    tiny: str, rules: QuantizationRules
-) -> None:
-    model, _ = TINY_TASKS[tiny]()
-    module = inserted(model, rules)
+@pytest.mark.parametrize("target", target_names())
+def test_every_weight_the_rules_name_is_integer_and_keeps_its_name(tiny: str, target: str) -> None:
+    model, rules = TINY_TASKS[tiny]()[0], get_target(target).rules
+    module = tiny_inserted(tiny, target)
     for kind in rules.quantized_operators & {"conv1d", "conv2d", "conv_transpose2d", "linear"}:
         for node in calls(module, kind):
             assert operator_of(node) == kind
@@ -74,15 +77,14 @@ def test_every_weight_the_rules_name_is_integer_and_keeps_its_name(
 
 @pytest.mark.parametrize("tiny", TINY_TASKS)
 def test_integers_and_masks_never_pass_a_quantizer(tiny: str) -> None:
-    model, _ = TINY_TASKS[tiny]()
-    module = inserted(model, LITERT)
+    module = tiny_inserted(tiny, "litert-cpu")
     for node in module.graph.nodes:
         if quantizer(module, node) is not None and node.args[0].op != "get_attr":
             assert node.args[0].meta["val"].is_floating_point()
 
 
 def test_a_relu_is_absorbed_and_a_residual_addition_runs_in_integers() -> None:
-    module = inserted(TINY_TASKS["image_classifier"]()[0], ORT)
+    module = tiny_inserted("image_classifier", "onnxruntime-cpu")
     (add,) = calls(module, "add")
     assert all(quantizer(module, source) is not None for source in add.all_input_nodes)
     (relu,) = add.users
@@ -91,7 +93,7 @@ def test_a_relu_is_absorbed_and_a_residual_addition_runs_in_integers() -> None:
 
 
 def test_moved_data_keeps_the_quantizer_it_has() -> None:
-    module = inserted(TINY_TASKS["image_classifier"]()[0], ORT)
+    module = tiny_inserted("image_classifier", "onnxruntime-cpu")
     for kind in ("max_pool2d", "flatten"):
         (node,) = calls(module, kind)
         (after,) = node.users
@@ -108,7 +110,7 @@ def test_the_last_result_is_quantized_only_where_the_rules_say_so() -> None:
 
 
 def test_in_a_transformer_only_linear_layers_are_quantized() -> None:
-    module = inserted(TINY_TASKS["two_input_transformer"]()[0], ORT)
+    module = tiny_inserted("two_input_transformer", "onnxruntime-cpu")
     linears = calls(module, "linear")
     assert len(linears) == 5
     for node in module.graph.nodes:
