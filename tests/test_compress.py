@@ -9,6 +9,7 @@ from lilliput.core import BudgetError, MissingExtraError, UnsupportedError
 from lilliput.registry import Store
 from lilliput.testing import nets
 
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", nets.TINY_TASKS)
 def test_a_family_comes_out_whatever_the_task(name: str, tmp_path: Path) -> None:
@@ -35,9 +36,7 @@ def test_a_finished_run_started_again_measures_nothing(tmp_path: Path) -> None:
     model, task = nets.image_classifier()
 
     def run() -> dict[str, str]:
-        family = lp.compress(
-            model, task, out=tmp_path, time_budget_s=1e6, max_epochs=1, trials=0
-        )
+        family = lp.compress(model, task, out=tmp_path, time_budget_s=1e6, max_epochs=1, trials=0)
         return {variant.key: variant.created for variant in family}
 
     assert run() == run()
@@ -66,9 +65,7 @@ def test_an_unknown_target_is_named_before_any_work(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_missing_extra_names_the_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_extra_names_the_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     model, task = nets.image_classifier()

@@ -77,7 +77,9 @@ def compress(  # noqa: PLR0913, PLR0917
         _check_installed(target)
     torch.manual_seed(seed)
     check_task(model, task)
-    layers = layer_rows(model)  # a network that cannot be traced is told before anything is written
+    layers = layer_rows(
+        model, model
+    )  # a network that cannot be traced is told before anything is written
     store = Store(Path(out))
     clock = Clock(time_budget_s, float(store.notes().get("spent_s", 0.0)))
     workshop = Workshop(model, task, store, Path(out), seed)
@@ -114,7 +116,11 @@ def _is_classifier(model: Model, task: Task) -> bool:
 
 
 def _note_settings(
-    store: Store, layers: list[dict[str, Any]], task: Task, budget: Budget, time_budget_s: int | float
+    store: Store,
+    layers: list[dict[str, Any]],
+    task: Task,
+    budget: Budget,
+    time_budget_s: int | float,
 ) -> None:
     store.note("task", task.name)
     store.note("higher_is_better", task.higher_is_better)

@@ -3,7 +3,7 @@
 import pytest
 from tests.cli.test_model_file import GOOD
 
-from lilliput.cli.layer_times import layer_times
+from lilliput.measure.layer_times import layer_times
 from lilliput.cli.model_file import load_model
 
 NET = (

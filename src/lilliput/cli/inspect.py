@@ -79,7 +79,7 @@ def _layers(
     """Cost, time, live activations and advice of each layer."""
     from dataclasses import asdict
 
-    from lilliput.cli.layer_times import layer_times
+    from lilliput.measure.layer_times import layer_times
     from lilliput.graph import cost
 
     times = layer_times(model)

@@ -16,6 +16,7 @@ from lilliput.core import run as run_passes
 from lilliput.export import export, parity
 from lilliput.graph import cost, trace
 from lilliput.measure import Reference, measure
+from lilliput.measure.layer_times import layer_times
 from lilliput.recipe import recipe_hash, write
 from lilliput.registry import Store, Variant, work_key
 from lilliput.search.candidate import Candidate
@@ -34,10 +35,16 @@ def model_identity(model: Model) -> str:
     return digest.hexdigest()
 
 
-def layer_rows(model: Model) -> list[dict[str, Any]]:
-    """What each layer costs, as rows of a table."""
-    rows = cost(trace(model))
-    return [dataclasses.asdict(row) for row in rows if not row.operator.startswith("fake_quantize")]
+def layer_rows(model: Model, runnable: Model) -> list[dict[str, Any]]:
+    """What each layer costs, as rows of a table.
+
+    Args:
+        model: Whose bytes and MACs are counted.
+        runnable: The same network before quantization, whose layers are timed in PyTorch.
+    """
+    times = layer_times(runnable)
+    rows = [dataclasses.asdict(row) for row in cost(trace(model)) if "quantize" not in row.operator]
+    return [{**row, "ms": times.get(row["name"])} for row in rows]
 
 
 @dataclass(eq=False)
@@ -119,7 +126,7 @@ class Workshop:
                 recipe=write(passes),
                 parent=parent,
                 seed=self.seed,
-                details=_details(model),
+                details=_details(model, self.shared_model(candidate.shared)),
             )
         self._forget_checkpoints(finish)
         return variant
@@ -168,6 +175,6 @@ class Workshop:
         return path
 
 
-def _details(model: Model) -> Mapping[str, Any]:
+def _details(model: Model, runnable: Model) -> Mapping[str, Any]:
     history = [dataclasses.asdict(step) for step in model.history]
-    return {"layers": layer_rows(model), "passes": history}
+    return {"layers": layer_rows(model, runnable), "passes": history}
