@@ -87,7 +87,7 @@ class Entropy:
         centers = seen.centers.view(4096, -1).mean(1)
         low, high = _shrunk(seen)
         pairs = list(zip(low.tolist(), high.tolist(), strict=True))
-        return min(pairs, key=lambda ends: _divergence(counts, centers, *ends, kind))
+        return min(pairs, key=lambda ends: _divergence(counts, centers, ends[0], ends[1], kind))
 
 
 def _divergence(
