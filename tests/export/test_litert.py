@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,21 +26,11 @@ RULES = TARGET.rules
 assert RULES is not None
 
 
+@pytest.mark.slow
 class TestLitert(FormatContract):
-    tasks: ClassVar[tuple[str, ...]] = ("two_output_regressor",)
-
     @pytest.fixture
     def format_(self) -> Format:
         return Litert()
-
-
-@pytest.mark.slow
-class TestLitertOnTheOthers(TestLitert):
-    tasks: ClassVar[tuple[str, ...]] = (
-        "image_classifier",
-        "image_to_image",
-        "two_input_transformer",
-    )
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +101,7 @@ def test_constants_lie_at_multiples_of_sixteen_bytes(path: Path) -> None:
     assert not any(place % 16 for place in places)
 
 
+@pytest.mark.slow
 def test_a_file_whose_pairs_stayed_apart_is_refused(model: Model) -> None:
     one = replace(model, example_inputs=tuple(x[:1] for x in model.example_inputs))
     loose = convert(lower(one, stores_integers=False), fuses_pairs=False)

@@ -39,19 +39,22 @@ def check_scales(module: fx.GraphModule, file: Any, rules: QuantizationRules | N
     """
     graph = file.subgraphs[0]
     held = {_grid_of(tensor) for tensor in graph.tensors if _is_integer(tensor)}
-    ours = set()
+    made = _made_in_integers(file)
+    ours: set[Grid] = set()
     for node, quantizer in _quantizers(module):
         grid = _grid(quantizer.scale.detach().numpy(), quantizer.zero_point.numpy())
         ours.add(grid)
-        if grid not in held:
+        if not _is_among(grid, held):
             raise ExportError(f"the file lost the scale of {node.target!r}: it would run in floats")
         source = node.args[0]
         if rules and isinstance(source, fx.Node):
             name = _operator(source, rules)
-            if name in rules.quantized_operators and grid not in _made_in_integers(file):
+            if name in rules.quantized_operators and not _is_among(grid, made):
                 raise ExportError(f"{source.name!r} ({name}) would run in floats in the file")
     for tensor in graph.tensors:
-        if _is_integer(tensor) and _grid_of(tensor) not in ours and not _is_fixed(tensor):
+        if not _is_integer(tensor) or _is_fixed(tensor):
+            continue
+        if not _is_among(_grid_of(tensor), ours):
             name = tensor.name.decode() if tensor.name else "a tensor"
             raise ExportError(f"{name!r} has a scale in the file that no quantizer has")
 
@@ -79,6 +82,17 @@ def _grid(scale: Any, zero_point: Any) -> Grid:
 
 def _grid_of(tensor: Any) -> Grid:
     return _grid(tensor.quantization.scale, tensor.quantization.zeroPoint)
+
+
+def _is_among(grid: Grid, grids: set[Grid]) -> bool:
+    """Whether a grid is one of those, the last bit of a scale aside."""
+    if grid in grids:
+        return True
+    scale, point = np.frombuffer(grid[0], np.float32), grid[1]
+    others = (
+        np.frombuffer(s, np.float32) for s, p in grids if p == point and len(s) == len(grid[0])
+    )
+    return any(np.allclose(scale, other, rtol=1e-6, atol=0) for other in others)
 
 
 def _is_integer(tensor: Any) -> bool:

@@ -7,15 +7,18 @@ on the grid already, quantized and dequantized.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx
 
 from lilliput.core import IntegerType, Model
+from lilliput.graph import operator_of
 from lilliput.quantize.fake import FakeQuantize
 
 __all__ = ["is_quantized", "lower"]
+
+_Form = Literal["codes", "pair", "plain"]
 
 
 def is_quantized(model: Model) -> bool:
@@ -52,7 +55,9 @@ def lower(model: Model, stores_integers: bool) -> Model:
                 pair = source
             elif source in constants:
                 value = quantizer(_evaluate(module, source)).detach()
-                pair = _constant(module, node.name, value, quantizer, stores_integers)
+                form: _Form = "pair" if not _is_transposed(node) else "plain"
+                form = "codes" if stores_integers else form
+                pair = _constant(module, node.name, value, quantizer, form)
             else:
                 pair = _pair(module, node.name, source, quantizer)
         if pair is not source:
@@ -109,12 +114,23 @@ def _evaluate(module: fx.GraphModule, node: fx.Node) -> Tensor:
     return result
 
 
+def _is_transposed(node: fx.Node) -> bool:
+    """Whether a weight goes into transposed convolutions only.
+
+    LiteRT's converter turns their weights round and loses a pair on the way, but gives a plain
+    constant the scale of its largest value: ours, since the largest is code 127. `check_scales`
+    refuses the file where it is not.
+    """
+    return all(operator_of(user).startswith("conv_transpose") for user in node.users)
+
+
 def _constant(
-    module: fx.GraphModule, name: str, value: Tensor, quantizer: FakeQuantize, is_stored: bool
+    module: fx.GraphModule, name: str, value: Tensor, quantizer: FakeQuantize, form: _Form
 ) -> fx.Node:
     """A constant whose `value` lies on the quantizer's grid."""
-    if not is_stored:
-        return _pair(module, name, _buffer(module, f"{name}_value", value), quantizer)
+    if form != "codes":
+        node = _buffer(module, f"{name}_value", value)
+        return _pair(module, name, node, quantizer) if form == "pair" else node
     scale, zero_point = quantizer.scale, quantizer.zero_point
     if quantizer.axis is not None:
         shape = [-1 if axis == quantizer.axis else 1 for axis in range(value.dim())]
