@@ -49,11 +49,11 @@ class FilterNorm:
         return {name: weight.detach().flatten(1).norm(dim=1) for name, weight in filters.items()}
 
 
-def small(net: str, blocks: tuple[str, ...], epochs: tuple[int, ...]) -> Passes:
+def small(net: str, blocks: tuple[str, ...], stages: tuple[tuple[int, float], ...]) -> Passes:
     """Fewer blocks, half the width in the last stage, distilled from ResNet-56, then int8.
 
-    Each number of `epochs` is a training of its own: the learning rate starts again (Loshchilov and
-    Hutter 2017).
+    Each of `stages`, epochs and learning rate, is a training of its own: the learning rate starts
+    again (Loshchilov and Hutter 2017).
     """
 
     def build(task: lp.Task) -> list[lp.Pass]:
@@ -72,15 +72,15 @@ def small(net: str, blocks: tuple[str, ...], epochs: tuple[int, ...]) -> Passes:
                     task,
                     teacher,
                     epochs=count,
-                    learning_rate=0.05,
+                    learning_rate=rate,
                     temperature=4.0,
                     alpha=0.9,
                     training=training,
                     checkpoint=WORK / (f"{net}-small-{index}" if index else f"{net}-small"),
                 )
-                for index, count in enumerate(epochs)
+                for index, (count, rate) in enumerate(stages)
             ),
-            lp.QuantizeStatic(TARGET.rules, task),
+            lp.QuantizeStatic(TARGET.rules, task, observer=lp.MeanSquaredError()),
         ]
 
     return build
@@ -105,8 +105,11 @@ def cases() -> dict[str, tuple[str, Passes]]:
         *("layer1.0", "layer1.4", "layer1.5", "layer1.8"),
         *("layer2.2", "layer2.4", "layer3.3", "layer3.8"),
     )
-    found["resnet20-small"] = ("resnet20", small("resnet20", gone20, (18, 14)))
-    found["resnet56-small"] = ("resnet56", small("resnet56", gone56, (20,)))
+    found["resnet20-small"] = (
+        "resnet20",
+        small("resnet20", gone20, ((18, 0.05), (14, 0.05), (5, 0.02))),
+    )
+    found["resnet56-small"] = ("resnet56", small("resnet56", gone56, ((20, 0.05),)))
     return found
 
 

@@ -145,7 +145,7 @@ class Augmented:
 
     def __iter__(self) -> Iterator[Any]:
         for _ in range(3):
-            yield X + torch.randn(()) + random.random() + np.random.rand(), Y  # noqa: NPY002, S311
+            yield X + torch.randn(()) + random.random() + np.random.rand(), Y  # noqa: NPY002
 
 
 def test_identity_is_the_same_for_augmented_data_and_draws_no_numbers() -> None:
@@ -195,7 +195,7 @@ def test_identity_is_the_same_in_another_process() -> None:
     here: dict[str, Any] = {}
     exec(ODD_DATA, here)  # noqa: S102
     code = f"{ODD_DATA}\nprint(identity, end='')"
-    there = subprocess.check_output([sys.executable, "-c", code], text=True)  # noqa: S603
+    there = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert there == here["identity"]
 
 

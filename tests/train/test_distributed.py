@@ -30,7 +30,5 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
 
 
 def _run(arguments: list[str]) -> None:
-    done = subprocess.run(  # noqa: S603
-        arguments, capture_output=True, text=True, check=False, timeout=300
-    )
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]

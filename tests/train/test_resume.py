@@ -44,7 +44,7 @@ class Noisy:
 
         for index in torch.randperm(len(self.batches)).tolist():
             x, y = self.batches[index]
-            shift = random.random() + np.random.rand()  # noqa: S311, NPY002
+            shift = random.random() + np.random.rand()  # noqa: NPY002
             yield x + 0.1 * torch.randn_like(x) + shift, y
 
 
@@ -123,7 +123,7 @@ run(model, [FineTune(task, 4, 0.01, hooks=(Kills(),), checkpoint=Path(sys.argv[1
 
 def test_goes_on_after_sigkill(tmp_path) -> None:
     arguments = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path)]
-    killed = subprocess.run(arguments, capture_output=True, text=True, check=False)  # noqa: S603
+    killed = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert killed.returncode == -9, killed.stderr
     model, task = TINY_TASKS["image_classifier"]()
     hook = Recorder()
