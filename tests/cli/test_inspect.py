@@ -3,8 +3,8 @@
 import pytest
 from tests.cli.test_model_file import GOOD
 
-from lilliput.measure.layer_times import layer_times
 from lilliput.cli.model_file import load_model
+from lilliput.measure.layer_times import layer_times
 
 NET = (
     "nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), "

@@ -79,8 +79,8 @@ def _layers(
     """Cost, time, live activations and advice of each layer."""
     from dataclasses import asdict
 
-    from lilliput.measure.layer_times import layer_times
     from lilliput.graph import cost
+    from lilliput.measure.layer_times import layer_times
 
     times = layer_times(model)
     live: dict[str, int] = {}
