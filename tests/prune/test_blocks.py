@@ -56,3 +56,15 @@ def test_a_module_called_twice_stays() -> None:
 def test_takes_names_not_a_name() -> None:
     with pytest.raises(Exception, match="names"):
         RemoveBlocks("1")  # type: ignore[arg-type]
+
+
+def test_a_block_that_is_called_with_names_stays() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.block(x, is_causal=False)
+
+    assert "block" not in removable_blocks(Model(Named().eval(), (torch.randn(1, 3, 8),)))

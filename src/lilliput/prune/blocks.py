@@ -73,12 +73,16 @@ def _watched(module: nn.Module, calls: dict[str, list[bool]]) -> Iterator[None]:
     """Records of every inner module whether each call of it kept the shape."""
 
     def watch(name: str, part: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        def record(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-            one = len(inputs) == 1 and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)
+        def record(
+            _: nn.Module, inputs: tuple[object, ...], named: dict[str, object], output: object
+        ) -> None:
+            # the identity takes one argument, so a block that is called with more must stay
+            is_alone = len(inputs) == 1 and not named
+            one = is_alone and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)
             keeps = one and inputs[0].shape == output.shape  # type: ignore[attr-defined]
             calls.setdefault(name, []).append(bool(keeps))
 
-        return part.register_forward_hook(record)
+        return part.register_forward_hook(record, with_kwargs=True)
 
     handles = [watch(name, part) for name, part in module.named_modules() if name]
     try:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import threading
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,8 +56,10 @@ class Blobs:
             RegistryError: The disk is full or fails, or the file is not what it was.
         """
         name = artifact.sha256 + artifact.path.suffix
-        # the process in the name tells a later opening whether somebody still writes here
-        part = self.folder / f".{artifact.sha256}-{platform.node()}-{os.getpid()}{_PARTIAL}"
+        # the process in the name tells a later opening whether somebody still writes here, and the
+        # thread keeps two that store the same file out of each other's way
+        writer = f"{artifact.sha256}.{threading.get_ident()}-{platform.node()}-{os.getpid()}"
+        part = self.folder / f".{writer}{_PARTIAL}"
         with saying_what_was_written(f"{artifact.path.name}", self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
