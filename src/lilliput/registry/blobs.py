@@ -4,8 +4,8 @@ import contextlib
 import hashlib
 import os
 import platform
-import threading
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
