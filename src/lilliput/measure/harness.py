@@ -153,14 +153,20 @@ class Worker:
         requests, replies = self._process.stdin, self._process.stdout
         assert requests is not None  # noqa: S101
         assert replies is not None  # noqa: S101
-        guard = threading.Timer(max(self.left_s, 0.0), self._process.kill)
+        is_late = threading.Event()
+
+        def stop() -> None:
+            is_late.set()
+            self._process.kill()
+
+        guard = threading.Timer(max(self.left_s, 0.0), stop)
         guard.start()
         start = time.monotonic()
         try:
             send(requests, request, arrays)
             reply, results = receive(replies)
         except (EOFError, BrokenPipeError) as error:
-            raise self._failure(time.monotonic() - start) from error
+            raise self._failure(is_late.is_set()) from error
         except FrameError as error:
             raise MeasureError(f"measuring {self.artifact.path} failed: {error}") from error
         finally:
@@ -175,11 +181,11 @@ class Worker:
             return MissingExtraError(reply["message"])
         return MeasureError(f"{self.artifact.path} does not run: {reply['message']}")
 
-    def _failure(self, waited_s: float) -> MeasureError:
+    def _failure(self, is_late: bool) -> MeasureError:
         """What is known of a process that ended without an answer."""
         code = self._process.wait()
         runtime = f"the runtime of {self.artifact.path} ({self.target.name})"
-        if waited_s >= self.left_s:
+        if is_late:
             return MeasureError(
                 f"{runtime} took longer than the {self.limit_s:g} s allowed and was stopped; "
                 "a larger time_limit_s gives it more"
