@@ -3,42 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["IntegerType", "QuantizationRules", "Target"]
+from lilliput.core.integer import IntegerType, PerChannel
 
-
-@dataclass(frozen=True)
-class IntegerType:
-    """How numbers become integers: `real = scale * (integer - zero_point)`.
-
-    Args:
-        bits: Width, 2 to 16.
-        is_signed: Range around zero, or from zero up.
-        is_symmetric: Zero point in the middle of the range (0 when signed), lowest code unused.
-        is_per_channel: One scale for each output channel, or one for the whole tensor.
-
-    Source: Jacob et al. 2018, eq. 1.
-    """
-
-    bits: int = 8
-    is_signed: bool = True
-    is_symmetric: bool = False
-    is_per_channel: bool = False
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 16:
-            raise ValueError(f"bits must be 2 to 16, got {self.bits}")
-
-    @property
-    def low(self) -> int:
-        """The smallest integer used."""
-        if not self.is_signed:
-            return 0
-        return int(self.is_symmetric) - (1 << (self.bits - 1))
-
-    @property
-    def high(self) -> int:
-        """The largest integer used."""
-        return (1 << (self.bits - int(self.is_signed))) - 1
+__all__ = ["QuantizationRules", "Target"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +23,7 @@ class QuantizationRules:
         quantizes_outputs: Whether what the network gives is quantized, or left float.
     """
 
-    weight: IntegerType = IntegerType(is_symmetric=True, is_per_channel=True)
+    weight: IntegerType = IntegerType(is_symmetric=True, granularity=PerChannel())
     activation: IntegerType = IntegerType()
     quantized_operators: frozenset[str] = frozenset()
     shared_scale_operators: frozenset[str] = frozenset()

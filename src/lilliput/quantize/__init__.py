@@ -4,6 +4,7 @@ from lilliput.quantize.aware import QuantizeAware
 from lilliput.quantize.check import check_rules
 from lilliput.quantize.fake import FakeQuantize, quantizers
 from lilliput.quantize.observe import Entropy, MeanSquaredError, MinMax, Observer, Percentile
+from lilliput.quantize.precision import Precision
 from lilliput.quantize.static import QuantizeStatic
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "MinMax",
     "Observer",
     "Percentile",
+    "Precision",
     "QuantizeAware",
     "QuantizeStatic",
     "check_rules",

@@ -7,6 +7,7 @@ from lilliput.core import Model, QuantizationRules, Stage, Task
 from lilliput.quantize.calibrate import calibrate
 from lilliput.quantize.insert import insert
 from lilliput.quantize.observe import MinMax, Observer
+from lilliput.quantize.precision import Precision
 
 __all__ = ["QuantizeAware"]
 
@@ -24,6 +25,7 @@ class QuantizeAware:
         task: Its training inputs are calibrated on.
         observer: Chooses the ranges to begin with.
         samples: How many examples to calibrate on.
+        precision: Layers with other bits than the rules say.
         momentum: Share of the way that an activation's range narrows towards that of each batch;
             0 only widens it.
 
@@ -36,6 +38,7 @@ class QuantizeAware:
     task: Task
     observer: Observer = field(default_factory=MinMax)
     samples: int = 512
+    precision: Precision = field(default_factory=Precision)
     momentum: float = 0.01
 
     def __post_init__(self) -> None:
@@ -48,9 +51,10 @@ class QuantizeAware:
         """Gives a captured network whose quantizers act and follow.
 
         Raises:
-            UnsupportedError: The network has no operator that the rules quantize.
+            UnsupportedError: The network has no operator that the rules quantize, or no layer of a
+            name in `precision`.
             PassError: An activation is NaN or infinite.
         """
-        inserted = insert(model, self.rules, self.momentum)
+        inserted = insert(model, self.rules, self.precision, self.momentum)
         calibrate(inserted, self.task, self.observer, self.samples)
         return inserted.model

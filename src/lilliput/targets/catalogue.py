@@ -6,9 +6,18 @@ from difflib import get_close_matches
 from importlib.resources import files
 from typing import Any
 
-from lilliput.core import IntegerType, QuantizationRules, Target, UnsupportedError
+from lilliput.core import (
+    IntegerType,
+    PerChannel,
+    PerTensor,
+    QuantizationRules,
+    Target,
+    UnsupportedError,
+)
 
 __all__ = ["get_target", "target_names"]
+
+_GRANULARITIES = {"PerTensor": PerTensor(), "PerChannel": PerChannel()}
 
 
 def target_names() -> tuple[str, ...]:
@@ -41,5 +50,7 @@ def _rules(table: Mapping[str, Any]) -> QuantizationRules:
         key: frozenset(value) if isinstance(value, list) else value for key, value in table.items()
     }
     for kind in ("weight", "activation"):
-        values[kind] = IntegerType(**table[kind])
+        facts = dict(table[kind])
+        granularity = _GRANULARITIES[facts.pop("granularity", "PerTensor")]
+        values[kind] = IntegerType(granularity=granularity, **facts)
     return QuantizationRules(**values)
