@@ -17,7 +17,7 @@ from lilliput.core.task import Task
 
 __all__ = ["Pass", "Stage", "check_order", "name_of", "run", "settings"]
 
-Stage = Literal["edit", "prune", "train", "quantize"]
+Stage = Literal["edit", "prune", "train", "quantize", "reconstruct"]
 
 _CANNOT_FOLLOW = {
     ("quantize", "edit"): "edited layers would lose their quantizers",
