@@ -10,7 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lilliput.core import Budget, MissingExtraError, Model, Target, Task
+from lilliput.core import (
+    Budget,
+    MeasureError,
+    MissingExtraError,
+    Model,
+    RegistryError,
+    Target,
+    Task,
+)
 from lilliput.core.check import check_task
 from lilliput.core.progress import shown
 from lilliput.measure import measure_test
@@ -18,7 +26,7 @@ from lilliput.registry import Family, Store
 from lilliput.search import Ladder, Workshop
 from lilliput.search.plan import Clock
 from lilliput.search.space import Space
-from lilliput.search.workshop import layer_rows
+from lilliput.search.workshop import fingerprint_of, layer_rows
 from lilliput.targets import get_target
 
 __all__ = ["compress"]
@@ -69,7 +77,8 @@ def compress(  # noqa: PLR0913, PLR0917
         TaskError: The data, loss or metric cannot be used.
         TraceError: The network cannot be traced.
         MissingExtraError: A target needs a package that is not installed.
-        RegistryError: `out` cannot be read or written.
+        RegistryError: `out` cannot be read or written, or holds a run of another network or task.
+        LilliputError: The original runs on none of the targets.
     """
     budget = budget or Budget()
     chosen = [get_target(name) if isinstance(name, str) else name for name in targets]
@@ -81,18 +90,46 @@ def compress(  # noqa: PLR0913, PLR0917
         model, model
     )  # a network that cannot be traced is told before anything is written
     store = Store(Path(out))
+    fingerprint = fingerprint_of(model, teacher or model, task)
+    _check_same_run(store, fingerprint)
     clock = Clock(time_budget_s, float(store.notes().get("spent_s", 0.0)))
-    workshop = Workshop(model, task, store, Path(out), seed)
-    space = Space(model, task, teacher or model, _is_classifier(model, task))
+    workshop = Workshop(model, task, store, Path(out), fingerprint, seed)
+    space = Space(
+        model,
+        task,
+        teacher or model,
+        _is_classifier(model, task),
+        seed=seed,
+        is_float=all(target.rules is None for target in chosen),
+        counts="macs" if budget.max_size_bytes is None else "bytes",
+    )
     ladder = Ladder(workshop, chosen, budget, space, clock, tell, max_epochs, trials)
     _note_settings(store, layers, task, budget, time_budget_s)
     with shown():
         try:
             ladder.climb()
         except KeyboardInterrupt:
+            store.note("was_stopped", True)
             tell("stopped; every variant measured so far is kept")
+        finally:
+            ladder.note_time()
         _read_test(ladder)
     return store.family()
+
+
+def _check_same_run(store: Store, fingerprint: str) -> None:
+    """A run compares its variants with one original on one task.
+
+    Raises:
+        RegistryError: The run in the folder began with others.
+    """
+    began_with = store.notes().get("fingerprint", fingerprint)
+    if began_with != fingerprint:
+        raise RegistryError(
+            f"{store.folder} holds a run of another network, teacher, loss or data; give another "
+            "--out, or delete that folder to begin again"
+        )
+    store.note("fingerprint", fingerprint)
 
 
 def _check_installed(target: Target) -> None:
@@ -127,6 +164,7 @@ def _note_settings(
     store.note("metric", type(task.metric).__name__)
     store.note("budget", budget.limits())
     store.note("time_budget_s", time_budget_s)
+    store.note("was_stopped", False)
     store.note("machine", f"{platform.machine()} {platform.system()}")
     store.note("versions", {name: version(name) for name in _PACKAGES})
     store.note("layers", layers)
@@ -140,9 +178,14 @@ def _read_test(ladder: Ladder) -> None:
     wanted = ladder.front()
     by_name = {target.name: target for target in ladder.targets}
     for variant in store.family().variants:
-        if variant.value("test_metric") is not None or variant.target not in by_name:
+        target = by_name.get(variant.target)
+        reference = ladder.workshop.references.get(variant.target)
+        is_wanted = variant.id in wanted or variant.name == "original"
+        is_read = variant.value("test_metric") is not None
+        if not is_wanted or is_read or target is None or reference is None:
             continue
-        if variant.id in wanted or variant.name == "original":
-            reference = ladder.workshop.references[variant.target]
-            target = by_name[variant.target]
+        try:
             store.update(variant.id, measure_test(variant.artifact, target, task, reference))
+        except MeasureError as error:
+            store.skip(f"{variant.name} on test data", variant.target, str(error))
+            ladder.tell(f"{variant.name} on {variant.target}: no test figure, {error}")

@@ -15,14 +15,14 @@ import hashlib
 import inspect
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 from lilliput.core import Model, Pass, RecipeError, Target, Task
 from lilliput.core.passes import name_of, settings
+from lilliput.core.spelling import did_you_mean
 
 __all__ = ["known_passes", "read", "recipe_hash", "write"]
 
@@ -91,11 +91,11 @@ def _build(entry: Any, choices: Mapping[str, Any], given: Mapping[str, Any], kin
     entry = dict(entry)
     name = entry.pop("name", None)
     if name not in choices:
-        raise RecipeError(f"no {kind} is called {name!r}{_hint(str(name), choices)}")
+        raise RecipeError(f"no {kind} is called {name!r}; {did_you_mean(str(name), choices)}")
     known = inspect.signature(choices[name]).parameters
     for setting, value in entry.items():
         if setting not in known:
-            raise RecipeError(f"{name} has no setting {setting!r}{_hint(setting, known)}")
+            raise RecipeError(f"{name} has no setting {setting!r}; {did_you_mean(setting, known)}")
         entry[setting] = _value(value, given)
     for setting in _GIVEN:
         if setting in known:
@@ -127,8 +127,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     return json.dumps(value)
-
-
-def _hint(wrong: str, known: Iterable[str]) -> str:
-    near = get_close_matches(wrong, list(known))
-    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"

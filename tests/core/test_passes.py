@@ -95,12 +95,29 @@ def test_names_a_pass_that_returns_no_model(model: Model) -> None:
         run(model, [forgets])
 
 
-def test_lets_a_clear_error_of_another_kind_through(model: Model) -> None:
+def test_an_error_of_another_kind_keeps_its_kind_and_names_the_pass(model: Model) -> None:
     def cannot_trace(model: Model) -> Model:
         raise TraceError("at line 3")
 
-    with pytest.raises(TraceError, match=r"^at line 3$"):
-        run(model, [cannot_trace])
+    where = r"^cannot_trace failed after \['Scale'\]: at line 3$"
+    with pytest.raises(TraceError, match=where) as caught:
+        run(model, [Scale(), cannot_trace])
+    assert str(caught.value.__cause__) == "at line 3"
+
+
+def test_a_pass_sees_no_dropout_and_leaves_no_statistics(model: Model) -> None:
+    seen: list[bool] = []
+
+    def looks(model: Model) -> Model:
+        seen.extend(part.training for part in model.module.modules())
+        model.module(*model.example_inputs)
+        return model
+
+    net = nn.Sequential(model.module, nn.BatchNorm1d(3), nn.Dropout()).train()
+    result = run(Model(net, model.example_inputs), [looks, looks])
+    assert seen == [False] * 2 * len(list(net.modules()))
+    assert result.module[1].num_batches_tracked == 0
+    assert all(part.training for part in net.modules())
 
 
 def test_blames_no_pass_for_a_network_that_is_broken_already(model: Model) -> None:

@@ -225,3 +225,17 @@ def test_identity_reads_pictures() -> None:
 
 def test_a_fingerprint_given_is_the_identity() -> None:
     assert task(fingerprint="v1", train=[]).identity() == "v1"
+
+
+def test_calibration_is_the_same_whatever_was_drawn_before() -> None:
+    data = TensorDataset(torch.arange(64.0)[:, None], torch.zeros(64))
+    shuffled = task(train=DataLoader(data, batch_size=8, shuffle=True))
+    torch.manual_seed(1)
+    once = torch.cat([x for (x,) in shuffled.calibration(20)])
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    again = torch.cat([x for (x,) in shuffled.calibration(20)])
+    assert torch.equal(once, again)
+    assert len(once) == 20
+    assert not torch.equal(once, torch.arange(20.0)[:, None])
+    assert torch.equal(torch.get_rng_state(), state)

@@ -12,7 +12,7 @@ from tests.export.nets import examples, quantized
 from torch.utils._pytree import tree_leaves
 
 from lilliput.core import ExportError, Model, QuantizationRules
-from lilliput.export import Format, export, parity
+from lilliput.export import Format, export, litert, parity
 from lilliput.export.litert import Litert, convert
 from lilliput.export.litert_check import check_scales
 from lilliput.export.litert_file import kinds, pack, read
@@ -156,6 +156,22 @@ def test_the_layer_where_network_and_file_part_is_named(tmp_path: Path) -> None:
     inputs = examples("image_classifier", 4)
     assert parity(model, artifact, inputs).is_close
     assert parity(other, artifact, inputs).culprit == "depthwise (conv2d)"
+
+
+@pytest.mark.parametrize("step", ["convert", "read", "strip", "pack"])
+def test_whatever_fails_on_the_way_is_an_export_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError
+
+    for name in ("convert", "read", "strip", "pack"):
+        monkeypatch.setattr(litert, name, lambda *_: None)
+    monkeypatch.setattr(litert, step, fail)
+    linear = Model(torch.nn.Linear(3, 2), (torch.randn(2, 3),))
+    with pytest.raises(ExportError, match="Linear has no LiteRT form: AssertionError"):
+        export(linear, TARGET, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_rules_without_operators_allow_floats(model: Model, path: Path) -> None:

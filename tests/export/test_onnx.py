@@ -1,9 +1,10 @@
 from collections import Counter
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
+import onnx_ir
 import onnxruntime as ort
 import pytest
 import torch
@@ -12,10 +13,14 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from lilliput.core import ExportError, Model
-from lilliput.export import Format, load
+from lilliput.export import Format, export, load, onnx_strip
 from lilliput.export.onnx import Onnx, encode
 from lilliput.quantize import quantizers
+from lilliput.quantize.fake import FakeQuantize
+from lilliput.targets import get_target
 from lilliput.testing import TINY_TASKS, FormatContract
+
+TARGET = get_target("onnxruntime-cpu")
 
 
 class TestOnnx(FormatContract):
@@ -126,6 +131,60 @@ class Fixed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.view(4, 2, 3).sum(1) * torch.arange(4).view(4, 1)
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "said"),
+    [
+        ((onnx_strip, "rewrite"), AssertionError(), "AssertionError"),
+        ((onnx_ir.serde, "serialize_model"), KeyError("Foo"), "KeyError: 'Foo'"),
+        ((onnx.checker, "check_model"), onnx.checker.ValidationError("bad\nnode"), "bad"),
+        ((torch.onnx, "export"), RuntimeError("no such operator"), "no such operator"),
+    ],
+)
+def test_whatever_fails_on_the_way_is_an_export_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Any, error: Exception, said: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(*place, fail)
+    with pytest.raises(ExportError, match=rf"Linear has no ONNX form: .*{said}$"):
+        export(Model(nn.Linear(3, 2), (torch.randn(2, 3),)), TARGET, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_quantizers_in_a_network_that_was_never_captured_are_refused(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(3, 2), FakeQuantize(TARGET.rules.activation))
+    net[1].set_range(torch.zeros(1), torch.ones(1))
+    model = Model(net, (torch.randn(2, 3),))
+    with pytest.raises(ExportError, match="Sequential holds quantizers but is no captured"):
+        Onnx().write(model, tmp_path / "model.onnx", None)
+
+
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_inside_a_file_activations_are_dequantized(tmp_path: Path, is_signed: bool) -> None:
+    """Against the plain numbers; a runtime may want activations of either sign."""
+    kind, point, lowest = ("int8", -3, -128) if is_signed else ("uint8", 125, 0)
+    text = f"""
+        <ir_version: 10, opset_import: ["" : 20]> g (float[n, 4] x) => (float[n, 4] y)
+        <float s = {{0.5}}, {kind} z = {{{point}}}, float[4] w = {{1, 2, 3, 4}}>
+        {{
+            q = QuantizeLinear(x, s, z)  d = DequantizeLinear(q, s, z)
+            a = Add(d, w)                y = Relu(a)
+        }}
+    """
+    path = tmp_path / "model.onnx"
+    onnx.save(onnx.parser.parse_model(text), path)
+    x = np.float32([[-1000, -1.2, 0.3, 1000], [0, 0.5, 7.3, -7]])
+    codes = np.clip(np.rint(x / 0.5) + point, lowest, lowest + 255)
+    real = np.float32((codes - point) * 0.5)
+    added = real + np.float32([1, 2, 3, 4])
+    inside = Onnx().intermediates(path, (x,))
+    wanted = [np.maximum(added, 0), real, added]
+    assert len(inside) == 3
+    for array in wanted:
+        assert any(np.array_equal(array, found) for found in inside)
 
 
 def test_a_file_for_one_batch_refuses_none(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, IterableDataset
 
 from lilliput.core import Accuracy, Task, TaskError
 from lilliput.core.errors import MeasureError
@@ -41,6 +42,24 @@ class MacroRecall:
 
     def compute(self):
         return (self.right / self.all.clamp(min=1)).mean()
+
+
+class Worst:
+    """Mean over examples of the largest error."""
+
+    higher_is_better = False
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self):
+        self.errors = []
+
+    def update(self, outputs, labels):
+        self.errors += (outputs - labels).abs().amax(1).tolist()
+
+    def compute(self):
+        return sum(self.errors) / len(self.errors)
 
 
 class Counting(Accuracy):
@@ -124,23 +143,6 @@ def test_torchmetrics_accuracy_decomposes_and_its_macro_average_does_not():
 
 
 def test_a_metric_of_no_known_formula_is_asked_example_by_example():
-    class Worst:
-        """Mean over examples of the largest error."""
-
-        higher_is_better = False
-
-        def __init__(self):
-            self.reset()
-
-        def reset(self):
-            self.errors = []
-
-        def update(self, outputs, labels):
-            self.errors += (outputs - labels).abs().amax(1).tolist()
-
-        def compute(self):
-            return sum(self.errors) / len(self.errors)
-
     draw = torch.Generator().manual_seed(0)
     x, y = torch.randn(2, 30, 5, generator=draw)
     task = Task("t", [(x, y)], [(x, y)], nn.functional.mse_loss, Worst())
@@ -181,6 +183,49 @@ def test_paired_intervals_are_narrower_than_those_of_two_metrics():
         _, found = difference(second, first, True)
         alone = interval_of(first)
         assert found.high - found.low < 0.7 * (alone.high - alone.low)
+
+
+def test_scores_that_tie_as_those_of_integers_do_are_known_for_each_example():
+    draw = torch.Generator().manual_seed(0)
+    rows = [torch.randn(50, 10, generator=draw)]  # no two are equal here
+    rows += [torch.randint(-2, 2, (50, 10), generator=draw).float() for _ in range(2)]
+    data = [(x, torch.arange(50) % 10) for x in rows]
+    task = Task("ties", data, data, nn.functional.cross_entropy, Counting())
+    Counting.updates = 0
+    scores = evaluate(task, "validation", in_process(nn.Identity()), "x")
+    # NumPy's argmax takes the first of equal ones, as PyTorch's does
+    wanted = [x.numpy().argmax(1) == y.numpy() for x, y in data]
+    np.testing.assert_array_equal(scores.values, np.concatenate(wanted))
+    assert Counting.updates == 6  # the whole and each batch: no example alone
+
+
+@pytest.mark.parametrize("kept_bytes", [1 << 28, 100])
+def test_where_a_formula_fails_late_the_metric_is_asked_example_by_example(kept_bytes, monkeypatch):
+    """In the first batches all errors of an example are equal: their mean is their largest."""
+    monkeypatch.setattr(accuracy, "_KEPT_BYTES", kept_bytes)
+    draw = torch.Generator().manual_seed(0)
+    even = [(torch.randn(9, 1, generator=draw).expand(9, 5), torch.zeros(9, 5)) for _ in range(2)]
+    data = [*even, (torch.randn(7, 5, generator=draw), torch.zeros(7, 5))]
+    task = Task("late", data, data, nn.functional.mse_loss, Worst())
+    scores = evaluate(task, "validation", in_process(nn.Identity()), "x")
+    wanted = torch.cat([x.abs().amax(1) for x, _ in data])
+    np.testing.assert_allclose(scores.values, wanted, rtol=1e-6)
+    assert scores.left_out is None
+
+
+def test_a_loader_of_unknown_length_is_scored():
+    _, task = classifier([6, 4], Accuracy())
+
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter(task.validation)
+
+    stream = DataLoader(Stream(), batch_size=None)
+    streamed = dataclasses.replace(task, validation=stream)
+    predict = in_process(nn.Linear(5, 4))
+    found = [evaluate(each, "validation", predict, "x") for each in (task, streamed)]
+    assert found[0].value == found[1].value
+    assert found[1].samples == 10
 
 
 def test_other_data_than_the_references_are_refused():

@@ -6,7 +6,7 @@ from tests.graph.structures import ResNet
 
 from lilliput.core import Model
 from lilliput.graph import channel_groups, cost, trace
-from lilliput.prune import PruneChannels, allot, macs_of
+from lilliput.prune import PruneChannels, allot, bytes_of, macs_of
 
 LEVELS = (0.25, 0.5, 0.75)
 
@@ -72,3 +72,12 @@ def test_predicts_the_macs_of_the_pruned_network() -> None:
     measured = sum(layer.macs for layer in cost(trace(small)))
     assert macs(ratios) == pytest.approx(measured, rel=1e-6)
     assert macs({}) == pytest.approx(sum(layer.macs for layer in cost(graph)))
+
+
+def test_predicts_the_bytes_of_the_pruned_network() -> None:
+    model = Model(ResNet(1, (8, 16, 32)).eval(), (torch.randn(2, 3, 16, 16),))
+    size = bytes_of(channel_groups(trace(model)))
+    ratios = {"conv1": 0.5, "layer2.0.conv1": 0.25, "layer3.0.conv2": 0.5}
+    small = PruneChannels(ratios)(model)
+    assert size(ratios) == sum(4 * p.numel() for p in small.module.parameters())
+    assert size({}) == sum(4 * p.numel() for p in model.module.parameters())

@@ -97,6 +97,15 @@ def test_smaller_but_slower_is_tagged_and_hollow(tmp_path):
     assert "".join(page.text).count("smaller but slower") == len(slow)
 
 
+def test_a_file_that_says_something_else_names_the_layer(tmp_path):
+    family = share_family(tmp_path)
+    first, *others = family.variants
+    broken = replace(first, details={**first.details, "parity_culprit": "layer1.0.conv2"})
+    family = replace(family, variants=(broken, *others))
+    page = read(report(family, tmp_path / "report.html"))
+    assert "".join(page.text).count("the file and the network part at layer1.0.conv2") == 1
+
+
 def test_every_measurement_says_device_and_samples(tmp_path):
     page = read(report(share_family(tmp_path), tmp_path / "report.html"))
     text = " ".join(page.text)

@@ -13,14 +13,15 @@ def tried(seed: int, trials: int = 12) -> list[Point]:
         points.append(point)
         if point.blocks == 3:
             return None
-        return 1 - point.macs_share - 0.01 * point.epochs, point.macs_share
+        return 1 - point.share - 0.01 * point.epochs, point.share
 
     explore(
         evaluate,
-        seeds=[(Point(), (0.0, 1.0)), (Point(macs_share=0.5, epochs=2), (0.48, 0.5))],
+        seeds=[(Point(), (0.0, 1.0)), (Point(share=0.5, epochs=2), (0.48, 0.5))],
         proceed=lambda: next(numbers) < trials,
         max_blocks=3,
         max_epochs=8,
+        observer="mse",
         seed=seed,
     )
     return points
@@ -37,7 +38,8 @@ def test_the_same_seed_chooses_the_same_points() -> None:
 
 def test_stays_inside_the_space() -> None:
     for point in tried(3):
-        assert 0.2 <= point.macs_share <= 1
+        assert point.observer == "mse"
+        assert 0.2 <= point.share <= 1
         assert 0 <= point.blocks <= 3
         assert 1 <= point.epochs <= 8
         assert 0 <= point.aware_epochs <= 2

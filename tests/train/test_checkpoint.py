@@ -37,7 +37,7 @@ def test_keeps_only_the_newest(folder: CheckpointFolder) -> None:
     assert folder.load()["step"] == 2
 
 
-@pytest.mark.parametrize("moment", ["save_file", "sha256_of", "_sync"])
+@pytest.mark.parametrize("moment", ["save_file", "sha256_of", "sync"])
 def test_dying_while_saving_leaves_the_old_one(folder, monkeypatch, moment) -> None:
     folder.save(STATE)
 

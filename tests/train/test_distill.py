@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.data import DataLoader, IterableDataset
 
 from lilliput.core import Model, Pass, PassError, Task, TaskError, run
 from lilliput.graph import capture
@@ -148,6 +149,19 @@ def test_is_resumed_with_its_projections(tmp_path) -> None:
         distil(9, tmp_path)
     resumed, expected = distil(99, tmp_path), distil(99, None)
     assert torch.equal(resumed.module.head.weight, expected.module.head.weight)
+
+
+def test_a_loader_of_unknown_length_is_distilled_on(classifier) -> None:
+    model, task, teacher = classifier
+
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter(task.train)
+
+    stream = DataLoader(Stream(), batch_size=None)
+    streamed = Task("stream", stream, [], task.loss, task.metric)
+    done, expected = (run(model, [Distill(data, teacher)]) for data in (streamed, task))
+    assert torch.equal(done.module.head.weight, expected.module.head.weight)
 
 
 def test_soft_targets_refuse_a_regressor(teachers) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lilliput.core import Model, Task, TrainingHook, progress, run
 from lilliput.testing import TINY_TASKS
 from lilliput.train import Cosine, FineTune, Training
+from lilliput.train.watch import Watch
 
 
 class Recorder:
@@ -108,6 +109,18 @@ def test_a_time_limit_ends_it_with_the_schedule_run_through(regressor, caplog) -
     assert "its limit is" in caplog.text
 
 
+@pytest.mark.parametrize("window", [1, 3, 20])
+def test_the_time_needed_is_told_once_however_seldom_is_looked(
+    regressor, caplog, monkeypatch, window: int
+) -> None:
+    """A look makes other devices wait, so there it is taken every 20 steps."""
+    model, task = regressor
+    monkeypatch.setattr(Watch, "is_due", lambda _, step: step % window == 0)
+    with caplog.at_level(logging.INFO):
+        run(model, [FineTune(task, 8, time_limit_s=1000.0)])
+    assert caplog.text.count("fine-tune needs about") == 1
+
+
 def test_a_time_limit_that_is_not_reached_changes_nothing(regressor) -> None:
     model, task = regressor
     runs = [run(model, [FineTune(task, 2, time_limit_s=limit)]) for limit in (None, 1000.0)]
@@ -141,6 +154,25 @@ def test_progress_tells_epoch_and_loss(regressor) -> None:
     assert reporter.started == [("fine-tune", 12)]
     assert reporter.notes[0] == "fine-tune epoch 1/2"
     assert reporter.notes[-1].startswith("fine-tune epoch 2/2 loss ")
+
+
+def test_a_resumed_training_shows_its_loss_from_the_start(regressor, tmp_path) -> None:
+    model, task = regressor
+
+    def loss(outputs: tuple[Tensor, ...], _labels: object) -> Tensor:
+        return 0 * outputs[0].sum() + 8
+
+    one = Task("one", task.train[:1], [], loss, task.metric)
+    presses = PressesCtrlC(at=2)
+    with pytest.raises(KeyboardInterrupt):
+        run(model, [FineTune(one, 9, hooks=(presses,), checkpoint=tmp_path)])
+    reporter = Reporter()
+    token = progress._active.set(reporter)
+    try:
+        run(model, [FineTune(one, 9, hooks=(PressesCtrlC(at=99),), checkpoint=tmp_path)])
+    finally:
+        progress._active.reset(token)
+    assert {note.partition(" loss ")[2] for note in reporter.notes} == {"", "8"}
 
 
 class PressesCtrlC(Recorder):

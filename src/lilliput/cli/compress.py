@@ -53,6 +53,7 @@ def compress(  # noqa: PLR0913, PLR0917
         from lilliput.cli.model_file import load_both, name_of
         from lilliput.cli.run_folder import make_budget
         from lilliput.compress import compress as search
+        from lilliput.core.check import check_task
         from lilliput.core.data import set_data_dir
         from lilliput.targets import get_target
 
@@ -61,10 +62,10 @@ def compress(  # noqa: PLR0913, PLR0917
         for name in targets:
             get_target(name)
         model, task = load_both(model_file)
+        check_task(model, task)
         if max_drop is not None and "%" in max_drop:
             _check_is_share(model, task, max_drop)
         folder = out or Path("runs") / name_of(model_file)
-        story = _Story()
         family = search(
             model,
             task,
@@ -73,24 +74,13 @@ def compress(  # noqa: PLR0913, PLR0917
             out=folder,
             time_budget_s=seconds,
             seed=seed,
-            tell=story.tell,
+            tell=say,
         )
         _answer(answer, family, folder)
-    if story.is_stopped:
+    if family.notes.get("was_stopped"):
         again = f"run the same command again to go on from the {len(family.variants)} variants"
         say(f"{again} kept in {folder}")
         raise typer.Exit(130)
-
-
-class _Story:
-    """Passes lines on to stderr, and notices that Ctrl-C ended the run."""
-
-    def __init__(self) -> None:
-        self.is_stopped = False
-
-    def tell(self, line: str) -> None:
-        self.is_stopped = self.is_stopped or line.startswith("stopped")
-        say(line)
 
 
 def _answer(answer: Answer, family: "lilliput.registry.Family", folder: Path) -> None:
@@ -120,7 +110,7 @@ def _check_is_share(model: "lilliput.core.Model", task: "lilliput.core.Task", te
     inputs, labels = next(task.batches("validation"))
     metric = task.fresh_metric()
     with torch.inference_mode():
-        metric.update(model.module.eval()(*inputs), labels)
+        metric.update(model.clone().module.eval()(*inputs), labels)
     value = float(metric.compute())
     if not 0 <= value <= 1:
         raise typer.BadParameter(

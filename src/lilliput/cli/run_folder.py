@@ -1,11 +1,11 @@
 """Reads the folder that `compress` wrote, and finds a variant in it by what people call it."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from lilliput.cli.output import say
 from lilliput.core import Budget, RegistryError
+from lilliput.core.spelling import did_you_mean
 from lilliput.registry import Family, Store, Variant
 
 __all__ = ["check_targets", "find_variant", "make_budget", "open_run"]
@@ -41,9 +41,7 @@ def find_variant(family: Family, text: str, target: str | None = None) -> Varian
             f"{text!r} names {len(found)} variants: {listed}; give an id or --target"
         )
     names = list(dict.fromkeys(v.name for v in own))
-    near = get_close_matches(text, [*names, *(v.id[: len(text)] for v in own)], n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names) or 'none'}"
-    raise RegistryError(f"no variant is called {text!r}; {hint}")
+    raise RegistryError(f"no variant is called {text!r}; {did_you_mean(text, names)}")
 
 
 def check_targets(family: Family, targets: Sequence[str]) -> tuple[str, ...]:

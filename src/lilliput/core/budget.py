@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from math import inf, isclose
 
 from lilliput.core.measurement import Measurement
 
@@ -49,8 +50,13 @@ class Budget:
     def misses(self, measurements: Iterable[Measurement]) -> dict[str, float]:
         """By how much each limit is exceeded, in the quantity's unit; empty when all hold.
 
-        A limited quantity that was not measured counts as missed by infinity.
+        A limited quantity that was not measured counts as missed by infinity. What exceeds a limit
+        only by floating-point rounding (0.9 - 0.8 of 0.1) holds it.
         """
         values = {m.quantity: m.value for m in measurements}
-        excess = {q: values.get(q, float("inf")) - limit for q, limit in self.limits().items()}
-        return {quantity: by for quantity, by in excess.items() if by > 0}
+        excess = {}
+        for quantity, limit in self.limits().items():
+            value = values.get(quantity, inf)
+            if value > limit and not isclose(value, limit, rel_tol=1e-9, abs_tol=1e-12):
+                excess[quantity] = value - limit
+        return excess

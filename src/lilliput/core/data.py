@@ -1,18 +1,20 @@
-"""Where a model file of the command line finds its data."""
+"""Where a model file of the command line finds its data, and how long a loader is."""
 
 import os
+from collections.abc import Sized
+from contextvars import ContextVar
 from pathlib import Path
 
 from lilliput.core.errors import TaskError
 
-__all__ = ["data_dir", "set_data_dir"]
+__all__ = ["data_dir", "length_of", "set_data_dir"]
 
-_given: list[Path] = []
+_given: ContextVar[Path | None] = ContextVar("lilliput_data_dir", default=None)
 
 
 def set_data_dir(path: Path | None) -> None:
-    """Remembers the folder of `--data DIR` for this process; None forgets it."""
-    _given[:] = [] if path is None else [path]
+    """Remembers the folder of `--data DIR`; None forgets it."""
+    _given.set(path)
 
 
 def data_dir() -> Path:
@@ -21,9 +23,23 @@ def data_dir() -> Path:
     Raises:
         TaskError: Neither was given, or the folder does not exist.
     """
-    found = _given[0] if _given else Path(os.environ.get("LILLIPUT_DATA", ""))
-    if not _given and not os.environ.get("LILLIPUT_DATA"):
+    given = _given.get()
+    found = given or Path(os.environ.get("LILLIPUT_DATA", ""))
+    if given is None and not os.environ.get("LILLIPUT_DATA"):
         raise TaskError("this model file needs data; pass --data DIR, the folder that holds it")
     if not found.is_dir():
         raise TaskError(f"the data folder {found} does not exist; pass --data DIR")
     return found.absolute()
+
+
+def length_of(loader: object) -> int | None:
+    """How many batches a loader gives; None where it cannot say.
+
+    PyTorch's `DataLoader` always has a `__len__`, which raises where its data have no length.
+    """
+    if not isinstance(loader, Sized):
+        return None
+    try:
+        return len(loader)
+    except TypeError:
+        return None

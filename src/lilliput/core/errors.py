@@ -17,7 +17,11 @@ __all__ = [
 
 
 class LilliputError(Exception):
-    """Base class."""
+    """Base class; each is made of one message."""
+
+    def within(self, where: str) -> "LilliputError":
+        """The same kind of error, its message preceded by where it happened."""
+        return type(self)(f"{where}: {self}")
 
 
 class PassError(LilliputError):

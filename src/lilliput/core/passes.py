@@ -32,7 +32,7 @@ class Pass(Protocol):
 
     By convention a frozen dataclass named with a verb phrase, whose fields are its settings
     and the data it needs, with `stage: ClassVar[Stage]` saying where in a recipe it belongs.
-    `run` hands it a private copy, so it may change `model.module` in place.
+    `run` hands it a private copy in eval mode, so it may change `model.module` in place.
     """
 
     def __call__(self, model: Model, /) -> Model: ...
@@ -113,6 +113,8 @@ def run(model: Model, passes: Sequence[Pass]) -> Model:
     Raises:
         PassError: The order cannot work, a pass raised, or its model no longer gives outputs of
             the same shapes, free of NaN, for `model.example_inputs`.
+        LilliputError: A pass refused in its own words, as its `Raises` says: the same kind of
+            error, which names the pass.
     """
     check_order(passes, model.history)
     if not passes:
@@ -121,13 +123,12 @@ def run(model: Model, passes: Sequence[Pass]) -> Model:
     for pass_ in passes:
         start = time.perf_counter()
         try:
-            result = pass_(model.clone())
+            result = pass_(_in_eval_mode(model))
             _check(result, expected)
         except Exception as error:
-            if isinstance(error, LilliputError) and not isinstance(error, PassError):
-                raise
             before = [step.name for step in model.history] or "no other pass"
-            raise PassError(f"{name_of(pass_)} failed after {before}: {error}") from error
+            known = error if isinstance(error, LilliputError) else PassError(str(error))
+            raise known.within(f"{name_of(pass_)} failed after {before}") from error
         seconds = time.perf_counter() - start
         step = Step(name_of(pass_), settings(pass_), seconds, stage_of(pass_))
         model = dataclasses.replace(result, history=(*model.history, step))
@@ -146,6 +147,13 @@ def _expected(model: Model) -> list[tuple[int, ...]]:
         ) from error
     _refuse_nan(outputs, "before any pass, the network's")
     return [tuple(leaf.shape) for leaf in outputs]
+
+
+def _in_eval_mode(model: Model) -> Model:
+    """A copy in which BatchNorm counts nothing and dropout drops nothing, whatever comes in."""
+    copy = model.clone()
+    copy.module.eval()
+    return copy
 
 
 def _outputs(model: Model) -> list[Tensor]:

@@ -3,8 +3,10 @@
 import contextlib
 import contextvars
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar, runtime_checkable
+
+from lilliput.core.data import length_of
 
 __all__ = ["Reporter", "shown", "track"]
 
@@ -37,7 +39,7 @@ def track(
     Args:
         items: What to go through.
         description: A few words.
-        total: How many there are; by default `len(items)` where it has one.
+        total: How many there are; by default the length of `items` where it has one.
         start: How many were done before (work that resumes).
         note: Gives the description anew before each item, where it changes.
     """
@@ -45,8 +47,9 @@ def track(
     if reporter is None:
         yield from items
         return
-    if total is None and isinstance(items, Sized):
-        total = float(len(items))
+    if total is None:
+        length = length_of(items)
+        total = None if length is None else float(length)
     task = reporter.start(description, total)
     try:
         for done, item in enumerate(items, start):

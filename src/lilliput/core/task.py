@@ -107,17 +107,35 @@ class Task:
                 "is it an iterator that was already used up?"
             )
 
-    def calibration(self, samples: int = 512) -> Iterator[tuple[Tensor, ...]]:
-        """Gives batches of inputs from `train` until `samples` examples have been seen."""
+    def first(self, split: Split, samples: int) -> list[tuple[tuple[Tensor, ...], Any]]:
+        """The first batches `(inputs, labels)` of a split that hold `samples` examples together.
+
+        Drawn with fixed seeds, so that a split that shuffles or augments gives the same ones to
+        every process.
+
+        Raises:
+            TaskError: The split is missing, or yields no batch.
+        """
+        found: list[tuple[tuple[Tensor, ...], Any]] = []
         seen = 0
-        batches = self.batches("train")
-        while seen < samples:
-            inputs, _ = next(batches, (None, None))
-            if inputs is None:
-                return
-            inputs = tuple(x[: samples - seen] for x in inputs)
-            seen += len(inputs[0])
-            yield inputs
+        with _seeded():
+            for batch in self.batches(split):
+                found.append(batch)
+                seen += len(batch[0][0])
+                if seen >= samples:
+                    break
+        return found
+
+    def calibration(self, samples: int = 512) -> Iterator[tuple[Tensor, ...]]:
+        """Gives batches of inputs from `train`, `samples` examples in all, as `first` draws them.
+
+        Raises:
+            TaskError: There is no training data.
+        """
+        left = samples
+        for inputs, _ in self.first("train", samples):
+            yield tuple(x[:left] for x in inputs)
+            left -= len(inputs[0])
 
     def fresh_metric(self) -> Any:
         """A copy of the metric with nothing counted yet."""

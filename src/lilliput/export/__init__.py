@@ -1,13 +1,13 @@
 """From a model to a file a device can load, and back to a function."""
 
-import os
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
 from torch import Tensor
 
 from lilliput.core import Artifact, ExportError, Model, Target, UnsupportedError
+from lilliput.core.disk import replacing
+from lilliput.core.spelling import did_you_mean
 from lilliput.export.format import Format, Predictor, TensorSpec
 from lilliput.export.litert import Litert
 from lilliput.export.onnx import Onnx
@@ -43,15 +43,11 @@ def export(model: Model, target: Target, folder: Path | str) -> Artifact:
     _check_quantizers(model, target)
     folder = Path(folder)
     path = folder / f"model{format_.suffix}"
-    part = folder / f".model-{os.getpid()}{format_.suffix}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
+        with replacing(path) as part:
             format_.write(model, part, target.rules)
             _check_size(part, path.name, target)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise ExportError(f"cannot write {path}: {error.strerror or error}") from error
     return Artifact.of(path, target.format, model.history)
@@ -97,9 +93,7 @@ def parity(
 
 def _format(name: str, asked: str) -> Format:
     if name not in FORMATS:
-        near = get_close_matches(name, FORMATS)
-        hint = f"did you mean {near[0]!r}?" if near else f"known formats: {', '.join(FORMATS)}"
-        raise UnsupportedError(f"{asked} {name!r}; {hint}")
+        raise UnsupportedError(f"{asked} {name!r}; {did_you_mean(name, FORMATS)}")
     return FORMATS[name]
 
 

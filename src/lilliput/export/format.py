@@ -1,7 +1,6 @@
 """A file format: how to write a model, and how to run the file again."""
 
 import math
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from lilliput.core import ExportError, Model, QuantizationRules
+from lilliput.core.disk import replacing
 
 __all__ = ["Array", "Format", "Predictor", "TensorSpec", "in_batches", "write_bytes"]
 
@@ -87,12 +87,9 @@ def write_bytes(path: Path, data: bytes) -> None:
         ExportError: Says how much was to be written, and where.
     """
     try:
-        with path.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        with replacing(path) as part:
+            part.write_bytes(data)
     except OSError as error:
-        path.unlink(missing_ok=True)
         free = shutil.disk_usage(path.parent).free if path.parent.is_dir() else 0
         raise ExportError(
             f"cannot write {path}: {error.strerror or error}; "

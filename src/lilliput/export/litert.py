@@ -11,11 +11,13 @@ import torch
 from torch.fx import GraphModule
 
 from lilliput.core import ExportError, MissingExtraError, Model, QuantizationRules
+from lilliput.core.modes import in_eval_mode
 from lilliput.export.format import Array, Predictor, TensorSpec, in_batches, write_bytes
 from lilliput.export.litert_check import check_scales
 from lilliput.export.litert_file import pack, read, strip
 from lilliput.export.lower import is_quantized, lower
 from lilliput.export.quiet import quiet
+from lilliput.export.refusal import refusal, refusing
 from lilliput.graph import trace
 
 __all__ = ["Litert", "LitertPredictor", "convert", "encode"]
@@ -43,16 +45,23 @@ class Litert:
 
 
 def encode(model: Model, rules: QuantizationRules | None) -> bytes:
-    """The bytes of the file."""
-    one = replace(model, example_inputs=tuple(x[:1] for x in model.example_inputs))
-    has_quantizers = is_quantized(model)
-    data = convert(lower(one, stores_integers=False) if has_quantizers else one, has_quantizers)
-    file = read(data, "the converter's output")
-    if has_quantizers:
-        assert isinstance(model.module, GraphModule)  # noqa: S101
-        check_scales(model.module, file, rules)
-    strip(file)
-    return pack(file)
+    """The bytes of the file.
+
+    Raises:
+        TraceError: `torch.export` cannot follow the network.
+        MissingExtraError: The converter is not installed.
+        ExportError: It has no LiteRT form, or none with the scales of its quantizers.
+    """
+    with refusing(model.module, "LiteRT"):
+        one = replace(model, example_inputs=tuple(x[:1] for x in model.example_inputs))
+        has_quantizers = is_quantized(model)
+        data = convert(lower(one, stores_integers=False) if has_quantizers else one, has_quantizers)
+        file = read(data, "the converter's output")
+        if has_quantizers:
+            assert isinstance(model.module, GraphModule)  # noqa: S101  lower refuses others
+            check_scales(model.module, file, rules)
+        strip(file)
+        return pack(file)
 
 
 def convert(model: Model, fuses_pairs: bool) -> bytes:
@@ -62,7 +71,7 @@ def convert(model: Model, fuses_pairs: bool) -> bytes:
         model: The network.
         fuses_pairs: Make integer operators of what stands between quantize/dequantize pairs.
     """
-    module = model.module.eval()
+    module = model.module
     names = argument_names(module, len(model.example_inputs))
     with quiet():
         try:
@@ -72,16 +81,16 @@ def convert(model: Model, fuses_pairs: bool) -> bytes:
                 f"exporting to LiteRT needs litert-torch ({error}); pip install 'lilliput[litert]'"
             ) from error
         try:
-            converted = litert_torch.convert(
-                module,
-                sample_kwargs=dict(zip(names, model.example_inputs, strict=True)),
-                quant_config=_fusing() if fuses_pairs else None,
-            )
+            with in_eval_mode(module):
+                converted = litert_torch.convert(
+                    module,
+                    sample_kwargs=dict(zip(names, model.example_inputs, strict=True)),
+                    quant_config=_fusing() if fuses_pairs else None,
+                )
             return bytes(converted.model_content())
         except Exception as error:
             trace(model, has_dynamic_batch=False)  # says better what is wrong, if it is the trace
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ExportError(f"{type(module).__name__} has no LiteRT form: {reason}") from error
+            raise refusal(module, "LiteRT", error) from error
 
 
 def _fusing() -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, fx
 
-from lilliput.core import IntegerType, Model
+from lilliput.core import ExportError, IntegerType, Model
 from lilliput.graph import operator_of
 from lilliput.quantize.fake import FakeQuantize
 
@@ -35,13 +35,20 @@ def lower(model: Model, stores_integers: bool) -> Model:
         model: A captured network, as `QuantizeStatic` and `QuantizeAware` leave it; not changed.
         stores_integers: Constants become integers and a dequantize, instead of floats on the grid,
             a quantize and a dequantize.
+
+    Raises:
+        ExportError: The quantizers stand in a network that was never captured.
     """
     # the registration of the operators is this import's only effect
     from torch.ao.quantization.fx import _decomposed  # noqa: F401
 
     model = model.clone()
     module = model.module
-    assert isinstance(module, fx.GraphModule)  # noqa: S101
+    if not isinstance(module, fx.GraphModule):
+        raise ExportError(
+            f"{type(module).__name__} holds quantizers but is no captured network; only those that "
+            "QuantizeStatic or QuantizeAware put in can be exported"
+        )
     constants = _constants(module.graph)
     if not stores_integers:
         _read_integer_inputs(module)

@@ -10,6 +10,7 @@ from lilliput.core import ExportError, Model, QuantizationRules
 from lilliput.export.format import Array, Predictor, TensorSpec, in_batches, write_bytes
 from lilliput.export.lower import is_quantized, lower
 from lilliput.export.quiet import quiet
+from lilliput.export.refusal import refusing
 from lilliput.graph import Graph, trace
 
 __all__ = ["Onnx", "OnnxPredictor", "encode"]
@@ -59,35 +60,34 @@ class Onnx:
 
 
 def encode(model: Model) -> bytes:
-    """The bytes of the file."""
+    """The bytes of the file.
+
+    Raises:
+        TraceError: `torch.export` cannot follow the network.
+        ExportError: It has no ONNX form, or none that ONNX's own checker takes.
+    """
     import onnx
     import onnx_ir as ir
 
     from lilliput.export.onnx_strip import strip
 
-    lowered = lower(model, stores_integers=True) if is_quantized(model) else model
-    converted = _convert(trace(lowered))
-    strip(converted)
-    proto = ir.serde.serialize_model(converted)
-    del proto.graph.value_info[:]
-    onnx.checker.check_model(proto, full_check=True)
-    return bytes(proto.SerializeToString())
+    with refusing(model.module, "ONNX"):
+        lowered = lower(model, stores_integers=True) if is_quantized(model) else model
+        converted = _convert(trace(lowered))
+        strip(converted)
+        proto = ir.serde.serialize_model(converted)
+        del proto.graph.value_info[:]
+        onnx.checker.check_model(proto, full_check=True)
+        return bytes(proto.SerializeToString())
 
 
 def _convert(graph: Graph) -> Any:
     import torch
 
-    try:
-        with quiet():
-            program = torch.onnx.export(
-                graph.program, (), dynamo=True, opset_version=_OPSET, verbose=False
-            )
-    except Exception as error:
-        reason = str(error.__cause__ or error).strip().splitlines()
-        raise ExportError(
-            f"{type(graph.model.module).__name__} has no ONNX form: "
-            f"{reason[0] if reason else type(error).__name__}"
-        ) from error
+    with quiet():
+        program = torch.onnx.export(
+            graph.program, (), dynamo=True, opset_version=_OPSET, verbose=False
+        )
     assert program is not None  # noqa: S101
     return program.model
 

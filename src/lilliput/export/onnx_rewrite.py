@@ -199,11 +199,11 @@ def expose(graph: Any) -> dict[str, tuple[float, int]]:
     for node in graph:
         value = node.outputs[0]
         if node.op_type == "QuantizeLinear":
-            scale, zero_point = _constant(node.inputs[1]), 0
+            scale, zero_point = _constant(node.inputs[1]), np.zeros((), np.uint8)
             if len(node.inputs) > 2:
                 zero_point = _constant(node.inputs[2])
             grids[value.name] = (float(scale), int(zero_point))
-            value.type = ir.TensorType(ir.DataType.UINT8)
+            value.type = ir.TensorType(ir.DataType.from_numpy(zero_point.dtype))
         elif node.op_type == "DequantizeLinear":
             continue  # a weight, or what the quantize before it said
         if not value.is_graph_output():

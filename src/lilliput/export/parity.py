@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from lilliput.core import Artifact, Measurement, Model
+from lilliput.core.modes import in_eval_mode
 from lilliput.export.format import Array, Format
 from lilliput.graph import capture, operator_of, owner_of
 
@@ -80,8 +81,8 @@ def compare(
 
 
 def _outputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[Array]:
-    with torch.no_grad():
-        leaves = tree_leaves(module.eval()(*inputs))
+    with in_eval_mode(module), torch.no_grad():
+        leaves = tree_leaves(module(*inputs))
     return [leaf.numpy() for leaf in leaves]
 
 

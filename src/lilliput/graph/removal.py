@@ -5,13 +5,13 @@ import operator
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from lilliput.core import Model
+from lilliput.core.spelling import did_you_mean
 from lilliput.graph.capture import as_module
 from lilliput.graph.graph import owner_of
 from lilliput.graph.groups import ChannelGroups, channel_groups
@@ -88,8 +88,7 @@ def _checked(drop: Mapping[str, Sequence[int]], groups: ChannelGroups) -> dict[s
     chosen = {name: sorted({int(k) for k in units}) for name, units in drop.items() if len(units)}
     for name, units in chosen.items():
         if name not in sizes:
-            near = get_close_matches(name, sizes, 3) or list(sizes)[:3]
-            raise ValueError(f"no channel group {name!r}; there are {len(sizes)}, such as {near}")
+            raise ValueError(f"no channel group {name!r}; {did_you_mean(name, sizes)}")
         if units[0] < 0 or units[-1] >= sizes[name]:
             raise ValueError(f"group {name!r} has units 0 to {sizes[name] - 1}, got {units}")
         if len(units) == sizes[name]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from lilliput.core import Model, TraceError
+from lilliput.core.modes import in_eval_mode
 from lilliput.graph.graph import Graph
 
 __all__ = ["trace"]
@@ -64,16 +65,11 @@ def _export(
     model: Model, inputs: tuple[Tensor, ...], dynamic_shapes: tuple[dict[int, object], ...] | None
 ) -> ExportedProgram:
     module = model.module
-    modes = {name: part.training for name, part in module.named_modules()}
     try:
-        with _plain_attention(), _quiet(), torch.no_grad():
-            module.eval()
+        with in_eval_mode(module), _plain_attention(), _quiet(), torch.no_grad():
             return torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes, strict=False)
     except Exception as error:
         raise TraceError(_explain(module, error)) from error
-    finally:
-        for name, part in module.named_modules():
-            part.training = modes[name]
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The user's metric of a file's own outputs, and how sure a difference of two files is."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from lilliput.core import LilliputError, MeasureError, Split, Task, TaskError
+from lilliput.core.data import length_of
 from lilliput.core.progress import track
 from lilliput.measure import intervals
 from lilliput.measure.examples import ExampleValues, as_number, take
@@ -71,8 +72,8 @@ def evaluate(task: Task, split: Split, predict: Predict, name: str) -> Scores:
         MeasureError: `predict` fails.
     """
     tally = _Tally(task)
-    loader = getattr(task, split)
-    batches = float(len(loader)) if isinstance(loader, Sized) else None
+    length = length_of(getattr(task, split))
+    batches = None if length is None else float(length)
     for inputs, labels in track(task.batches(split), f"scoring {name}", batches):
         arrays = _arrays(inputs)
         tally.add(arrays, predict(arrays), labels)
@@ -120,10 +121,15 @@ class _Tally:
         if not np.isfinite(value):
             raise TaskError(f"the metric of task {self.task.name!r} is {value}, which is no score")
         values, left_out = self.each.found(value), None
+        if values is None and self.each.is_undecided:
+            values = _one_by_one(self.task, self._answers(again), value)
         if values is None:
-            answers = self.kept if self.room >= 0 else again()
-            left_out = _without_groups(self.task, answers, self.samples)
+            left_out = _without_groups(self.task, self._answers(again), self.samples)
         return Scores(value, self.samples, self.digest.hexdigest(), values, left_out)
+
+    def _answers(self, again: Callable[[], Iterable[Answer]]) -> Iterable[Answer]:
+        """All that was counted: from memory, or computed anew where it was too much to keep."""
+        return self.kept if self.room >= 0 else again()
 
     def _refusal(self, call: str, error: Exception) -> TaskError:
         name = type(self.metric).__name__
@@ -140,6 +146,15 @@ def _arrays(inputs: tuple[Tensor, ...]) -> tuple[Array, ...]:
 def _groups(samples: int) -> Int64[np.ndarray, " samples"]:
     """A group for each example: at most 50, of equal sizes, drawn so that no order matters."""
     return np.random.default_rng(0).permutation(samples) % min(_MAX_GROUPS, samples)
+
+
+def _one_by_one(task: Task, answers: Iterable[Answer], whole: float) -> Vector | None:
+    """Each example's own value by the metric itself; None where it is not their mean."""
+    each = ExampleValues(task, formulas=())
+    for outputs, labels, count in answers:
+        if not each.add(outputs, labels, count):
+            return None
+    return each.found(whole)
 
 
 def _without_groups(task: Task, answers: Iterable[Answer], samples: int) -> Vector | None:

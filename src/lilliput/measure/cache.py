@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lilliput.core import Artifact, Split, Target, Task
+from lilliput.core.disk import replacing
 from lilliput.measure.accuracy import Scores
 from lilliput.measure.device import device_name
 
@@ -46,9 +46,5 @@ def write_scores(folder: Path, name: str, scores: Scores) -> None:
     both = {"values": scores.values, "left_out": scores.left_out}
     arrays: dict[str, Any] = {key: vector for key, vector in both.items() if vector is not None}
     arrays["facts"] = np.array(json.dumps(facts))
-    part = folder / f".{name}-{os.getpid()}.npz"
-    try:
+    with replacing(folder / f"{name}.npz") as part:
         np.savez_compressed(part, **arrays)
-        part.replace(folder / f"{name}.npz")
-    finally:
-        part.unlink(missing_ok=True)

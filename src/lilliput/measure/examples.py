@@ -59,27 +59,40 @@ class ExampleValues:
 
     Args:
         task: Has the metric.
+        formulas: What to try before that.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, formulas: Sequence[Formula] | None = None) -> None:
         self._metric = task.fresh_metric()
         self._fresh = task.fresh_metric
-        self._ways: list[Formula] = [*_FORMULAS, self._one_by_one]
+        known = _FORMULAS if formulas is None else formulas
+        self._ways: list[Formula] = [*known, self._one_by_one]
         self._values: list[list[Tensor]] = [[] for _ in self._ways]
+        self._was_spared = False
 
-    def add(self, outputs: Any, labels: Any, count: int) -> None:
-        """Takes in a batch."""
+    def add(self, outputs: Any, labels: Any, count: int) -> bool:
+        """Takes in a batch; gives whether any way is left to tell the examples' values."""
         if not self._ways:
-            return
+            return False
         wanted = self._value(outputs, labels)
         kept: list[tuple[Formula, list[Tensor]]] = []
         for way, before in zip(self._ways, self._values, strict=True):
             if way == self._one_by_one and kept:
+                self._was_spared = True
                 break  # it is slow, and a formula fits so far
             values = way(outputs, labels, count)
             if values is not None and _agrees(float(values.mean()), wanted):
                 kept.append((way, [*before, values]))
         self._ways, self._values = [way for way, _ in kept], [values for _, values in kept]
+        return bool(self._ways)
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the formulas failed only after a batch of which no single example was asked.
+
+        Then all batches have to come again, to another of these without formulas.
+        """
+        return self._was_spared and not self._ways
 
     def found(self, whole: float) -> Float64[np.ndarray, " examples"] | None:
         """One value for each example; None where their mean is not the metric of the whole.
@@ -120,13 +133,17 @@ def _agrees(value: float, wanted: float) -> bool:
 
 
 def _top(places: int) -> Formula:
+    """Whether the label is among so many highest scores; of equal ones the first is the highest."""
+
     def formula(outputs: Any, labels: Any, count: int) -> Tensor | None:
         if not (isinstance(outputs, Tensor) and isinstance(labels, Tensor)):
             return None
         is_classes = outputs.dim() == 2 and labels.shape == (count,)
         if not is_classes or labels.is_floating_point() or outputs.shape[1] < places:
             return None
-        return (outputs.topk(places, 1).indices == labels.unsqueeze(1)).any(1).double()
+        # scores of integer files are often equal, and topk gives any of those
+        highest = outputs.argmax(1, True) if places == 1 else outputs.topk(places, 1).indices
+        return (highest == labels.unsqueeze(1)).any(1).double()
 
     return formula
 

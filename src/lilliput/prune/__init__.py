@@ -1,6 +1,6 @@
 """Removing what matters least."""
 
-from lilliput.prune.allot import allot, macs_of
+from lilliput.prune.allot import allot, bytes_of, macs_of
 from lilliput.prune.blocks import RemoveBlocks, removable_blocks
 from lilliput.prune.channels import PruneChannels, silencer
 from lilliput.prune.importance import BatchNormScale, Importance, Magnitude, Taylor
@@ -13,6 +13,7 @@ __all__ = [
     "RemoveBlocks",
     "Taylor",
     "allot",
+    "bytes_of",
     "macs_of",
     "removable_blocks",
     "silencer",

@@ -5,30 +5,29 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lilliput.graph import ChannelGroups, LayerCost
 
-__all__ = ["MacsOf", "allot", "macs_of"]
+__all__ = ["CostOf", "allot", "bytes_of", "macs_of"]
 
-MacsOf = Callable[[Mapping[str, float]], float]
-"""MACs of the network when each group named loses that share of its units."""
+CostOf = Callable[[Mapping[str, float]], float]
+"""What the network costs when each group named loses that share of its units."""
 
 
 def allot(
     sensitivity: Mapping[str, Mapping[float, float]],
-    macs: MacsOf,
+    cost: CostOf,
     target: float,
     max_ratio: float = 0.9,
 ) -> dict[str, float]:
-    """Chooses pruning ratios that reach a share of the MACs at the least summed drop.
+    """Chooses pruning ratios that reach a share of the cost at the least summed drop.
 
-    Greedy: of all groups and levels, the step that costs least per MAC saved is taken, again and
-    again, until the target is reached; then what turned out unneeded is given back. A step may skip
-    levels, so a bad first level does not hide a
-    good second one. Measured drops are taken as never falling with the level and never below 0,
-    since smaller ones are noise.
+    Greedy: of all groups and levels, the step whose drop is least for what it saves is taken, again
+    and again, until the target is reached; then what turned out unneeded is given back. A step may
+    skip levels, so a bad first level does not hide a good second one. Measured drops are taken as
+    never falling with the level and never below 0, since smaller ones are noise.
 
     Args:
         sensitivity: For each group and level (the share of its units removed), the measured drop.
-        macs: MACs for given ratios, such as `macs_of` gives.
-        target: Share of the unpruned network's MACs to reach, 0 to 1.
+        cost: The cost for given ratios, as `macs_of` and `bytes_of` give it.
+        target: Share of the unpruned network's cost to reach, 0 to 1.
         max_ratio: Levels above it are not used.
 
     Returns:
@@ -42,32 +41,32 @@ def allot(
         raise ValueError(f"target must be above 0 and at most 1, got {target}")
     drops = {name: _rising(levels, max_ratio) for name, levels in sensitivity.items()}
     chosen: dict[str, float] = {}
-    base = now = macs({})
+    base = now = cost({})
     while now > target * base:
-        best, best_cost = None, float("inf")
+        best, least = None, float("inf")
         for name, levels in drops.items():
             before = levels.get(chosen.get(name, 0.0), 0.0)
             for level, drop in levels.items():
-                saved = now - macs({**chosen, name: level})
+                saved = now - cost({**chosen, name: level})
                 if level > chosen.get(name, 0.0) and saved > 0:
                     # a free step still costs a little, so that the larger of two is taken
-                    cost = (drop - before + 1e-6) / saved
-                    if cost < best_cost:
-                        best, best_cost = (name, level), cost
+                    rise = (drop - before + 1e-6) / saved
+                    if rise < least:
+                        best, least = (name, level), rise
         if best is None:
             break
         chosen[best[0]] = best[1]
-        now = macs(chosen)
-    return _given_back(chosen, drops, macs, max(now, target * base))
+        now = cost(chosen)
+    return _given_back(chosen, drops, cost, max(now, target * base))
 
 
 def _given_back(
-    chosen: dict[str, float], drops: Mapping[str, Mapping[float, float]], macs: MacsOf, limit: float
+    chosen: dict[str, float], drops: Mapping[str, Mapping[float, float]], cost: CostOf, limit: float
 ) -> dict[str, float]:
     """Undoes what later steps made unnecessary, the dearest first."""
     for name in sorted(chosen, key=lambda n: -drops[n][chosen[n]]):
         for level in (0.0, *sorted(drops[name])):
-            if level < chosen[name] and macs({**chosen, name: level}) <= limit:
+            if level < chosen[name] and cost({**chosen, name: level}) <= limit:
                 chosen[name] = level
     return {name: level for name, level in chosen.items() if level}
 
@@ -81,33 +80,50 @@ def _rising(levels: Mapping[float, float], max_ratio: float) -> dict[float, floa
     return rising
 
 
-def macs_of(found: ChannelGroups, costs: Sequence[LayerCost]) -> MacsOf:
-    """Gives MACs for pruning ratios without pruning: a layer's go with its outputs times inputs.
+def macs_of(found: ChannelGroups, costs: Sequence[LayerCost]) -> CostOf:
+    """Gives MACs for pruning ratios without pruning.
 
     Args:
         found: The network's groups.
-        costs: What `cost` gives for the same graph.
+        costs: What `lilliput.graph.cost` gives for the same graph.
     """
     layers: dict[str, float] = defaultdict(float)
     for row in costs:  # a shared layer has several rows
         layers[f"{row.name.partition('@')[0]}.weight"] += row.macs
-    total = float(sum(row.macs for row in costs))
+    return _products(found, layers, float(sum(row.macs for row in costs)))
+
+
+def bytes_of(found: ChannelGroups) -> CostOf:
+    """Gives the bytes of the parameters, as they are stored now, for pruning ratios.
+
+    Args:
+        found: The network's groups.
+    """
+    tensors = {
+        name: float(tensor.numel() * tensor.element_size())
+        for name, tensor in found.graph.model.module.named_parameters()
+    }
+    return _products(found, tensors, sum(tensors.values()))
+
+
+def _products(found: ChannelGroups, amounts: Mapping[str, float], total: float) -> CostOf:
+    """What lies in a tensor goes with the product of its axes' lengths."""
     shapes = {name: tensor.shape for name, tensor in found.graph.model.module.named_parameters()}
     lying: dict[str, dict[int, dict[str, float]]] = {}
     for group in found:
         for tensor, axis in group.axes:
-            if tensor in layers and tensor in shapes:
+            if tensor in amounts and tensor in shapes:
                 number = sum(s.tensor == tensor and s.axis == axis for s in group.units[0])
                 share = number * group.size / shapes[tensor][axis]
                 lying.setdefault(tensor, {}).setdefault(axis, {})[group.name] = share
 
-    def macs(ratios: Mapping[str, float]) -> float:
+    def amount(ratios: Mapping[str, float]) -> float:
         lost = 0.0
         for tensor, axes in lying.items():
             left = 1.0
             for shares in axes.values():
                 left *= 1 - sum(share * ratios.get(name, 0.0) for name, share in shares.items())
-            lost += layers[tensor] * (1 - left)
+            lost += amounts[tensor] * (1 - left)
         return total - lost
 
-    return macs
+    return amount

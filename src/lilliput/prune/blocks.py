@@ -9,13 +9,14 @@ Source: Veit et al. 2016, "Residual Networks Behave Like Ensembles of Relatively
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from lilliput.core import Model, PassError, Stage
+from lilliput.core.modes import in_eval_mode
+from lilliput.core.spelling import did_you_mean
 
 __all__ = ["RemoveBlocks", "removable_blocks"]
 
@@ -46,8 +47,7 @@ class RemoveBlocks:
         known = _shape_keepers(model)
         for name in self.names:
             if name not in known:
-                near = get_close_matches(name, known)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+                hint = did_you_mean(name, known)
                 raise PassError(f"{name!r} is no block that keeps its input's shape; {hint}")
             model.module.set_submodule(name, nn.Identity())
         return model
@@ -63,7 +63,7 @@ def removable_blocks(model: Model) -> tuple[str, ...]:
 def _shape_keepers(model: Model) -> list[str]:
     """Modules that run once, on one tensor, and give one tensor of the same shape."""
     calls: dict[str, list[bool]] = {}
-    with _watched(model.module, calls), torch.no_grad():
+    with in_eval_mode(model.module), _watched(model.module, calls), torch.no_grad():
         model.module(*model.example_inputs)
     return [name for name, keeps in calls.items() if keeps == [True]]
 

@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import ClassVar
 
 import torch
 
 from lilliput.core import Model, Stage
+from lilliput.core.spelling import did_you_mean
 from lilliput.graph import (
     ChannelGroup,
     ChannelGroups,
@@ -156,5 +156,4 @@ def silencer(
 def _check_names(names: Sequence[str] | Mapping[str, float], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, 3) or list(known)[:3]
-            raise ValueError(f"no channel group {name!r}; nearest of {len(known)}: {near}")
+            raise ValueError(f"no channel group {name!r}; {did_you_mean(name, known)}")

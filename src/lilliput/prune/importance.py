@@ -74,8 +74,7 @@ class Taylor:
         named = dict(module.named_parameters())
         weights = [weight.requires_grad_(True) for weight in named.values()]
         change = {name: torch.zeros_like(weight) for name, weight in named.items()}
-        seen = 0
-        for inputs, labels in self.task.batches("train"):
+        for inputs, labels in self.task.first("train", self.samples):
             loss = self.task.loss(module(*inputs), labels)
             if not bool(loss.isfinite()):
                 raise TaskError(f"the loss of task {self.task.name!r} is {float(loss)} on a batch")
@@ -83,9 +82,6 @@ class Taylor:
             for (name, weight), gradient in zip(named.items(), gradients, strict=True):
                 if gradient is not None:
                     change[name] += (weight.detach() * gradient).abs()
-            seen += len(inputs[0])
-            if seen >= self.samples:
-                break
         owners = {id(weight): name for name, weight in named.items()}
         every = module.named_parameters(remove_duplicate=False)
         return {name: change[owners[id(weight)]] for name, weight in every}

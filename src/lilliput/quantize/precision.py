@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from lilliput.core import IntegerType, UnsupportedError
+from lilliput.core.spelling import did_you_mean
 
 __all__ = ["Precision"]
 
@@ -57,8 +57,7 @@ class Precision:
         layers = list(layers)
         for pattern in (*self.weights, *self.activations, *self.floats):
             if not any(fnmatchcase(layer, pattern) for layer in layers):
-                near = get_close_matches(pattern, layers, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(layers)}"
+                hint = did_you_mean(pattern, layers)
                 raise UnsupportedError(f"no layer to quantize is called {pattern!r}; {hint}")
 
 

@@ -13,6 +13,7 @@ import psutil
 
 from lilliput.core import Artifact, RegistryError
 from lilliput.core.artifact import sha256_of
+from lilliput.core.disk import sync
 
 __all__ = ["Blobs", "saying_what_was_written"]
 
@@ -70,7 +71,7 @@ class Blobs:
                         f"{artifact.sha256} and now is {digest}; export and measure it again"
                     )
                 part.replace(self.folder / name)
-                _sync_folder(self.folder)
+                sync(self.folder)
             finally:
                 part.unlink(missing_ok=True)
         return name
@@ -111,17 +112,6 @@ def _copy(source: Path, destination: Path) -> str:
         write.flush()
         os.fsync(write.fileno())
     return digest.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes a rename survive a power cut; Windows has no way to open a folder."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _is_abandoned(path: Path) -> bool:

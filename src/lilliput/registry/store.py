@@ -139,6 +139,15 @@ class Store:
             connection.execute(delete(skipped).where(is_same))
             connection.execute(insert(skipped).values(row))
 
+    def forget_skipped(self) -> None:
+        """Forgets what was not made: a run that goes on finds out anew."""
+        from sqlalchemy import delete
+
+        from lilliput.registry.schema import skipped
+
+        with self._database.transaction() as connection:
+            connection.execute(delete(skipped))
+
     def note(self, name: str, value: Any) -> None:
         """Keeps a fact of the run, as JSON."""
         from sqlalchemy import delete, insert

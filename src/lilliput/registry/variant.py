@@ -16,9 +16,9 @@ def work_key(recipe_hash: str, fingerprint: str, seed: int, target: str) -> str:
 
     Args:
         recipe_hash: Of the passes and their settings.
-        fingerprint: Of the original and the data.
+        fingerprint: Of the original, the data, and the teacher.
         seed: Of training.
-        target: Name of the device and runtime.
+        target: The device and runtime, with all that files made for it depend on.
     """
     return hashlib.sha256(json.dumps([recipe_hash, fingerprint, seed, target]).encode()).hexdigest()
 

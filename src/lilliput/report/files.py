@@ -4,11 +4,11 @@ import csv
 import io
 import json
 import math
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lilliput.core.disk import replacing
 from lilliput.registry import Family, Variant
 from lilliput.report.facts import is_original, parent_name, size_ratio, speed
 
@@ -118,9 +118,5 @@ def _row(family: Family, variant: Variant) -> dict[str, Any]:
 def write_text(path: Path, text: str) -> None:
     """Writes all or nothing: a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="")

@@ -84,6 +84,10 @@ def _variant_row(family: Family, variant: Variant) -> str:
 
 def _tags(family: Family, variant: Variant) -> str:
     """Words on a coloured ground: the original, and what is smaller but slower."""
+    culprit = variant.details.get("parity_culprit")
+    if culprit:
+        where = escape(f"the file and the network part at {culprit}")
+        return f' <span class="tag warn">{where}</span>'
     if is_original(family, variant):
         return "" if variant.name == "original" else ' <span class="tag">original</span>'
     ratio, times = size_ratio(family, variant), speed(variant)

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from lilliput.core import Budget, LilliputError, Target, run
 from lilliput.registry import Variant
@@ -15,7 +16,11 @@ from lilliput.search.workshop import Workshop
 __all__ = ["Ladder"]
 
 _SHARES = (0.7, 0.5, 0.35)
+_ROOM = 0.97
+"""Of a limit on size, what is aimed at: a file is a little more than its weights."""
 _PATIENCE = 8
+_SLOWER = 1.3
+"""How many times longer than estimated an epoch may take before training is cut short."""
 
 
 @dataclass(eq=False)
@@ -44,45 +49,92 @@ class Ladder:
     made: list[tuple[Point, Objectives]] = field(default_factory=list)
 
     def climb(self) -> None:
-        """Goes up until the rungs and the time are used up, or the front stops moving."""
-        for target in self.targets:
-            self.tell(line_of(self.workshop.original(target)))
-        for observer in OBSERVERS:
-            if self.clock.left_s() > 0 or not self.made:  # a family has one int8 file at least
-                self._try(Point(observer=observer))
+        """Goes up until the rungs and the time are used up, or the front stops moving.
+
+        Raises:
+            LilliputError: The original runs on no target; the first one's reason.
+        """
+        self.workshop.store.forget_skipped()
+        self._make_originals()
+        for observer in ("minmax",) if self.space.is_float else OBSERVERS:
+            point = Point(observer=observer)
+            # a family has one int8 file at least
+            if self.clock.left_s() > 0 or not self.made or self._is_made(point):
+                self._try(point)
             else:
-                self._leave_out(f"int8-{observer}", "the time budget is spent")
+                self._leave_out(self.space.candidate(point).name, "the time budget is spent")
         if self.clock.left_s() <= 0:
             self.tell("the time budget is spent before any training")
             return
-        training = self.space.distill(1)
         facts = survey(
             self.workshop.model,
             self.workshop.task,
-            training,
+            self.space.distill(1),
             self.targets,
             self.workshop.store,
             self.clock,
         )
         self.space = self.space.informed(facts)
+        self.workshop.epoch_limit_s = _SLOWER * facts.epoch_s
+        self.note_time()
         for point in self._training_rungs(facts):
             self._try(point, facts)
         self._explore(facts)
 
+    def note_time(self) -> None:
+        """Keeps the time used so far, for the next start of the same run."""
+        self.workshop.store.note("spent_s", self.clock.used_s())
+
+    def _make_originals(self) -> None:
+        """Exports and measures the original for each target; leaves out those where that fails."""
+        running, reasons = [], []
+        for target in self.targets:
+            try:
+                self.tell(line_of(self.workshop.original(target)))
+                running.append(target)
+            except LilliputError as error:
+                reasons.append(error)
+                self.workshop.store.skip("original", target.name, str(error))
+                self.tell(f"{target.name} is left out: {error}")
+        if not running:
+            raise reasons[0]
+        self.targets = running
+
+    def _is_made(self, point: Point) -> bool:
+        return self.workshop.has(self.space.candidate(point), self.targets)
+
     def _training_rungs(self, facts: Survey) -> Iterator[Point]:
-        """Int8-aware training of the whole network, then pruned ones of falling size."""
+        """Int8-aware training of the whole network, then smaller ones.
+
+        Where the whole network is too large, half of the time goes to what just fits.
+        """
         observer = self._best_observer()
         aware = min(self._epochs(facts, 1.0, 0.10), 4)
         if aware:
             yield Point(aware_epochs=aware, observer=observer)
         else:
             self._leave_out("int8-aware training", _no_epoch(facts))
-        for share in _SHARES:
-            epochs = self._epochs(facts, share, 0.5 / len(_SHARES))
+        aims = self._aims(facts)
+        time_share = 0.5 / len(aims) if aims else 0.0
+        rest = [Point(share=share) for share in _SHARES if not aims or share < 0.9 * aims[0].share]
+        shares = [(point, time_share) for point in aims]
+        shares += [(point, (0.25 if aims else 0.5) / len(rest)) for point in rest]
+        for point, share_of_time in shares:
+            epochs = self._epochs(facts, self._work(point), share_of_time)
             if epochs:
-                yield Point(macs_share=share, epochs=epochs, observer=observer)
+                yield replace(point, epochs=epochs, observer=observer)
             else:
-                self._leave_out(f"pruning to {share:.0%} of the MACs", _no_epoch(facts))
+                self._leave_out(self.space.candidate(point).name, _no_epoch(facts))
+
+    def _aims(self, facts: Survey) -> list[Point]:
+        """Points just small enough for every target: by channels, and by whole blocks."""
+        limit, whole = self.budget.max_size_bytes, max(self._sizes_of_whole(), default=0.0)
+        if limit is None or whole <= limit:
+            return []
+        share = max(_ROOM * limit / whole, 0.02)
+        blocks = (Point(blocks=count) for count in range(1, len(facts.blocks) + 1))
+        fitting = (point for point in blocks if self._share_of_weights(point) <= share)
+        return [Point(share=share), *islice(fitting, 1)]
 
     def _explore(self, facts: Survey) -> None:
         seeds = [pair for pair in self.made if all(map(math.isfinite, pair[1]))]
@@ -95,6 +147,7 @@ class Ladder:
             proceed=_Patience(self).proceed,
             max_blocks=len(facts.blocks) // 2,
             max_epochs=longest,
+            observer=self._best_observer(),
             seed=self.workshop.seed,
         )
 
@@ -109,6 +162,10 @@ class Ladder:
         if reason and not self.workshop.has(candidate, self.targets):
             self._leave_out(candidate.name, reason)
             return None
+        self.note_time()
+        needed = self._needed_s(point, facts) if facts else 0.0
+        if needed and not self.workshop.has(candidate, self.targets):
+            self.tell(f"{candidate.name}: training for about {_minutes(needed)}")
         made = []
         for target in self.targets:
             variant = self.workshop.make(candidate, target)
@@ -118,7 +175,7 @@ class Ladder:
                 is_new = variant.name == candidate.name
                 self.tell(line_of(variant) if is_new else f"{candidate.name}: as {variant.name}")
                 made.append(variant)
-        self.workshop.store.note("spent_s", self.clock.used_s())
+        self.note_time()
         if not made:
             return None
         self.made.append((point, _objectives(made)))
@@ -127,24 +184,43 @@ class Ladder:
     def _too_much(self, point: Point, facts: Survey) -> str:
         """Why the point cannot meet the budget or the time left; "" where it may."""
         limit = self.budget.max_size_bytes
-        size = self._predicted_size(point)
+        size = min(self._sizes_of_whole(), default=0.0) * self._share_of_weights(point)
         if limit is not None and size > 1.1 * limit:
             return f"about {size / 1000:,.0f} kB; the budget allows {limit / 1000:,.0f} kB"
-        needed = (point.epochs + point.aware_epochs) * facts.epoch_s * point.macs_share
+        needed = self._needed_s(point, facts)
         left = max(self.clock.left_s(), 0.0)
-        if needed > 1.2 * left:
+        if needed > left:
             return f"training takes about {needed:,.0f} s; {left:,.0f} s are left"
         return ""
 
-    def _predicted_size(self, point: Point) -> float:
-        """Bytes of the smallest whole int8 file, scaled by the parameters that are left."""
-        family = self.workshop.store.family()
-        whole = [v.value("size") for v in family.variants if v.name.startswith("int8-")]
-        smallest = min((size for size in whole if size is not None), default=0.0)
+    def _needed_s(self, point: Point, facts: Survey) -> float:
+        """How long its training takes, as far as the survey can tell."""
+        return (point.epochs + point.aware_epochs) * facts.epoch_s * self._work(point)
+
+    def _work(self, point: Point) -> float:
+        """About what share of the whole network's time a step of training takes."""
+        return point.share if self.space.counts == "macs" else 1.0
+
+    def _sizes_of_whole(self) -> list[float]:
+        """For each target, bytes of the smallest file of the network with all its weights."""
+        names = {
+            self.space.candidate(point).name
+            for point, _ in self.made
+            if point.share == 1 and not point.blocks
+        }
+        sizes: dict[str, list[float]] = {}
+        for variant in self.workshop.store.family():
+            size = variant.value("size")
+            if variant.name in names and size is not None:
+                sizes.setdefault(variant.target, []).append(size)
+        return [min(of_target) for of_target in sizes.values()]
+
+    def _share_of_weights(self, point: Point) -> float:
+        """What the point's architecture leaves of the parameters."""
         original = self.workshop.model
         small = run(original, self.space.shape(point))
-        counts = [sum(p.numel() for p in m.module.parameters()) for m in (small, original)]
-        return smallest * counts[0] / counts[1]
+        left, whole = (sum(p.numel() for p in m.module.parameters()) for m in (small, original))
+        return left / whole
 
     def _best_observer(self) -> str:
         """The observer whose int8 files lost least, over all targets."""
@@ -195,6 +271,10 @@ class _Patience:
         if self.still > _PATIENCE:
             self.ladder.tell(f"the front has not moved for {_PATIENCE} trials")
         return self.still <= _PATIENCE
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:,.0f} min" if seconds >= 90 else f"{seconds:,.0f} s"
 
 
 def _no_epoch(facts: Survey) -> str:

@@ -1,11 +1,12 @@
 """How long training may take: what one epoch costs here, and what the time budget leaves for it."""
 
 import time
-from collections.abc import Sized
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 from lilliput.core import Model, Pass, Task, run
+from lilliput.core.data import length_of
 
 __all__ = ["Clock", "epoch_seconds"]
 
@@ -35,24 +36,30 @@ class Clock:
 
 
 def epoch_seconds(model: Model, task: Task, training: Pass, steps: int = 6) -> float:
-    """Estimates one epoch of `training` from its first steps, in seconds.
+    """Estimates one epoch of `training` from some of its steps, in seconds.
+
+    The steps are trained on once uncounted, which imports and compiles what training needs, then
+    one of them and then all of them: what the two differ by are steps. Loading comes on top.
 
     Args:
         model: What would be trained; it is not changed.
         task: The task of `training`.
         training: A training pass of one epoch over `task`.
-        steps: How many batches to try; half of them warm up.
+        steps: How many batches to try.
     """
-    loader = task.train
-    length = len(loader) if isinstance(loader, Sized) else sum(1 for _ in loader)
-    few = list(islice(iter(loader), min(steps, length)))
-    half = max(1, len(few) // 2)
-    seconds = []
-    for batches in (few[:half], few):
+    start = time.perf_counter()
+    few = list(islice(iter(task.train), steps))
+    loading_s = (time.perf_counter() - start) / len(few)
+    length = length_of(task.train) or sum(1 for _ in task.train)
+
+    def seconds(batches: list[Any]) -> float:
         start = time.perf_counter()
         run(model, [replace(training, task=replace(task, train=batches))])  # type: ignore[type-var]
-        seconds.append(time.perf_counter() - start)
-    per_step = max(seconds[1] - seconds[0], 0.0) / max(len(few) - half, 1)
-    if per_step == 0.0:
-        per_step = seconds[1] / len(few)
-    return per_step * length
+        return time.perf_counter() - start
+
+    few = few * 2 if len(few) == 1 else few
+    seconds(few[:1])
+    one, all_ = seconds(few[:1]), seconds(few)
+    # a first step in a process is slow, and noise may hide the others: then all counts
+    per_step = (all_ - one) / (len(few) - 1) if all_ > one else all_ / len(few)
+    return (loading_s + per_step) * length

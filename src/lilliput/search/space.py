@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Literal
 
 from torch import nn
 
 from lilliput.core import Model, Pass, Target, Task, run
 from lilliput.graph import channel_groups, cost, trace
-from lilliput.prune import PruneChannels, RemoveBlocks, allot, macs_of
+from lilliput.prune import PruneChannels, RemoveBlocks, allot, bytes_of, macs_of
 from lilliput.quantize import (
     Entropy,
     MeanSquaredError,
@@ -37,14 +38,14 @@ class Point:
     """One point of the search.
 
     Args:
-        macs_share: Share of the MACs that channel pruning leaves, 1 for none pruned.
+        share: What channel pruning leaves of the MACs or bytes (`Space.counts`), 1 for all.
         blocks: How many whole blocks are removed, the least sensitive first.
         epochs: Of distillation after pruning, before quantization.
         aware_epochs: Of distillation after quantizers are in, 0 for quantization after training.
         observer: Which observer sets the ranges, a key of `OBSERVERS`.
     """
 
-    macs_share: float = 1.0
+    share: float = 1.0
     blocks: int = 0
     epochs: int = 0
     aware_epochs: int = 0
@@ -64,6 +65,9 @@ class Space:
         sensitivity: Rise of the loss by channel group and pruning ratio, once it is known.
         blocks: Removable blocks, the least sensitive first.
         multiple: What widths are rounded to.
+        seed: Of training.
+        is_float: Whether no target runs integers, so that nothing is quantized.
+        counts: What the share of a point is of: what the budget limits most.
     """
 
     model: Model
@@ -74,6 +78,9 @@ class Space:
     sensitivity: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     blocks: tuple[str, ...] = ()
     multiple: int = 1
+    seed: int = 0
+    is_float: bool = False
+    counts: Literal["macs", "bytes"] = "macs"
 
     def informed(self, facts: Survey) -> "Space":
         """The space once the survey has told what the network can spare."""
@@ -87,27 +94,29 @@ class Space:
         words = []
         if point.blocks:
             words.append(f"blocks-{point.blocks}")
-        if point.macs_share < 1:
-            words.append(f"macs{100 * point.macs_share:.0f}")
+        if point.share < 1:
+            words.append(f"{self.counts}{100 * point.share:.0f}")
         if shared and point.epochs:
             shared = (*shared, self.distill(point.epochs))
             words.append(f"distil{point.epochs}")
-        words += ["int8", f"qat{point.aware_epochs}" if point.aware_epochs else point.observer]
-        return Candidate("-".join(words), shared, partial(self._finish, point))
+        if not self.is_float:
+            words += ["int8", point.observer]
+            words += [f"qat{point.aware_epochs}"] if point.aware_epochs else []
+        return Candidate("-".join(words) or "float", shared, partial(self._finish, point))
 
     def shape(self, point: Point) -> tuple[Pass, ...]:
         """The passes that give the point's architecture."""
         passes: list[Pass] = []
         if point.blocks:
             passes.append(RemoveBlocks(self.blocks[: point.blocks]))
-        if point.macs_share < 1:
-            ratios = self._ratios(run(self.model, passes), point.macs_share)
+        if point.share < 1:
+            ratios = self._ratios(run(self.model, passes), point.share)
             if ratios:
                 passes.append(PruneChannels(ratios, multiple_of=self.multiple))
         return tuple(passes)
 
-    def _ratios(self, shallower: Model, macs_share: float) -> dict[str, float]:
-        """A pruning ratio for each group, so that the share of MACs remains at the least rise."""
+    def _ratios(self, shallower: Model, share: float) -> dict[str, float]:
+        """A pruning ratio for each group, so that the share remains at the least rise."""
         graph = trace(shallower)
         groups = channel_groups(graph)
         drops = {
@@ -115,7 +124,19 @@ class Space:
             for group in groups
             if group.name in self.sensitivity
         }
-        return allot(drops, macs_of(groups, cost(graph)), macs_share)
+        by_bytes = self.counts == "bytes"
+        amount = bytes_of(groups) if by_bytes else macs_of(groups, cost(graph))
+        sizes = {group.name: group.size for group in groups}
+
+        def rounded(ratios: Mapping[str, float]) -> float:
+            return amount({n: self._rounded(sizes[n], ratio) for n, ratio in ratios.items()})
+
+        return allot(drops, rounded, share)
+
+    def _rounded(self, size: int, ratio: float) -> float:
+        """The ratio that is left of one once widths are multiples."""
+        gone = [size - left for left in range(0, size + 1, self.multiple) if left]
+        return min(gone, key=lambda count: abs(count - ratio * size), default=0) / size
 
     def distill(self, epochs: int, is_quantized: bool = False) -> Distill:
         """Training that recovers what a step cost."""
@@ -127,7 +148,7 @@ class Space:
             epochs=epochs,
             learning_rate=rate / 10 if is_quantized else rate,
             match=SoftTargets() if self.is_classifier else MeanSquaredErrorMatch(),
-            training=Training(optimizer=optimizer),
+            training=Training(optimizer=optimizer, seed=self.seed),
         )
 
     def _finish(self, point: Point, target: Target) -> tuple[Pass, ...]:

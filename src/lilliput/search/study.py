@@ -16,6 +16,7 @@ def explore(  # noqa: PLR0913, PLR0917
     proceed: Callable[[], bool],
     max_blocks: int,
     max_epochs: int,
+    observer: str,
     seed: int,
 ) -> None:
     """Lets a multi-objective sampler choose points until `proceed` says no.
@@ -27,13 +28,14 @@ def explore(  # noqa: PLR0913, PLR0917
         proceed: Asked before each trial.
         max_blocks: Most blocks that may be removed.
         max_epochs: Longest training after pruning.
+        observer: What sets the ranges of every point.
         seed: Of the sampler.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space: dict[str, optuna.distributions.BaseDistribution] = {
-        "macs_share": optuna.distributions.FloatDistribution(0.2, 1.0, step=0.05),
+        "share": optuna.distributions.FloatDistribution(0.2, 1.0, step=0.05),
         "blocks": optuna.distributions.IntDistribution(0, max_blocks),
         "epochs": optuna.distributions.IntDistribution(1, max_epochs, log=max_epochs > 1),
         "aware_epochs": optuna.distributions.IntDistribution(0, max(1, max_epochs // 4)),
@@ -48,16 +50,17 @@ def explore(  # noqa: PLR0913, PLR0917
         )
     while proceed():
         trial = study.ask(space)
-        values_or_none = evaluate(_point(trial.params))
+        values_or_none = evaluate(_point(trial.params, observer))
         if values_or_none is None:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:
             study.tell(trial, list(values_or_none))
 
 
-def _point(params: dict[str, Any]) -> Point:
+def _point(params: dict[str, Any], observer: str) -> Point:
     return Point(
-        macs_share=round(params["macs_share"], 2),
+        observer=observer,
+        share=round(params["share"], 2),
         blocks=int(params["blocks"]),
         epochs=int(params["epochs"]),
         aware_epochs=int(params["aware_epochs"]),
@@ -66,4 +69,8 @@ def _point(params: dict[str, Any]) -> Point:
 
 def _clip(value: int | float, distribution: Any) -> int | float:
     """The nearest value that the sampler could have chosen itself."""
-    return type(value)(min(max(value, distribution.low), distribution.high))
+    within = type(value)(min(max(value, distribution.low), distribution.high))
+    step = distribution.step
+    if isinstance(within, int) or step is None:
+        return within
+    return float(distribution.low + step * round((within - distribution.low) / step))

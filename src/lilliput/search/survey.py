@@ -26,7 +26,7 @@ class Survey:
 
     Args:
         epoch_s: Seconds of one epoch of distillation of the whole network.
-        left_s: Time that was left when the survey ended.
+        left_s: Of the time budget, what was left when the survey ended.
         multiple: What channel counts are rounded to.
         sensitivity: Rise of the validation loss by channel group and pruning ratio.
         block_sensitivity: The same for each removable block, at "1.0".
@@ -62,13 +62,16 @@ def survey(  # noqa: PLR0913, PLR0917
     if "plan" not in store.notes():
         plan = {
             "epoch_s": epoch_seconds(model, task, training),
-            "left_s": clock.left_s(),
+            "surveyed_s": clock.used_s(),
             "multiple": _multiple(max((group.size for group in groups), default=0), targets),
         }
         store.note("plan", plan)
     notes = store.notes()
+    plan = notes["plan"]
     return Survey(
-        **notes["plan"],
+        epoch_s=plan["epoch_s"],
+        left_s=clock.limit_s - plan["surveyed_s"],
+        multiple=plan["multiple"],
         sensitivity=notes["sensitivity"],
         block_sensitivity=notes["block_sensitivity"],
     )

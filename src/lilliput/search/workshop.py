@@ -2,37 +2,49 @@
 
 import dataclasses
 import hashlib
+import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lilliput.core import Artifact, LilliputError, Measurement, Model, Pass, Target, Task
 from lilliput.core import run as run_passes
-from lilliput.export import export, parity
+from lilliput.core.artifact import sha256_of
+from lilliput.core.digest import digest_of
+from lilliput.core.disk import replacing
+from lilliput.core.passes import settings
+from lilliput.export import Parity, export, parity
 from lilliput.graph import cost, trace
 from lilliput.measure import Reference, measure
 from lilliput.measure.layer_times import layer_times
 from lilliput.recipe import recipe_hash, write
 from lilliput.registry import Store, Variant, work_key
 from lilliput.search.candidate import Candidate
+from lilliput.train import Distill, FineTune
 
-__all__ = ["Workshop", "layer_rows", "model_identity"]
+__all__ = ["Workshop", "fingerprint_of", "layer_rows"]
+
+_SHORT_S = 60.0
+"""No training is cut off before: on so little, an estimate is mostly noise."""
 
 
-def model_identity(model: Model) -> str:
-    """A digest of the network's class and weights."""
-    digest = hashlib.sha256(type(model.module).__qualname__.encode())
+def fingerprint_of(model: Model, teacher: Model, task: Task) -> str:
+    """A digest of all that a run's variants depend on besides their recipes and targets."""
+    loss = getattr(task.loss, "__qualname__", type(task.loss).__qualname__)
+    return digest_of((*_parts(model), *_parts(teacher), task.identity(), loss))
+
+
+def _parts(model: Model) -> Iterator[str | Tensor]:
+    """The network's class and weights."""
+    yield type(model.module).__qualname__
     for name, value in sorted(model.module.state_dict().items()):
-        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(
-            value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-        )
-    return digest.hexdigest()
+        yield from (name, value)
 
 
 def layer_rows(model: Model, runnable: Model) -> list[dict[str, Any]]:
@@ -56,25 +68,28 @@ class Workshop:
         task: Its data and metric.
         store: Where variants go the moment they are measured.
         folder: Where training checkpoints go.
+        fingerprint: `fingerprint_of` the model, its teacher and task.
         seed: Recorded with every variant.
+        epoch_limit_s: What an epoch of training may take at most, in seconds; None for no limit.
+            Beyond it training ends early, so that a machine that turns slow keeps the time budget.
     """
 
     model: Model
     task: Task
     store: Store
     folder: Path
+    fingerprint: str
     seed: int = 0
+    epoch_limit_s: float | None = None
     references: dict[str, Reference] = field(default_factory=dict)
     _shared: dict[str, Model] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        both = model_identity(self.model) + self.task.identity()
-        self.fingerprint = hashlib.sha256(both.encode()).hexdigest()
-
     def key(self, candidate: Candidate, target: Target) -> str:
-        """Identifies the work: recipe, original, data, seed and target."""
+        """Identifies the work: recipe, original, teacher, data, seed, target and its rules."""
         passes = (*candidate.shared, *candidate.finish(target))
-        return work_key(recipe_hash(passes), self.fingerprint, self.seed, target.name)
+        rules = json.dumps(settings(target.rules), sort_keys=True)
+        where = f"{target.name} {target.format} {rules}"
+        return work_key(recipe_hash(passes), self.fingerprint, self.seed, where)
 
     def has(self, candidate: Candidate, targets: Sequence[Target]) -> bool:
         """Whether every target's variant is in the store."""
@@ -106,39 +121,38 @@ class Workshop:
         key = recipe_hash(passes)
         if key not in self._shared:
             self._shared.clear()
-            self._shared[key] = run_passes(self.model, self._with_checkpoints(passes))
+            self._shared[key] = run_passes(self.model, self._ready(passes))
         return self._shared[key]
 
     def _make(self, candidate: Candidate, target: Target) -> Variant:
         passes = (*candidate.shared, *candidate.finish(target))
-        finish = self._with_checkpoints(passes, target.name)[len(candidate.shared) :]
+        finish = self._ready(passes, target.name)[len(candidate.shared) :]
         model = run_passes(self.shared_model(candidate.shared), finish)
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             artifact = export(model, target, Path(scratch))
-            measurements = self._measure(model, artifact, target)
+            measured = self._measure(artifact, target)
+            # the runtime ran the file in a process of its own by now: it will not end this one
+            agreement = parity(model, artifact, next(self.task.calibration(16)))
             parent = self._parent(candidate, target)
             variant = self.store.add(
                 key=self.key(candidate, target),
                 name=candidate.name,
                 target=target.name,
                 artifact=artifact,
-                measurements=measurements,
+                measurements=(*measured, agreement.measurement),
                 recipe=write(passes),
                 parent=parent,
                 seed=self.seed,
-                details=_details(model, self.shared_model(candidate.shared)),
+                details=_details(model, self.shared_model(candidate.shared), agreement),
             )
         self._forget_checkpoints(finish)
         return variant
 
-    def _measure(self, model: Model, artifact: Artifact, target: Target) -> tuple[Measurement, ...]:
-        inputs = next(self.task.calibration(16))
-        agreement = parity(model, artifact, inputs)
+    def _measure(self, artifact: Artifact, target: Target) -> tuple[Measurement, ...]:
         reference = self.references.get(target.name)
         if reference is None:  # the original is its own reference, PyTorch stands beside it
             reference = Reference(artifact, self._eager_file())
-        measured = measure(artifact, target, self.task, reference)
-        return (*measured, agreement.measurement)
+        return measure(artifact, target, self.task, reference)
 
     def _parent(self, candidate: Candidate, target: Target) -> str | None:
         wanted = candidate.parent or "original"
@@ -147,34 +161,40 @@ class Workshop:
                 return variant.id
         return None
 
-    def _with_checkpoints(self, passes: Sequence[Pass], target: str = "") -> tuple[Pass, ...]:
-        """Gives every training pass a folder of its own, named by all that leads up to it."""
+    def _ready(self, passes: Sequence[Pass], target: str = "") -> tuple[Pass, ...]:
+        """Gives every training pass its limit of time and, named by all before it, its folder."""
         ready: list[Pass] = []
         for index, pass_ in enumerate(passes):
-            if hasattr(pass_, "checkpoint"):
-                work = recipe_hash(passes[: index + 1]) + self.fingerprint + target
+            if isinstance(pass_, FineTune | Distill):
+                work = recipe_hash(passes[: index + 1]) + self.fingerprint + str(self.seed) + target
                 name = hashlib.sha256(work.encode()).hexdigest()[:16]
-                pass_ = dataclasses.replace(pass_, checkpoint=self.folder / "training" / name)  # type: ignore[type-var]  # noqa: PLW2901
+                limit = self.epoch_limit_s and max(_SHORT_S, self.epoch_limit_s * pass_.epochs)
+                pass_ = dataclasses.replace(  # noqa: PLW2901
+                    pass_, checkpoint=self.folder / "training" / name, time_limit_s=limit
+                )
             ready.append(pass_)
         return tuple(ready)
 
     @staticmethod
     def _forget_checkpoints(passes: Sequence[Pass]) -> None:
         for pass_ in passes:
-            folder = getattr(pass_, "checkpoint", None)
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(pass_, FineTune | Distill) and pass_.checkpoint is not None:
+                shutil.rmtree(pass_.checkpoint, ignore_errors=True)
 
     def _eager_file(self) -> Path:
         """The original as PyTorch's own archive, so that another process can run it eagerly."""
         path = self.folder / "original.pt2"
-        if not path.exists():
-            partial = path.with_suffix(".partial.pt2")
-            torch.export.save(trace(self.model).program, partial)
-            partial.replace(path)
+        if not path.exists() or self.store.notes().get("eager_sha256") != sha256_of(path):
+            with replacing(path) as partial:
+                torch.export.save(trace(self.model).program, partial)
+                self.store.note("eager_sha256", sha256_of(partial))
         return path
 
 
-def _details(model: Model, runnable: Model) -> Mapping[str, Any]:
-    history = [dataclasses.asdict(step) for step in model.history]
-    return {"layers": layer_rows(model, runnable), "passes": history}
+def _details(model: Model, runnable: Model, agreement: Parity) -> Mapping[str, Any]:
+    """What the report tells of a variant besides its measurements."""
+    return {
+        "layers": layer_rows(model, runnable),
+        "passes": [dataclasses.asdict(step) for step in model.history],
+        "parity_culprit": agreement.culprit,
+    }

@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib.resources import files
 from typing import Any
 
@@ -14,6 +13,7 @@ from lilliput.core import (
     Target,
     UnsupportedError,
 )
+from lilliput.core.spelling import did_you_mean
 
 __all__ = ["get_target", "target_names"]
 
@@ -33,9 +33,7 @@ def get_target(name: str) -> Target:
     """
     tables = _tables()
     if name not in tables:
-        near = get_close_matches(name, tables)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(tables)}"
-        raise UnsupportedError(f"no target is called {name!r}; {hint}")
+        raise UnsupportedError(f"no target is called {name!r}; {did_you_mean(name, tables)}")
     facts = dict(tables[name])
     rules = facts.pop("rules", None)
     return Target(name=name, rules=_rules(rules) if rules else None, **facts)

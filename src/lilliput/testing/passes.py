@@ -66,9 +66,12 @@ class PassContract:
     def test_says_where_in_a_recipe_it_belongs(self, pass_: Pass) -> None:
         assert getattr(pass_, "stage", "") in {"edit", "prune", "train", "quantize"}
 
-    def test_leaves_its_input_alone(self, pass_: Pass, model: Model) -> None:
+    @pytest.mark.parametrize("is_training", [False, True])
+    def test_leaves_its_input_alone(self, pass_: Pass, model: Model, is_training: bool) -> None:
+        model.module.train(is_training)
         before = {name: value.clone() for name, value in model.module.state_dict().items()}
         run(model, [pass_])
+        assert all(part.training == is_training for part in model.module.modules())
         after = model.module.state_dict()
         assert list(before) == list(after)
         assert all(torch.equal(value, after[name]) for name, value in before.items())

@@ -4,21 +4,20 @@
 step, so a run killed at any moment leaves the old checkpoint or the new one, never half of one.
 """
 
-import hashlib
 import json
 import logging
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lilliput.core import PassError, Task
 from lilliput.core.artifact import sha256_of
+from lilliput.core.digest import digest_of
+from lilliput.core.disk import replacing, sync
 from lilliput.train.flatten import flatten, unflatten
 
 __all__ = ["CheckpointFolder", "folder_for"]
@@ -34,14 +33,20 @@ def folder_for(
     """The checkpoint of just this training: settings, data and the weights it starts from."""
     if folder is None:
         return None
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    digest.update(task.identity().encode())
-    for network in networks:
-        for name, value in network.state_dict().items():
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            flat = value.detach().cpu().contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy().data)
-    return CheckpointFolder(Path(folder), digest.hexdigest())
+    key = digest_of(
+        [
+            json.dumps(settings, sort_keys=True),
+            task.identity(),
+            *(part for network in networks for part in _named_tensors(network)),
+        ]
+    )
+    return CheckpointFolder(Path(folder), key)
+
+
+def _named_tensors(network: nn.Module) -> Iterator[str | Tensor]:
+    for name, value in network.state_dict().items():
+        yield name
+        yield value
 
 
 class CheckpointFolder:
@@ -75,15 +80,12 @@ class CheckpointFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / "tensors.part"
         save_file(tensors, part)
-        _sync(part)
+        sync(part)
         digest = sha256_of(part)
         data = part.rename(self.folder / f"{digest[:16]}.safetensors")
         index = {"key": self.key, "file": data.name, "sha256": digest, "state": tree}
-        part = self.folder / "index.part"
-        part.write_text(json.dumps(index))
-        _sync(part)
-        part.replace(self.folder / _INDEX)
-        _sync(self.folder)
+        with replacing(self.folder / _INDEX) as part:
+            part.write_text(json.dumps(index))
         for old in self.folder.glob("*.safetensors"):
             if old.name != data.name:
                 old.unlink()
@@ -129,12 +131,3 @@ class CheckpointFolder:
         if sha256_of(path) != index["sha256"]:
             raise ValueError(f"{path.name} is not what was written")
         return load_file(path)
-
-
-def _sync(path: Path) -> None:
-    """Makes sure that the disk has it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,6 +1,6 @@
 """Which batches a process trains on, and what share of the gradient is its own."""
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader
 
 from lilliput.core import Task
+from lilliput.core.data import length_of
 
 __all__ = ["Batch", "TrainingData"]
 
@@ -41,13 +42,8 @@ class TrainingData:
 
     def count(self) -> int:
         """Batches in an epoch; goes through them once where the loader has no length."""
-        train = self.task.train
-        if isinstance(train, Sized):
-            try:
-                return max(1, len(train))
-            except TypeError:  # a DataLoader over an iterable of unknown length
-                pass
-        return sum(1 for _ in self.task.batches("train"))
+        length = length_of(self.task.train)
+        return sum(1 for _ in self.task.batches("train")) if length is None else max(1, length)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Gives `(inputs, labels, weight)`; the loss is to be multiplied with the weight."""

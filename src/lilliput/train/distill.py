@@ -1,6 +1,5 @@
 """Training by a teacher: what a larger network knows, taught to a smaller one."""
 
-from collections.abc import Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lilliput.core import Model, Stage, Task, TrainingHook
+from lilliput.core.data import length_of
 from lilliput.core.passes import settings
 from lilliput.train.hints import Hint, HintedStudent, hint_loss, shapes_of
 from lilliput.train.losses import Match, SoftTargets, hard_loss
@@ -90,13 +90,13 @@ class Distill:
         return model
 
     def _teacher(self) -> Teacher:
-        train = self.task.train
+        length = length_of(self.task.train)
         return Teacher(
             self.teacher.module,
             [hint.teacher_layer for hint in self.features],
             self.training,
             cache_bytes=self.cache_bytes,
-            patience=len(train) if isinstance(train, Sized) else 1000,
+            patience=1000 if length is None else length,
         )
 
     def _learner(self, model: Model, teacher: nn.Module) -> nn.Module:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lilliput.core import Model, PassError
+from lilliput.core.modes import in_eval_mode
 
 __all__ = ["Hint", "HintedStudent", "Projection", "features_of", "hint_loss", "shapes_of"]
 
@@ -130,12 +131,9 @@ def shapes_of(
     student: Model, teacher: nn.Module, hints: Sequence[Hint]
 ) -> list[tuple[torch.Size, torch.Size]]:
     """Shapes of each hint's features for the student's example inputs."""
-    is_training = student.module.training
-    student.module.eval()
-    with torch.no_grad():
+    with in_eval_mode(student.module), torch.no_grad():
         ours = features_of(student.module, [h.student for h in hints], student.example_inputs)[1]
         theirs = features_of(teacher, [h.teacher_layer for h in hints], student.example_inputs)[1]
-    student.module.train(is_training)
     return [(a.shape, b.shape) for a, b in zip(ours, theirs, strict=True)]
 
 

@@ -20,7 +20,7 @@ from lilliput.train.watch import Watch
 __all__ = ["train"]
 
 _log = logging.getLogger(__name__)
-_MEASURED_STEPS = 10  # after which the time for all of them is told
+_MEASURED_STEPS = 10  # from which on the time for all of them is told, once
 
 
 def train(job: Job) -> None:
@@ -48,7 +48,7 @@ class _Loop:
         self.data = TrainingData(job.task, fabric, job.training.channels_last)
         self.watch = Watch(fabric)
         self.epoch = self.batch = self.step = self.per_epoch = 0
-        self.is_finished = False
+        self.is_finished = self.is_forecast = False
 
     @property
     def steps(self) -> int:
@@ -91,7 +91,7 @@ class _Loop:
                 if self._is_over():
                     return
             self.epoch, self.batch = self.epoch + 1, 0
-            if self.watch.may_save:
+            if self.watch.may_save():
                 self._save()
 
     def _step(self, batch: Batch) -> None:
@@ -150,7 +150,8 @@ class _Loop:
         limit = self.job.time_limit_s
         if limit is None:
             return False
-        if self.step == _MEASURED_STEPS:
+        if self.step >= _MEASURED_STEPS and not self.is_forecast:
+            self.is_forecast = True
             needed = self.watch.seconds / self.step * self.steps
             _log.info("%s needs about %.0f s, its limit is %.0f s", self.job.verb, needed, limit)
         is_over = self.watch.seconds >= limit and self.step < self.steps
@@ -164,13 +165,19 @@ class _Loop:
     def _note(self) -> str:
         """For example `distil epoch 3/20 loss 0.41`."""
         place = f"{self.job.verb} epoch {self.epoch + 1}/{self.job.epochs}"
-        return f"{place} loss {self.watch.shown:.3g}" if self.step else place
+        shown = self.watch.shown
+        return place if shown is None else f"{place} loss {shown:.3g}"
 
     def _save(self) -> None:
         """Keeps all that resuming needs, and of a finished training only the weights."""
         self.watch.check_losses(self.step, self.steps, self._rate())
-        if self.job.checkpoint is None or not self.fabric.is_global_zero:
+        if self.job.checkpoint is None:
             return
+        with self.watch.saving():
+            if self.fabric.is_global_zero:
+                self.job.checkpoint.save(self._state())
+
+    def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {
             "is_finished": self.is_finished,
             "learner": self.job.learner.state_dict(),
@@ -185,12 +192,17 @@ class _Loop:
                 "average": self.average.values if self.average else None,
                 "random": random_states(),
             }
-        with self.watch.saving():
-            self.job.checkpoint.save(state)
+        return state
 
     def _resume(self) -> dict[str, Any] | None:
-        """Goes on where a checkpoint left off; gives its random states."""
-        state = self.job.checkpoint.load() if self.job.checkpoint else None
+        """Goes on where a checkpoint left off; gives its random states.
+
+        Process 0 reads it for all, as it wrote it: on another machine there may be none.
+        """
+        if self.job.checkpoint is None:
+            return None
+        is_reader = self.fabric.is_global_zero
+        state = self.fabric.broadcast(self.job.checkpoint.load() if is_reader else None)
         if state is None:
             return None
         self.job.learner.load_state_dict(state["learner"])

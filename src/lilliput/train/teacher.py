@@ -1,7 +1,6 @@
 """A teacher that answers batches, and remembers what it answered."""
 
 import copy
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from lilliput.core.digest import digest_of
 from lilliput.train.hints import features_of
 from lilliput.train.precision import autocast
 from lilliput.train.training import Training
@@ -48,14 +48,14 @@ class Teacher:
         self.layers, self.precision = tuple(layers), training.precision
         self.room_bytes, self.patience = cache_bytes, patience
         self.device: torch.device | None = None
-        self.answers: dict[bytes, Answer] = {}
+        self.answers: dict[str, Answer] = {}
         self.new_in_a_row = 0
 
     def __call__(self, inputs: tuple[Tensor, ...]) -> Answer:
         """Outputs and features for a batch."""
         if self.room_bytes <= 0 and not self.answers:
             return self._answer(inputs)
-        key = _digest(inputs)
+        key = digest_of(inputs)
         if key in self.answers:
             self.new_in_a_row = 0
             return self.answers[key]
@@ -68,7 +68,7 @@ class Teacher:
             self._keep(key, answer)
         return answer
 
-    def _keep(self, key: bytes, answer: Answer) -> None:
+    def _keep(self, key: str, answer: Answer) -> None:
         tensors = [leaf for leaf in tree_leaves(answer) if isinstance(leaf, Tensor)]
         size = sum(t.numel() * t.element_size() for t in tensors)
         if size <= self.room_bytes:
@@ -88,12 +88,3 @@ class Teacher:
 
 def _float(leaf: Any) -> Any:
     return leaf.float() if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
-
-
-def _digest(inputs: tuple[Tensor, ...]) -> bytes:
-    digest = hashlib.sha256()
-    for x in inputs:
-        flat = x.detach().cpu().contiguous().reshape(-1)
-        digest.update(f"{x.dtype} {tuple(x.shape)}".encode())
-        digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.digest()

@@ -1,6 +1,7 @@
 """An eye on the clock and on the loss."""
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from typing import cast
@@ -29,7 +30,9 @@ class Watch:
         self.fabric = fabric
         is_cheap = fabric.device.type == "cpu" and fabric.world_size == 1
         self.window = 1 if is_cheap else _WINDOW
-        self.seconds = self.shown = self.saving_s = 0.0
+        self.seconds = self.saving_s = 0.0
+        self.shown: float | None = None
+        self.must_save = False
         self.began = self.saved = time.monotonic()
         self.losses: list[Tensor] = []
 
@@ -45,30 +48,35 @@ class Watch:
         yield
         self.saved = time.monotonic()
         self.saving_s = self.saved - began
+        self.must_save = False
 
-    @property
     def may_save(self) -> bool:
-        """Whether a save now would keep saving below a small share of the time."""
-        return time.monotonic() - self.saved >= self.saving_s / _MOST_SAVING
-
-    @property
-    def must_save(self) -> bool:
-        """Whether the last save is long ago."""
-        return time.monotonic() - self.saved >= _SAVE_EVERY_S
+        """Agrees whether a save now would keep saving below a small share of the time."""
+        (may_save,) = self._largest(float(self._has_passed(self.saving_s / _MOST_SAVING)))
+        return bool(may_save)
 
     def is_due(self, step: int) -> bool:
         """Whether to look after this many steps."""
         return step % self.window == 0
 
     def look(self, is_pressed: bool) -> bool:
-        """Agrees with the other processes on the time, and whether anyone saw Ctrl-C."""
-        self.seconds = time.monotonic() - self.began
+        """Agrees with the others on the time, on saving, and whether anyone saw Ctrl-C."""
+        seconds, is_late = time.monotonic() - self.began, self._has_passed(_SAVE_EVERY_S)
+        self.seconds, pressed, must_save = self._largest(seconds, float(is_pressed), float(is_late))
+        self.must_save = bool(must_save)
+        return bool(pressed)
+
+    def _has_passed(self, seconds: float) -> bool:
+        """Whether the last save is so long ago; only the process that saves has a say."""
+        return self.fabric.is_global_zero and time.monotonic() - self.saved >= seconds
+
+    def _largest(self, *mine: float) -> list[float]:
+        """The largest of each value over all processes; each must ask, or the others wait."""
         if self.fabric.world_size == 1:
-            return is_pressed
-        mine = torch.tensor([self.seconds, float(is_pressed)], dtype=torch.float64)
-        agreed = cast("Tensor", self.fabric.all_reduce(mine, reduce_op="max"))
-        self.seconds = float(agreed[0])
-        return bool(agreed[1])
+            return list(mine)
+        values = torch.tensor(mine, dtype=torch.float64)
+        agreed = cast("Tensor", self.fabric.all_reduce(values, reduce_op="max"))
+        return [float(value) for value in agreed]
 
     def add(self, loss: Tensor) -> None:
         """Notes a step's loss for the next look."""
@@ -77,19 +85,27 @@ class Watch:
     def check_losses(self, step: int, steps: int, rate: float) -> None:
         """Looks at the losses noted; `step` counts the steps so far.
 
+        All processes look after the same steps, and fail together: one that failed alone would
+        leave the others waiting for its gradients.
+
         Raises:
-            PassError: One is not finite.
+            PassError: One is not finite, here or in another process.
         """
         if not self.losses:
             return
         values = torch.stack([loss.float() for loss in self.losses]).tolist()
         first = step - len(values)
         self.losses.clear()
-        for index, value in enumerate(values, first):
-            if value - value != 0:
-                raise PassError(
-                    f"the loss is {value} at step {index} of {steps} (learning rate {rate:.3g}); "
-                    "try a lower learning_rate, Training(clip_norm=1) or "
-                    "Training(precision='32-true'), and look for NaN in the inputs"
-                )
-            self.shown = value if index == 0 else 0.95 * self.shown + 0.05 * value
+        wrong = next((i for i, value in enumerate(values) if not math.isfinite(value)), None)
+        (is_wrong,) = self._largest(float(wrong is not None))
+        if is_wrong:
+            found = f"of another process is not finite by step {step - 1}"
+            if wrong is not None:
+                found = f"is {values[wrong]} at step {first + wrong}"
+            raise PassError(
+                f"the loss {found} of {steps} (learning rate {rate:.3g}); "
+                "try a lower learning_rate, Training(clip_norm=1) or "
+                "Training(precision='32-true'), and look for NaN in the inputs"
+            )
+        for value in values:
+            self.shown = value if self.shown is None else 0.95 * self.shown + 0.05 * value
