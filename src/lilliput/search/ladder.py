@@ -56,15 +56,12 @@ class Ladder:
         """
         self.workshop.store.forget_skipped()
         self._make_originals()
-        for observer in ("minmax",) if self.space.is_float else OBSERVERS:
-            point = Point(observer=observer)
-            # a family has one int8 file at least
-            if self.clock.left_s() > 0 or not self.made or self._is_made(point):
-                self._try(point)
-            else:
-                self._leave_out(self.space.candidate(point).name, "the time budget is spent")
+        self._quantize()
         if self.clock.left_s() <= 0:
-            self.tell("the time budget is spent before any training")
+            self.tell(
+                f"the time budget of {self.clock.limit_s:,.0f} s is spent before any training: "
+                f"{self.clock.used_s():,.0f} s over all starts of this run; a longer one goes on"
+            )
             return
         facts = survey(
             self.workshop.model,
@@ -80,6 +77,20 @@ class Ladder:
         for point in self._training_rungs(facts):
             self._try(point, facts)
         self._explore(facts)
+
+    def _quantize(self) -> None:
+        """The whole network after training, with each observer that the time is worth.
+
+        A family has one int8 file at least; the others may take a third of the time budget.
+        """
+        for observer in ("minmax",) if self.space.is_float else OBSERVERS:
+            point = Point(observer=observer)
+            is_in_time = self.clock.used_s() < self.clock.limit_s / 3
+            if is_in_time or not self.made or self._is_made(point):
+                self._try(point)
+            else:
+                reason = "ranges may take a third of the time budget; a longer one allows it"
+                self._leave_out(self.space.candidate(point).name, reason)
 
     def note_time(self) -> None:
         """Keeps the time used so far, for the next start of the same run."""
@@ -114,7 +125,7 @@ class Ladder:
             yield Point(aware_epochs=aware, observer=observer)
         else:
             self._leave_out("int8-aware training", _no_epoch(facts))
-        aims = self._aims(facts)
+        aims = self._aims()
         time_share = 0.5 / len(aims) if aims else 0.0
         rest = [Point(share=share) for share in _SHARES if not aims or share < 0.9 * aims[0].share]
         shares = [(point, time_share) for point in aims]
@@ -126,13 +137,13 @@ class Ladder:
             else:
                 self._leave_out(self.space.candidate(point).name, _no_epoch(facts))
 
-    def _aims(self, facts: Survey) -> list[Point]:
+    def _aims(self) -> list[Point]:
         """Points just small enough for every target: by channels, and by whole blocks."""
         limit, whole = self.budget.max_size_bytes, max(self._sizes_of_whole(), default=0.0)
         if limit is None or whole <= limit:
             return []
         share = max(_ROOM * limit / whole, 0.02)
-        blocks = (Point(blocks=count) for count in range(1, len(facts.blocks) + 1))
+        blocks = (Point(blocks=count) for count in range(1, len(self.space.blocks) + 1))
         fitting = (point for point in blocks if self._share_of_weights(point) <= share)
         return [Point(share=share), *islice(fitting, 1)]
 
@@ -145,7 +156,7 @@ class Ladder:
             evaluate=lambda point: self._try(point, facts),
             seeds=seeds,
             proceed=_Patience(self).proceed,
-            max_blocks=len(facts.blocks) // 2,
+            max_blocks=len(self.space.blocks) // 2,
             max_epochs=longest,
             observer=self._best_observer(),
             seed=self.workshop.seed,
@@ -170,7 +181,8 @@ class Ladder:
         for target in self.targets:
             variant = self.workshop.make(candidate, target)
             if variant is None:
-                self.tell(f"{candidate.name} on {target.name}: failed, the report says why")
+                reason = self.workshop.store.reason(candidate.name, target.name)
+                self.tell(f"{candidate.name} on {target.name}: failed, {reason}")
             else:
                 is_new = variant.name == candidate.name
                 self.tell(line_of(variant) if is_new else f"{candidate.name}: as {variant.name}")

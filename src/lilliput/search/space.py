@@ -27,10 +27,16 @@ __all__ = ["OBSERVERS", "Point", "Space"]
 
 OBSERVERS: Mapping[str, Observer] = {
     "minmax": MinMax(),
-    "percentile": Percentile(),
     "mse": MeanSquaredError(),
+    "percentile": Percentile(),
     "entropy": Entropy(),
 }
+
+
+_LONG = 15
+"""Epochs from which on a training takes the whole learning rate."""
+_CLOSE = 1.02
+"""How much more than asked for may be left."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class Space:
         task: Its data.
         teacher: What students learn from.
         is_classifier: Whether outputs are class scores, so that soft targets apply.
-        learning_rate: Of distillation after pruning; a tenth of it once quantizers are in.
+        learning_rate: Of long distillation after pruning; a tenth of it once quantizers are in.
         sensitivity: Rise of the loss by channel group and pruning ratio, once it is known.
         blocks: Removable blocks, the least sensitive first.
         multiple: What widths are rounded to.
@@ -84,9 +90,22 @@ class Space:
 
     def informed(self, facts: Survey) -> "Space":
         """The space once the survey has told what the network can spare."""
+        by_bytes = self.counts == "bytes"
         return replace(
-            self, sensitivity=facts.sensitivity, blocks=facts.blocks, multiple=facts.multiple
+            self,
+            sensitivity=facts.sensitivity,
+            blocks=self._in_order(facts.block_drops),
+            # fine steps hit a limit on bytes; a limit on time wants what vector units like
+            multiple=min(facts.multiple, 4) if by_bytes else facts.multiple,
         )
+
+    def _in_order(self, drops: Mapping[str, float]) -> tuple[str, ...]:
+        """Blocks, first the one whose removal costs least: for its bytes where these count."""
+        if self.counts == "macs":  # at batch 1 every block takes about the same time
+            return tuple(sorted(drops, key=lambda name: drops[name]))
+        parts = {name: self.model.module.get_submodule(name) for name in drops}
+        sizes = {n: sum(p.nbytes for p in part.parameters()) for n, part in parts.items()}
+        return tuple(sorted(drops, key=lambda n: max(drops[n], 0.0) / max(sizes[n], 1)))
 
     def candidate(self, point: Point) -> Candidate:
         """The recipe of a point, named by what is in it."""
@@ -110,38 +129,45 @@ class Space:
         if point.blocks:
             passes.append(RemoveBlocks(self.blocks[: point.blocks]))
         if point.share < 1:
-            ratios = self._ratios(run(self.model, passes), point.share)
-            if ratios:
-                passes.append(PruneChannels(ratios, multiple_of=self.multiple))
+            passes += self._prune(run(self.model, passes), point.share)
         return tuple(passes)
 
-    def _ratios(self, shallower: Model, share: float) -> dict[str, float]:
-        """A pruning ratio for each group, so that the share remains at the least rise."""
+    def _prune(self, shallower: Model, share: float) -> list[Pass]:
+        """Pruning that leaves the share at the least rise of the loss.
+
+        Widths that must be multiples may leave more than was asked for; then less is asked for.
+        """
         graph = trace(shallower)
         groups = channel_groups(graph)
+        by_bytes = self.counts == "bytes"
+        amount = bytes_of(groups) if by_bytes else macs_of(groups, cost(graph))
         drops = {
             group.name: {float(k): drop for k, drop in self.sensitivity[group.name].items()}
             for group in groups
             if group.name in self.sensitivity
         }
-        by_bytes = self.counts == "bytes"
-        amount = bytes_of(groups) if by_bytes else macs_of(groups, cost(graph))
-        sizes = {group.name: group.size for group in groups}
+        best: list[Pass] = []
+        wanted, left = share, 1.0
+        while left > _CLOSE * share and wanted > share / 4:
+            ratios = allot(drops, amount, wanted)
+            if not ratios:
+                break
+            best = [PruneChannels(ratios, multiple_of=self.multiple)]
+            left = self._amount(run(shallower, best)) / self._amount(shallower)
+            wanted *= 0.95 * min(1.0, share / left)
+        return best
 
-        def rounded(ratios: Mapping[str, float]) -> float:
-            return amount({n: self._rounded(sizes[n], ratio) for n, ratio in ratios.items()})
-
-        return allot(drops, rounded, share)
-
-    def _rounded(self, size: int, ratio: float) -> float:
-        """The ratio that is left of one once widths are multiples."""
-        gone = [size - left for left in range(0, size + 1, self.multiple) if left]
-        return min(gone, key=lambda count: abs(count - ratio * size), default=0) / size
+    def _amount(self, model: Model) -> int:
+        if self.counts == "bytes":
+            return sum(tensor.nbytes for tensor in model.module.parameters())
+        return sum(row.macs for row in cost(trace(model)))
 
     def distill(self, epochs: int, is_quantized: bool = False) -> Distill:
         """Training that recovers what a step cost."""
         optimizer = SGD() if _has_batch_norm(self.model) else AdamW()
-        rate = self.learning_rate if isinstance(optimizer, SGD) else self.learning_rate / 50
+        # a short training has no time to come back from large steps
+        rate = self.learning_rate * min(1.0, max(0.2, epochs / _LONG))
+        rate = rate if isinstance(optimizer, SGD) else rate / 50
         return Distill(
             self.task,
             self.teacher,
