@@ -99,7 +99,7 @@ def check_order(passes: Sequence[Pass], history: Sequence[Step] = ()) -> None:
             if why:
                 raise PassError(
                     f"{name} cannot come after {earlier}: {why}. "
-                    "The legal order is edit, prune, train, quantize, train again"
+                    "The legal order is edit, prune, train, quantize, reconstruct, train again"
                 )
         done.append((name, stage))
 

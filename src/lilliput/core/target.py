@@ -8,6 +8,10 @@ from lilliput.core.integer import IntegerType, PerChannel
 __all__ = ["QuantizationRules", "Target"]
 
 
+WEIGHT = IntegerType(is_symmetric=True, granularity=PerChannel())
+ACTIVATION = IntegerType()
+
+
 @dataclass(frozen=True)
 class QuantizationRules:
     """What a runtime wants of quantizers.
@@ -23,8 +27,8 @@ class QuantizationRules:
         quantizes_outputs: Whether what the network gives is quantized, or left float.
     """
 
-    weight: IntegerType = IntegerType(is_symmetric=True, granularity=PerChannel())
-    activation: IntegerType = IntegerType()
+    weight: IntegerType = WEIGHT
+    activation: IntegerType = ACTIVATION
     quantized_operators: frozenset[str] = frozenset()
     shared_scale_operators: frozenset[str] = frozenset()
     fused_activations: frozenset[str] = frozenset()

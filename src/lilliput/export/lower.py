@@ -148,9 +148,7 @@ def _constant(
     return module.graph.call_function(dequantize, (node, *arguments))
 
 
-def _grouped(
-    module: fx.GraphModule, name: str, codes: Tensor, quantizer: FakeQuantize
-) -> fx.Node:
+def _grouped(module: fx.GraphModule, name: str, codes: Tensor, quantizer: FakeQuantize) -> fx.Node:
     """Each group is a channel while it is dequantized."""
     node = _buffer(module, f"{name}_codes", quantizer.rows(codes))
     _, dequantize, arguments = _operators(module, name, quantizer)

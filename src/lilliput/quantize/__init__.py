@@ -5,6 +5,7 @@ from lilliput.quantize.check import check_rules
 from lilliput.quantize.fake import FakeQuantize, quantizers
 from lilliput.quantize.observe import Entropy, MeanSquaredError, MinMax, Observer, Percentile
 from lilliput.quantize.precision import Precision
+from lilliput.quantize.second_order import RoundSecondOrder
 from lilliput.quantize.static import QuantizeStatic
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Precision",
     "QuantizeAware",
     "QuantizeStatic",
+    "RoundSecondOrder",
     "check_rules",
     "quantizers",
 ]

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from lilliput.core import Model, QuantizationRules, Stage, Task
 from lilliput.quantize.calibrate import calibrate
+from lilliput.quantize.fake import quantizers
 from lilliput.quantize.insert import insert
 from lilliput.quantize.observe import MinMax, Observer
 from lilliput.quantize.precision import Precision
@@ -28,8 +29,11 @@ class QuantizeAware:
         precision: Layers with other bits than the rules say.
         momentum: Share of the way that an activation's range narrows towards that of each batch;
             0 only widens it.
+        learns_scales: Steps are parameters that training moves, from where calibration put them,
+            instead of following what passes: for few bits.
 
-    Source: Jacob et al. 2018, section 3.1.
+    Source: Jacob et al. 2018, section 3.1; learned steps: Esser et al. 2020, "Learned Step Size
+    Quantization".
     """
 
     stage: ClassVar[Stage] = "quantize"
@@ -40,6 +44,7 @@ class QuantizeAware:
     samples: int = 512
     precision: Precision = field(default_factory=Precision)
     momentum: float = 0.01
+    learns_scales: bool = False
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -57,4 +62,7 @@ class QuantizeAware:
         """
         inserted = insert(model, self.rules, self.precision, self.momentum)
         calibrate(inserted, self.task, self.observer, self.samples)
+        if self.learns_scales:
+            for quantizer in quantizers(inserted.model.module).values():
+                quantizer.learn()
         return inserted.model

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from lilliput.core import IntegerType
 from lilliput.quantize.affine import scale_and_zero_point
+from lilliput.quantize.learned import round_learned
 
 __all__ = ["FakeQuantize", "quantizers"]
 
@@ -60,7 +61,7 @@ class FakeQuantize(nn.Module):
         scale, zero_point = scale_and_zero_point(low, high, self.type)
         self.low.copy_(low)
         self.high.copy_(high)
-        self.scale.copy_(scale)
+        self.scale.data.copy_(scale)
         self.zero_point.copy_(zero_point)
         self.is_enabled = True
 
@@ -82,15 +83,28 @@ class FakeQuantize(nn.Module):
             return values.repeat_interleave(self.group_size).view(like.shape)
         return values.view([-1 if axis == self.axis else 1 for axis in range(like.dim())])
 
+    def learn(self) -> None:
+        """Makes the scale a parameter, which training moves; the zero point stays."""
+        scale = self.scale.detach().clone()
+        del self.scale
+        self.scale = nn.Parameter(scale)
+        self.momentum = None
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.is_enabled:
             return x
         real = x.float()
         if self._follows():
             self._follow(real.detach())
-        return (self._pair(real) if torch.compiler.is_exporting() else self._round(real)).to(x.dtype)
+        return (self._pair(real) if torch.compiler.is_exporting() else self._round(real)).to(
+            x.dtype
+        )
 
     def _round(self, x: Tensor) -> Tensor:
+        if self.training and isinstance(self.scale, nn.Parameter):
+            scale, zero_point = self.spread(self.scale, x), self.spread(self.zero_point, x)
+            per_scale = max(1, x.numel() // self.scale.numel())
+            return round_learned(x, scale, zero_point, self.type, per_scale)
         limits = (self.type.low, self.type.high)
         if self.axis is None:
             return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, *limits)

@@ -1,19 +1,20 @@
 """What a layer's inputs say of it: sums of products, from which its error follows exactly.
 
-For a layer that gives `W x`, the squared error of other weights `V` that read `z` where it reads `x`
-is, summed over all examples, `|V Z - W X|^2`. It depends on the examples through `Z Z'`, `X Z'` and
-`X X'` alone, so thousands of positions of hundreds of examples shrink to a matrix as wide as a filter.
+For a layer that gives `W x`, the squared error of other weights `V` that read `z` where it reads
+`x` is, summed over all examples, `|V Z - W X|^2`. It depends on the examples through `Z Z'`, `X Z'`
+and `X X'` alone, so thousands of positions of hundreds of examples shrink to a matrix as wide as a
+filter.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.fx import Node
 from torch.nn import functional
 
+from lilliput.graph import operator_of
 from lilliput.quantize.lockstep import Place
 
 __all__ = ["Gram", "filters", "gram_of", "is_linear"]
@@ -40,11 +41,11 @@ class Gram:
 
 def is_linear(place: Place) -> bool:
     """Whether the layer is a product of its filters with what each position reads."""
-    return _name(place.node) in {"linear", "conv1d", "conv2d"}
+    return operator_of(place.node) in {"linear", "conv1d", "conv2d"}
 
 
-def filters(weight: Float[Tensor, "out ..."], groups: int) -> Float[Tensor, "groups out fan"]:
-    """A weight as one matrix for each group."""
+def filters(weight: Shaped[Tensor, "out ..."], groups: int) -> Shaped[Tensor, "groups each fan"]:
+    """A weight, or what there is for each of its numbers, as one matrix for each group."""
     return weight.reshape(groups, weight.shape[0] // groups, -1)
 
 
@@ -59,12 +60,17 @@ def gram_of(place: Place, has_bias: bool) -> Gram:
     total = 0
     sums: list[Tensor] = []
     for read, read_float in zip(place.read, place.read_float, strict=True):
-        z, x = columns(place.node, read, place.weight), columns(place.node, read_float, place.weight)
+        z, x = (
+            columns(place.node, read, place.weight),
+            columns(place.node, read_float, place.weight),
+        )
         total += z.shape[-1]
         new = [z @ z.mT, x @ z.mT, z.sum(-1), x.sum(-1)]
-        sums = [a + b.double() for a, b in zip(sums, new, strict=True)] if sums else [
-            b.double() for b in new
-        ]
+        sums = (
+            [a + b.double() for a, b in zip(sums, new, strict=True)]
+            if sums
+            else [b.double() for b in new]
+        )
     zz, xz, z, x = (value / total for value in sums)
     if has_bias:
         zz = zz - z[:, :, None] * z[:, None, :]
@@ -77,7 +83,7 @@ def columns(
 ) -> Float[Tensor, "groups fan positions"]:
     """What each position of a layer's output reads, in the order of its filters' weights."""
     x = x.float()
-    if _name(node) == "linear":
+    if operator_of(node) == "linear":
         return x.reshape(1, -1, x.shape[-1]).mT
     stride, padding, dilation, groups = _geometry(node, weight)
     if weight.dim() == 3:
@@ -92,11 +98,7 @@ def columns(
 
 def groups_of(node: Node, weight: Float[Tensor, "out ..."]) -> int:
     """Into how many groups a layer's channels fall."""
-    return 1 if _name(node) == "linear" else _geometry(node, weight)[3]
-
-
-def _name(node: Node) -> str:
-    return str(getattr(node.target, "_schema", node.target)).partition("(")[0].split("::")[-1].split(".")[0]
+    return 1 if operator_of(node) == "linear" else _geometry(node, weight)[3]
 
 
 def _geometry(

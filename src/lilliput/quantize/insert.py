@@ -94,9 +94,7 @@ def layer_of(node: Node) -> str:
     return str(weight.target).removesuffix(".weight")
 
 
-def _weighted(
-    module: fx.GraphModule, rules: QuantizationRules
-) -> Iterator[tuple[str, list[Node]]]:
+def _weighted(module: fx.GraphModule, rules: QuantizationRules) -> Iterator[tuple[str, list[Node]]]:
     """The operators whose weight can be quantized, opened, by layer."""
     found: dict[str, list[Node]] = {}
     for node in list(module.graph.nodes):

@@ -1,7 +1,7 @@
 """The float network and the quantized one side by side, operator after operator.
 
-Both see the same examples. What rounds or corrects a layer sees there what the layer reads in either
-network, and what it is to give; what comes after it then reads the layer as it was left.
+Both see the same examples. What rounds or corrects a layer sees there what the layer reads in
+either network, and what it is to give; what comes after it then reads the layer as it was left.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,16 +1,15 @@
 """Rounding that knows what a layer reads: each weight makes up for what others were rounded by."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from lilliput.core import IntegerType, Model, PerChannel, PerTensor, Stage, Task
 from lilliput.core.progress import track
-from lilliput.quantize.affine import dequantize, quantize, scale_and_zero_point
+from lilliput.quantize.affine import dequantize, quantize
 from lilliput.quantize.fake import FakeQuantize
 from lilliput.quantize.gram import filters, gram_of, groups_of, is_linear
 from lilliput.quantize.lockstep import Lockstep, Place, weighted
@@ -19,7 +18,7 @@ __all__ = ["RoundSecondOrder", "calibration_batches"]
 
 _BATCH = 16
 
-Filters = Float[Tensor, "groups out fan"]
+Filters = Shaped[Tensor, "groups each fan"]
 Matrix = Float[Tensor, "groups fan fan"]
 
 
@@ -69,6 +68,7 @@ class RoundSecondOrder:
                 self._round(place)
         return model
 
+    @torch.no_grad()
     def _round(self, place: Place) -> None:
         """Sets a layer's weight and bias."""
         groups = groups_of(place.node, place.weight)
@@ -115,7 +115,7 @@ class _Grid:
         zero_point = quantizer.spread(quantizer.zero_point, weight).expand_as(weight)
         return _Grid(filters(scale, groups), filters(zero_point, groups), quantizer.type)
 
-    def codes(self, real: Filters, at: slice | int = slice(None)) -> Tensor:
+    def codes(self, real: Tensor, at: slice | int = slice(None)) -> Tensor:
         return quantize(real, self.scale[..., at], self.zero_point[..., at], self.kind)
 
     def real(self, codes: Tensor, at: slice | int = slice(None)) -> Tensor:
