@@ -25,6 +25,7 @@ class QuantizationRules:
         shared_scale_operators: Move data only: output and inputs share one scale and zero point.
         fused_activations: Absorbed by the operator before them: only their output is quantized.
         quantizes_outputs: Whether what the network gives is quantized, or left float.
+        stored_bits: Widths that weights have in the file, all of which run as `weight`.
     """
 
     weight: IntegerType = WEIGHT
@@ -33,6 +34,7 @@ class QuantizationRules:
     shared_scale_operators: frozenset[str] = frozenset()
     fused_activations: frozenset[str] = frozenset()
     quantizes_outputs: bool = True
+    stored_bits: frozenset[int] = frozenset({8})
 
 
 @dataclass(frozen=True)

@@ -28,4 +28,5 @@ def round_learned(
     paced = (scale - scale * pace).detach() + scale * pace
     real = (x / paced + zero_point).clamp(kind.low, kind.high)
     codes = (real.round() - real).detach() + real
-    return (codes - zero_point) * paced
+    rounded: Tensor = (codes - zero_point) * paced
+    return rounded

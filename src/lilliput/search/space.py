@@ -16,8 +16,10 @@ from lilliput.quantize import (
     MinMax,
     Observer,
     Percentile,
+    Precision,
     QuantizeAware,
     QuantizeStatic,
+    RoundSecondOrder,
 )
 from lilliput.search.candidate import Candidate
 from lilliput.search.survey import Survey
@@ -49,6 +51,8 @@ class Point:
         epochs: Of distillation after pruning, before quantization.
         aware_epochs: Of distillation after quantizers are in, 0 for quantization after training.
         observer: Which observer sets the ranges, a key of `OBSERVERS`.
+        bits: Of weights in the file.
+        is_rounded: Whether weights are rounded by what layers read, not each to its nearest.
     """
 
     share: float = 1.0
@@ -56,6 +60,8 @@ class Point:
     epochs: int = 0
     aware_epochs: int = 0
     observer: str = "minmax"
+    bits: int = 8
+    is_rounded: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +125,9 @@ class Space:
             shared = (*shared, self.distill(point.epochs))
             words.append(f"distil{point.epochs}")
         if not self.is_float:
-            words += ["int8", point.observer]
+            words += ["int8" if point.bits == 8 else f"w{point.bits}a8", point.observer]
             words += [f"qat{point.aware_epochs}"] if point.aware_epochs else []
+            words += ["rounded"] if point.is_rounded else []
         return Candidate("-".join(words) or "float", shared, partial(self._finish, point))
 
     def shape(self, point: Point) -> tuple[Pass, ...]:
@@ -181,12 +188,14 @@ class Space:
         if target.rules is None:
             return ()
         observer = OBSERVERS[point.observer]
-        if not point.aware_epochs:
-            return (QuantizeStatic(target.rules, self.task, observer=observer),)
-        return (
-            QuantizeAware(target.rules, self.task, observer=observer),
-            self.distill(point.aware_epochs, is_quantized=True),
-        )
+        precision = Precision({"*": point.bits} if point.bits != 8 else {})
+        if point.aware_epochs:
+            return (
+                QuantizeAware(target.rules, self.task, observer=observer, precision=precision),
+                self.distill(point.aware_epochs, is_quantized=True),
+            )
+        static = QuantizeStatic(target.rules, self.task, observer=observer, precision=precision)
+        return (static, RoundSecondOrder(self.task)) if point.is_rounded else (static,)
 
 
 def _has_batch_norm(model: Model) -> bool:

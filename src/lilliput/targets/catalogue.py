@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from lilliput.core import (
+    Granularity,
     IntegerType,
     PerChannel,
     PerTensor,
@@ -17,7 +18,7 @@ from lilliput.core.spelling import did_you_mean
 
 __all__ = ["get_target", "target_names"]
 
-_GRANULARITIES = {"PerTensor": PerTensor(), "PerChannel": PerChannel()}
+_GRANULARITIES: Mapping[str, Granularity] = {"PerTensor": PerTensor(), "PerChannel": PerChannel()}
 
 
 def target_names() -> tuple[str, ...]:
