@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from lilliput.registry import Family, Store, Variant
     from lilliput.report import report
     from lilliput.targets import get_target, target_names
-    from lilliput.train import Distill, FineTune
+    from lilliput.train import Distill, FineTune, MeanSquaredErrorMatch, SoftTargets
 
 __version__ = "0.1.0"
 
@@ -94,7 +94,7 @@ _HOMES = {
     "lilliput.registry": ("Family", "Store", "Variant"),
     "lilliput.report": ("report",),
     "lilliput.targets": ("get_target", "target_names"),
-    "lilliput.train": ("Distill", "FineTune"),
+    "lilliput.train": ("Distill", "FineTune", "MeanSquaredErrorMatch", "SoftTargets"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -111,6 +111,7 @@ __all__ = [
     "LilliputError",
     "Magnitude",
     "MeanSquaredError",
+    "MeanSquaredErrorMatch",
     "Measurement",
     "MinMax",
     "Model",
@@ -123,6 +124,7 @@ __all__ = [
     "QuantizeStatic",
     "Reference",
     "RoundSecondOrder",
+    "SoftTargets",
     "Store",
     "Target",
     "Task",

@@ -86,3 +86,40 @@ def test_a_file_for_another_runtime_is_refused(lilliput, model_file, tmp_path):
     called = lilliput("measure", path, "--task", model_file, "--target", "onnxruntime-cpu")
     assert called.code == 1
     assert "--target" in called.err
+
+
+def test_data_of_another_shape_than_the_example_is_refused_before_the_recipe(
+    lilliput, model_file, tmp_path
+):
+    model_file.write_text(model_file.read_text().replace("zeros(1, 3)", "zeros(1, 5)"))
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    called = lilliput("export", model_file, "--recipe", recipe, "-o", tmp_path / "out")
+    assert called.code == 1
+    assert "has shape [2, 3], but its example input [1, 5]" in called.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_takes_other_inputs_than_the_task_gives_is_one_line(
+    lilliput, model_file, tmp_path
+):
+    path = lilliput("export", model_file, "-o", tmp_path / "out", "--json").json["path"]
+    other = tmp_path / "other.py"
+    text = model_file.read_text().replace(
+        "lp.Task(", "lp.Task(split=lambda b: ((b[0], b[0]), b[1]), "
+    )
+    other.write_text(text)
+    called = lilliput("measure", path, "--task", other)
+    assert called.code == 1
+    assert "takes 1 input, input [batch, 3], but the task gives 2 inputs" in called.err
+    assert len(called.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("verb", ["inspect", "compress", "export", "measure"])
+def test_a_data_folder_that_is_not_there_is_refused_even_where_no_file_asks_for_it(
+    verb, lilliput, model_file, tmp_path
+):
+    more = ["--task", model_file] if verb == "measure" else []
+    called = lilliput(verb, model_file, *more, "--data", tmp_path / "gone")
+    assert called.code == 1
+    assert "gone does not exist; pass --data DIR" in called.err

@@ -71,8 +71,18 @@ WRONG = {
     "too many inputs": (wrong(train=[((X, X), Y)]), "has 2 inputs but example_inputs has 1"),
     "inputs of another width": (
         wrong(validation=[(X[:, :3], Y)]),
-        r"fails on the first validation .*float32 \[8, 3\].*float32 \[1, 4\]",
+        r"input 0 of the first validation .* shape \[8, 3\], but its example input \[1, 4\]; .*"
+        r"example input of shape \[1, 3\], or batches of shape \[batch, 4\]",
     ),
+    "inputs of more axes": (wrong(train=[(X[:, None], Y)]), r"\[8, 1, 4\], .* shape \[1, 1, 4\]"),
+    "an input without a batch": (wrong(train=[(X[0], Y)]), r"\[4\], .* of shape \[batch, 4\]"),
+    "an input that is one number": (wrong(train=[(X[0, 0], Y)]), r"shape \[\], but .*\[1, 4\]"),
+    "test yields nothing": (wrong(test=[]), "test loader of task 'wrong' yields no batch"),
+    "test inputs of another width": (
+        wrong(test=[(X[:, :3], Y)]),
+        "input 0 of the first test batch",
+    ),
+    "test labels out of range": (wrong(test=[(X, Y + 7)]), "Accuracy raises on the first test"),
     "inputs of another type": (wrong(train=[(X.double(), Y)]), "float64.*float32"),
     "NaN inputs": (wrong(train=[(NAN, Y)]), "input 0 of the first train batch .* NaN"),
     "labels out of range": (wrong(train=[(X, Y + 7)]), "labels int64 .8. from 7 to 9.*out of"),
@@ -83,7 +93,12 @@ WRONG = {
     "a loss without gradient": (wrong(loss=silent), "no gradient"),
     "a metric that raises": (wrong(metric=Constant(KeyError("k"))), "Constant raises.*KeyError"),
     "a metric of several numbers": (wrong(metric=Constant(torch.zeros(3))), r"got float32 \[3\]"),
-    "a metric that is a dict": (wrong(metric=Constant({"a": "b"})), "must give one number"),
+    "a metric that is a dict": (
+        wrong(metric=Constant({"f1": 0.5, "recall": 0.2})),
+        r"Constant.compute\(\) must give one number, got a dict with 'f1', 'recall'; average it",
+    ),
+    "a metric that is a list": (wrong(metric=Constant([0.5])), "got a list of 1"),
+    "a metric that is None": (wrong(metric=Constant(None)), "got NoneType"),
     "a metric that is NaN": (wrong(metric=Constant(torch.tensor(torch.nan))), "is nan on"),
 }
 
@@ -100,6 +115,40 @@ def test_names_an_object_that_is_no_metric(model: Model) -> None:
     object.__setattr__(task, "metric", 3)
     with pytest.raises(TaskError, match=r"must have update.*got int"):
         check_task(model, task)
+
+
+def test_a_class_in_place_of_a_metric_is_named_where_the_task_is_made() -> None:
+    with pytest.raises(TaskError, match=r"'wrong' is the class Accuracy; pass .* Accuracy\(\)$"):
+        wrong(metric=Accuracy)
+
+
+def test_the_input_that_differs_is_named_among_several() -> None:
+    class Two(nn.Module):
+        def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+            return (X[:1, :3] * mask[:, :1]).requires_grad_()
+
+    example = torch.zeros(1, 10), torch.ones(1, 10)
+    inputs = torch.zeros(8, 10), torch.ones(8, 12)
+    task = wrong(train=[(inputs, Y)])
+    with pytest.raises(TaskError, match=r"^input 1 of .* shape \[8, 12\], .* input \[1, 10\]"):
+        check_task(Model(Two(), example), task)
+    fitting = [((inputs[0], inputs[1][:, :10]), Y)]
+    check_task(Model(Two(), example), wrong(train=fitting, validation=fitting))
+
+
+def test_an_example_without_a_batch_axis_is_told_what_it_lacks(model: Model) -> None:
+    with pytest.raises(TaskError, match=r"example input \[4\]; .* input of shape \[1, 4\]"):
+        check_task(Model(model.module, (X[0],)), wrong())
+
+
+def test_no_loss_is_taken_of_test_data(model: Model) -> None:
+    class Counted(Constant):
+        def update(self, outputs: Any, labels: Any, /) -> None:
+            seen.append(labels)
+
+    seen: list[Any] = []
+    check_task(model, wrong(test=[(X, "names")], metric=Counted(0.5)))
+    assert seen[-1] == "names"
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])

@@ -13,6 +13,7 @@ from torch import nn
 import lilliput.core
 from lilliput.core import Artifact, IntegerType, LilliputError, Model, Step, TaskError, errors
 from lilliput.core.data import data_dir, set_data_dir
+from lilliput.core.model import check_model
 
 
 def test_a_clone_shares_nothing_but_its_inputs() -> None:
@@ -27,6 +28,12 @@ def test_a_clone_shares_nothing_but_its_inputs() -> None:
 def test_a_model_needs_example_inputs() -> None:
     with pytest.raises(ValueError, match="one tensor for each argument, got none"):
         Model(nn.Linear(2, 2), ())
+
+
+def test_a_bare_network_is_no_model() -> None:
+    with pytest.raises(TypeError, match=r"teacher must be .* got Linear; pass .*example_inputs="):
+        check_model(nn.Linear(2, 2), "teacher")
+    check_model(Model(nn.Linear(2, 2), (torch.ones(1, 2),)))
 
 
 @pytest.mark.parametrize("size", [0, 1, 100_000])
@@ -104,3 +111,11 @@ class TestDataDir:
         set_data_dir(None)
         with pytest.raises(TaskError, match="/nowhere does not exist"):
             data_dir()
+
+    def test_a_folder_that_is_not_there_is_refused_at_once(self, tmp_path: Path) -> None:
+        with pytest.raises(TaskError, match="gone does not exist; pass --data DIR"):
+            set_data_dir(tmp_path / "gone")
+        file = tmp_path / "file"
+        file.touch()
+        with pytest.raises(TaskError, match="file is no folder"):
+            set_data_dir(file)

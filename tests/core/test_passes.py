@@ -73,15 +73,15 @@ def test_copies_checks_and_records_on_every_task(tiny: str) -> None:
 @pytest.mark.parametrize("tiny", TINY_TASKS)
 def test_names_the_output_that_became_nan(tiny: str) -> None:
     model, _ = TINY_TASKS[tiny]()
-    with pytest.raises(PassError, match=r"Scale failed after \['Scale'\]: its output 0 holds NaN"):
+    with pytest.raises(PassError, match=r"Scale failed after Scale: its output 0 holds NaN"):
         run(model, [Scale(1.0), Scale(torch.nan)])
 
 
 def test_names_the_pass_that_raises_and_those_before(model: Model) -> None:
-    with pytest.raises(PassError, match=r"fails failed after no other pass: 'no such layer'"):
+    with pytest.raises(PassError, match=r"^fails failed as the first pass: 'no such layer'"):
         run(model, [fails])
-    with pytest.raises(PassError, match=r"fails failed after \['Scale'\]") as caught:
-        run(model, [Scale(), fails])
+    with pytest.raises(PassError, match=r"^fails failed after Scale, Scale: ") as caught:
+        run(model, [Scale(), Scale(), fails])
     assert isinstance(caught.value.__cause__, KeyError)
 
 
@@ -99,7 +99,7 @@ def test_an_error_of_another_kind_keeps_its_kind_and_names_the_pass(model: Model
     def cannot_trace(model: Model) -> Model:
         raise TraceError("at line 3")
 
-    where = r"^cannot_trace failed after \['Scale'\]: at line 3$"
+    where = r"^cannot_trace failed after Scale: at line 3$"
     with pytest.raises(TraceError, match=where) as caught:
         run(model, [Scale(), cannot_trace])
     assert str(caught.value.__cause__) == "at line 3"

@@ -12,7 +12,7 @@ from lilliput.core import Artifact, MeasureError, Model, Target
 from lilliput.export import export
 from lilliput.graph import trace
 from lilliput.measure import Reference, device_name, harness, measure, measure_test, score
-from lilliput.testing.nets import image_classifier, two_output_regressor
+from lilliput.testing.nets import image_classifier, two_input_transformer, two_output_regressor
 
 TARGET = Target("onnxruntime-cpu", "onnx")
 
@@ -129,3 +129,26 @@ def test_an_output_that_is_not_a_number_is_named(tmp_path):
     name = onnx.load(artifact.path).graph.output[0].name
     with pytest.raises(MeasureError, match=rf"output '{name}' of .* holds NaN for 32 of 32"):
         score(artifact, TARGET, task)
+
+
+def test_a_file_of_other_inputs_is_told_whether_it_is_measured_or_compared_with(
+    classifier, tmp_path
+):
+    image, _, _, image_task = classifier
+    model, task = two_input_transformer()
+    tokens = export(model, TARGET, tmp_path)
+    said = rf"^{tokens.path} takes 2 inputs, .* task gives 1 input, of shape \[1, 3, 8, 8\]"
+    with pytest.raises(MeasureError, match=said):
+        measure(tokens, TARGET, image_task)
+    with pytest.raises(MeasureError, match=said):
+        measure(image, TARGET, image_task, Reference(tokens))
+    with pytest.raises(MeasureError, match=rf"^{image.path} takes 1 input, "):
+        score(image, TARGET, task)
+
+
+def test_a_later_batch_of_another_size_is_named(classifier):
+    artifact, _, _, task = classifier
+    inputs, labels = task.validation[0]
+    larger = dataclasses.replace(task, validation=[(inputs, labels), (inputs[..., :7], labels)])
+    with pytest.raises(MeasureError, match=r"image \[batch, 3, 8, 8\], .* gives \[32, 3, 8, 7\]"):
+        score(artifact, TARGET, larger)

@@ -2,7 +2,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+import lilliput as lp
 from lilliput.core import Accuracy, Task, TaskError
+from lilliput.recipe import read
+from lilliput.testing.nets import two_output_regressor
 from lilliput.train import MeanSquaredErrorMatch, SoftTargets
 from lilliput.train.losses import hard_loss, smoothed
 
@@ -50,6 +53,15 @@ def test_soft_targets_take_a_label_for_each_pixel() -> None:
 def test_soft_targets_refuse_what_is_not_a_classifier(outputs, labels) -> None:
     with pytest.raises(TaskError, match=r"SoftTargets needs class scores.*MeanSquaredErrorMatch"):
         SoftTargets()(outputs, outputs, labels)
+
+
+def test_what_soft_targets_propose_is_a_recipe() -> None:
+    with pytest.raises(TaskError) as caught:
+        SoftTargets()(torch.zeros(3, 1), torch.zeros(3, 1), torch.zeros(3, 1))
+    line = str(caught.value).split("in a recipe ")[1]
+    model, task = two_output_regressor()
+    (distill,) = read(f'[[pass]]\nname = "Distill"\n{line}', task, teacher=model)
+    assert distill == lp.Distill(task, model, match=lp.MeanSquaredErrorMatch())
 
 
 def test_soft_targets_refuse_a_teacher_of_other_classes() -> None:

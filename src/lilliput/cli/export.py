@@ -35,6 +35,7 @@ def export(  # noqa: PLR0913, PLR0917
         import torch
 
         from lilliput.cli.model_file import load_both, load_model
+        from lilliput.core.check import check_inputs
         from lilliput.core.data import set_data_dir
         from lilliput.export import export as write
         from lilliput.export import parity
@@ -49,6 +50,7 @@ def export(  # noqa: PLR0913, PLR0917
             model, inputs = load_model(model_file), None
         else:
             model, task = load_both(model_file)
+            check_inputs(model, task, "train")
             model = _applied(text, model, task, place)
             inputs = next(task.calibration(16))
         artifact = write(model, place, out or Path("out"))

@@ -30,6 +30,7 @@ def inspect(
         from lilliput.cli.model_file import load_model
         from lilliput.core.data import set_data_dir
         from lilliput.graph import advice, peak_memory, trace
+        from lilliput.measure.layer_times import eager_times
         from lilliput.targets import get_target
 
         set_data_dir(data)
@@ -38,11 +39,14 @@ def inspect(
         graph = trace(model)
         memory = peak_memory(graph)
         found = advice(graph, place.rules)
-        layers = _layers(model, graph, memory, found)
+        times = eager_times(model)
+        layers = _layers(graph, times.layers_ms, memory, found)
         totals = {
             "parameters": sum(layer["parameters"] for layer in layers),
             "weight_bytes": sum(layer["weight_bytes"] for layer in layers),
             "macs": sum(layer["macs"] for layer in layers),
+            "ms": times.network_ms,
+            "layers_ms": sum(layer["ms"] or 0 for layer in layers),
             "peak_activation_bytes": memory.peak_bytes,
             "peak_at": memory.peak_at,
         }
@@ -50,11 +54,11 @@ def inspect(
         named = {layer["name"] for layer in layers}
         answer.give(
             {"target": place.name, "totals": totals, "layers": layers, "advice": rows},
-            layers_table(layers, answer.console().width),
+            layers_table(layers, answer.console().width, times.network_ms),
             "",
             *(f"{entry.name}: {entry.text}" for entry in found if entry.name not in named),
             _in_words(totals),
-            "time: PyTorch eager, 1 thread, one example, median of 20 runs",
+            _time_in_words(totals),
         )
 
 
@@ -70,9 +74,20 @@ def _in_words(totals: dict[str, Any]) -> str:
     )
 
 
+def _time_in_words(totals: dict[str, Any]) -> str:
+    """What the times are of, and how much of the network's the rows tell."""
+    from lilliput.report.numbers import ms_text
+
+    return (
+        "time: PyTorch eager, 1 thread, one example, median of 20 runs; of the network's "
+        f"{ms_text(totals['ms'])} the layers with a time explain "
+        f"{100 * totals['layers_ms'] / totals['ms']:.0f} %"
+    )
+
+
 def _layers(
-    model: "lilliput.core.Model",
     graph: "lilliput.graph.Graph",
+    times: dict[str, float],
     memory: "lilliput.graph.MemoryProfile",
     advice: "tuple[lilliput.graph.Advice, ...]",
 ) -> list[dict[str, Any]]:
@@ -80,9 +95,7 @@ def _layers(
     from dataclasses import asdict
 
     from lilliput.graph import cost
-    from lilliput.measure.layer_times import layer_times
 
-    times = layer_times(model)
     live: dict[str, int] = {}
     for name, size in memory.live_bytes:
         live[name] = max(size, live.get(name, 0))

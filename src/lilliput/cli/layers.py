@@ -11,16 +11,19 @@ from lilliput.report.numbers import bytes_text, count_text, ms_text
 __all__ = ["layers_table"]
 
 
-def layers_table(layers: Sequence[Mapping[str, Any]], width: int) -> Table:
-    """One row for each layer that weighs, computes or takes time, and their sum.
+def layers_table(layers: Sequence[Mapping[str, Any]], width: int, network_ms: float = 0.0) -> Table:
+    """One row for each layer that weighs, computes or takes time, and one for the whole network.
 
     Args:
         layers: Fields of `LayerCost`; also `ms` and `advice` where known.
         width: Characters there are.
+        network_ms: How long the whole network takes, which is more than its layers; 0 where
+            unknown.
     """
     rows = [x for x in layers if any(x.get(name) for name in ("weight_bytes", "macs", "ms"))]
-    sums = {name: sum(x.get(name) or 0 for x in rows) for name in ("weight_bytes", "macs", "ms")}
-    rows.append({"name": "all layers", "operator": "", **sums})
+    sums = {name: sum(x.get(name) or 0 for x in rows) for name in ("weight_bytes", "macs")}
+    sums["ms"] = network_ms
+    rows.append({"name": "whole network", "operator": "", **sums})
 
     def cells(name: str, text: Any) -> list[str]:
         return [text(float(x[name])) if x.get(name) else "" for x in rows]

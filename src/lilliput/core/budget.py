@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from math import inf, isclose
+from numbers import Real
 
 from lilliput.core.measurement import Measurement
 
@@ -14,6 +15,13 @@ _QUANTITY = {
     "max_flash_bytes": "flash",
     "max_latency_ms": "latency",
     "max_drop": "drop",
+}
+_EXAMPLE = {
+    "size": "bytes, such as 50_000",
+    "peak_ram": "bytes, such as 10_000_000",
+    "flash": "bytes, such as 262_144",
+    "latency": "milliseconds, such as 2.5",
+    "drop": "the metric's own unit, such as 0.01",
 }
 
 
@@ -28,6 +36,10 @@ class Budget:
         max_latency_ms: Median time for one example.
         max_drop: How much worse the metric may get, absolute in its own unit and positive
             whichever way is better: 0.01 of an accuracy is one point.
+
+    Raises:
+        TypeError: A limit is no number.
+        ValueError: A limit is negative.
     """
 
     max_size_bytes: int | float | None = None
@@ -39,7 +51,12 @@ class Budget:
     def __post_init__(self) -> None:
         for field in fields(self):
             limit = getattr(self, field.name)
-            if limit is not None and not limit >= 0:
+            if not isinstance(limit, Real | None):
+                raise TypeError(
+                    f"{field.name} must be a number in {_EXAMPLE[_QUANTITY[field.name]]}, "
+                    f"got {limit!r}"
+                )
+            if limit is not None and not float(limit) >= 0:
                 raise ValueError(f"{field.name} must be 0 or more, got {limit}")
 
     def limits(self) -> dict[str, float]:

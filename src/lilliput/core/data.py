@@ -13,7 +13,13 @@ _given: ContextVar[Path | None] = ContextVar("lilliput_data_dir", default=None)
 
 
 def set_data_dir(path: Path | None) -> None:
-    """Remembers the folder of `--data DIR`; None forgets it."""
+    """Remembers the folder of `--data DIR`; None forgets it.
+
+    Raises:
+        TaskError: There is no such folder.
+    """
+    if path is not None and not path.is_dir():
+        raise TaskError(_missing(path))
     _given.set(path)
 
 
@@ -28,8 +34,13 @@ def data_dir() -> Path:
     if given is None and not os.environ.get("LILLIPUT_DATA"):
         raise TaskError("this model file needs data; pass --data DIR, the folder that holds it")
     if not found.is_dir():
-        raise TaskError(f"the data folder {found} does not exist; pass --data DIR")
+        raise TaskError(_missing(found))
     return found.absolute()
+
+
+def _missing(path: Path) -> str:
+    problem = "is no folder" if path.exists() else "does not exist"
+    return f"the data folder {path} {problem}; pass --data DIR, the folder that holds the data"
 
 
 def length_of(loader: object) -> int | None:

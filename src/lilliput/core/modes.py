@@ -1,11 +1,12 @@
-"""Train and eval mode, and the way back."""
+"""Train and eval mode, attention without its shortcut, and the way back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
-__all__ = ["in_eval_mode"]
+__all__ = ["in_eval_mode", "with_plain_attention"]
 
 
 @contextmanager
@@ -18,3 +19,14 @@ def in_eval_mode(module: nn.Module) -> Iterator[None]:
     finally:
         for part, is_training in modes:
             part.training = is_training
+
+
+@contextmanager
+def with_plain_attention() -> Iterator[None]:
+    """Inside, attention calls its layers: its inference fast path would hide their operators."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from lilliput.core.errors import LilliputError, PassError
-from lilliput.core.model import Model, Step
+from lilliput.core.model import Model, Step, check_model
 from lilliput.core.task import Task
 
 __all__ = ["Pass", "Stage", "check_order", "name_of", "run", "settings"]
@@ -115,7 +115,10 @@ def run(model: Model, passes: Sequence[Pass]) -> Model:
             the same shapes, free of NaN, for `model.example_inputs`.
         LilliputError: A pass refused in its own words, as its `Raises` says: the same kind of
             error, which names the pass.
+        TypeError: `model` is no `Model`, or `passes` no list of passes.
     """
+    check_model(model)
+    _check_passes(passes)
     check_order(passes, model.history)
     if not passes:
         return model
@@ -126,13 +129,38 @@ def run(model: Model, passes: Sequence[Pass]) -> Model:
             result = pass_(_in_eval_mode(model))
             _check(result, expected)
         except Exception as error:
-            before = [step.name for step in model.history] or "no other pass"
+            before = ", ".join(step.name for step in model.history)
+            place = f"after {before}" if before else "as the first pass"
             known = error if isinstance(error, LilliputError) else PassError(str(error))
-            raise known.within(f"{name_of(pass_)} failed after {before}") from error
+            raise known.within(f"{name_of(pass_)} failed {place}") from error
         seconds = time.perf_counter() - start
         step = Step(name_of(pass_), settings(pass_), seconds, stage_of(pass_))
         model = dataclasses.replace(result, history=(*model.history, step))
     return model
+
+
+def _check_passes(passes: Any) -> None:
+    """Refuses what is no list, such as one pass alone, and what in it is no pass.
+
+    Raises:
+        TypeError: Says what was given, and what to write instead.
+    """
+    if callable(passes):
+        name = name_of(passes)
+        raise TypeError(f"passes must be a list, got {name} alone; pass [{name}(...)]")
+    if not isinstance(passes, Sequence) or isinstance(passes, str):
+        raise TypeError(
+            f"passes must be a list, got {type(passes).__name__}; pass [A(...), B(...)]"
+        )
+    for pass_ in passes:
+        if isinstance(pass_, type):
+            name = pass_.__name__
+            raise TypeError(f"{name} in passes is a class; pass an instance, {name}(...)")
+        if not callable(pass_):
+            raise TypeError(
+                f"a pass must be callable with a Model, got {pass_!r:.60}; "
+                "a recipe's text is read with lilliput.recipe.read"
+            )
 
 
 def _expected(model: Model) -> list[tuple[int, ...]]:

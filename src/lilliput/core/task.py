@@ -76,6 +76,9 @@ class Task:
         metric: Has `update(outputs, labels)`, `compute()` and `higher_is_better`.
         split: Maps a batch to `(inputs, labels)`; by default a batch is that pair.
         fingerprint: Identifies the data; by default a hash of first and last batches and lengths.
+
+    Raises:
+        TaskError: The metric is a class.
     """
 
     name: str
@@ -86,6 +89,13 @@ class Task:
     test: Iterable[Any] | None = None
     split: Callable[[Any], tuple[Any, Any]] = first_two
     fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.metric, type):
+            name = self.metric.__name__
+            raise TaskError(
+                f"the metric of task {self.name!r} is the class {name}; pass an instance, {name}()"
+            )
 
     def batches(self, split: Split) -> Iterator[tuple[tuple[Tensor, ...], Any]]:
         """Gives `(inputs, labels)` of a split, inputs as a tuple in the order of `forward`.

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lilliput.core import Artifact, ExportError, Model, Target, UnsupportedError
 from lilliput.core.disk import replacing
+from lilliput.core.model import check_model
 from lilliput.core.spelling import did_you_mean
 from lilliput.export.format import Format, Predictor, TensorSpec
 from lilliput.export.litert import Litert
@@ -38,7 +39,9 @@ def export(model: Model, target: Target, folder: Path | str) -> Artifact:
         MissingExtraError: The format needs a package that is not installed.
         TraceError: `torch.export` cannot follow the network.
         ExportError: The file would not say what the network says, or cannot be written.
+        TypeError: `model` is no `Model`.
     """
+    check_model(model)
     format_ = _format(target.format, f"target {target.name!r} asks for format")
     _check_quantizers(model, target)
     folder = Path(folder)

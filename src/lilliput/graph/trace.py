@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from lilliput.core import Model, TraceError
-from lilliput.core.modes import in_eval_mode
+from lilliput.core.model import check_model
+from lilliput.core.modes import in_eval_mode, with_plain_attention
 from lilliput.graph.graph import Graph
 
 __all__ = ["trace"]
@@ -29,7 +30,9 @@ def trace(model: Model, has_dynamic_batch: bool = True) -> Graph:
 
     Raises:
         TraceError: `torch.export` cannot follow the network; names the line of the network's code.
+        TypeError: `model` is no `Model`.
     """
+    check_model(model)
     inputs = model.example_inputs
     if has_dynamic_batch and all(x.dim() > 0 for x in inputs):
         # torch.export takes a size of 1 as fixed, so a single example is doubled
@@ -66,7 +69,7 @@ def _export(
 ) -> ExportedProgram:
     module = model.module
     try:
-        with in_eval_mode(module), _plain_attention(), _quiet(), torch.no_grad():
+        with in_eval_mode(module), with_plain_attention(), _quiet(), torch.no_grad():
             return torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes, strict=False)
     except Exception as error:
         raise TraceError(_explain(module, error)) from error
@@ -83,17 +86,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-@contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Attention's inference fast path would hide its operators from the trace."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _explain(module: torch.nn.Module, error: Exception) -> str:

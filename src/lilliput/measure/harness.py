@@ -92,7 +92,7 @@ class Worker:
         """Loads the file and runs one example.
 
         Raises:
-            MeasureError: It is damaged, or the runtime crashed or hung.
+            MeasureError: It is damaged or takes other inputs, or the runtime crashed or hung.
             MissingExtraError: The runtime is not installed.
         """
         request = {
@@ -177,8 +177,9 @@ class Worker:
         return reply, results
 
     def _error(self, reply: dict[str, Any]) -> LilliputError:
-        if reply["error"] == "MissingExtraError":
-            return MissingExtraError(reply["message"])
+        kinds = {"MissingExtraError": MissingExtraError, "MeasureError": MeasureError}
+        if reply["error"] in kinds:  # they say themselves what it is about
+            return kinds[reply["error"]](reply["message"])
         return MeasureError(f"{self.artifact.path} does not run: {reply['message']}")
 
     def _failure(self, is_late: bool) -> MeasureError:

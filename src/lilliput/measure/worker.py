@@ -13,6 +13,7 @@ import numpy as np
 from lilliput.core import LilliputError
 from lilliput.export import Predictor, load
 from lilliput.measure.frames import Array, receive, send
+from lilliput.measure.inputs import check_inputs
 from lilliput.measure.latency import interleave
 from lilliput.measure.memory import MemoryRise
 
@@ -28,6 +29,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self.predictor: Predictor | None = None
+        self.path = Path()
 
     def answer(self, request: dict[str, Any], arrays: tuple[Array, ...]) -> Reply:
         kinds = {"open": self.open, "run": self.run, "time": self.time}
@@ -35,8 +37,10 @@ class _Worker:
 
     def open(self, request: dict[str, Any], arrays: tuple[Array, ...]) -> Reply:
         """Loads the file and runs one example some times; gives the rise of memory meanwhile."""
+        self.path = Path(request["path"])
         with MemoryRise() as rise:
-            self.predictor = load(Path(request["path"]), request["format"], request["threads"])
+            self.predictor = load(self.path, request["format"], request["threads"])
+            check_inputs(self.path, self.predictor.inputs, arrays)
             for _ in range(_FIRST_RUNS):
                 self.predictor(arrays)
         names = [spec.name for spec in self.predictor.outputs]
@@ -45,6 +49,7 @@ class _Worker:
     def run(self, _: dict[str, Any], arrays: tuple[Array, ...]) -> Reply:
         """Runs a batch."""
         assert self.predictor is not None  # noqa: S101
+        check_inputs(self.path, self.predictor.inputs, arrays)
         return {}, tuple(np.asarray(output) for output in self.predictor(arrays))
 
     def time(self, request: dict[str, Any], arrays: tuple[Array, ...]) -> Reply:
@@ -54,12 +59,17 @@ class _Worker:
         count = request["inputs"]
         examples = [arrays[start : start + count] for start in range(0, len(arrays), count)]
         systems = [
-            _calls(load(Path(path), request["format"], request["threads"]), examples)
-            for path in request["paths"]
+            _calls(_loaded(Path(path), request, examples[0]), examples) for path in request["paths"]
         ]
         if request["eager"]:
             systems.append(_eager(Path(request["eager"]), request["threads"], examples))
         return {}, (interleave(systems, request["seconds"]),)
+
+
+def _loaded(path: Path, request: dict[str, Any], example: tuple[Array, ...]) -> Predictor:
+    predictor = load(path, request["format"], request["threads"])
+    check_inputs(path, predictor.inputs, example)
+    return predictor
 
 
 def _calls(predictor: Predictor, examples: list[tuple[Array, ...]]) -> Callable[[int], object]:
@@ -116,7 +126,7 @@ def main() -> None:
             reply, results = {"error": type(error).__name__, "message": str(error)}, ()
         except Exception as error:  # noqa: BLE001  the other process raises it again, as MeasureError
             message = f"{type(error).__name__}: {error}"[:10_000]
-            reply, results = {"error": "MeasureError", "message": message}, ()
+            reply, results = {"error": "Exception", "message": message}, ()
         send(replies, reply, results)
 
 

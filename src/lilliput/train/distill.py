@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lilliput.core import Model, Stage, Task, TrainingHook
 from lilliput.core.data import length_of
+from lilliput.core.model import check_model
 from lilliput.core.passes import settings
 from lilliput.train.hints import Hint, HintedStudent, hint_loss, shapes_of
 from lilliput.train.losses import Match, SoftTargets, hard_loss
@@ -60,6 +61,7 @@ class Distill:
     checkpoint: Path | None = field(default=None, metadata={"setting": False})
 
     def __post_init__(self) -> None:
+        check_model(self.teacher, "teacher")
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha must be between 0 and 1, got {self.alpha}")
         SoftTargets(self.temperature)

@@ -47,7 +47,11 @@ class SoftTargets:
 
     def __call__(self, student: Any, teacher: Any, labels: Any, /) -> Tensor:
         check_classes(
-            student, labels, "SoftTargets", "use match=MeanSquaredErrorMatch() for other outputs"
+            student,
+            labels,
+            "SoftTargets",
+            "for other outputs use match=MeanSquaredErrorMatch(), "
+            'in a recipe match = { name = "MeanSquaredErrorMatch" }',
         )
         if not isinstance(teacher, Tensor) or teacher.shape != student.shape:
             raise TaskError(
