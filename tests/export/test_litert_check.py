@@ -9,7 +9,7 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from torch import fx, nn
 
-from lilliput.core import ExportError, IntegerType, QuantizationRules
+from lilliput.core import ExportError, IntegerType, PerChannel, QuantizationRules
 from lilliput.export.litert_check import check_scales
 from lilliput.quantize import FakeQuantize, quantizers
 from lilliput.targets import get_target
@@ -24,7 +24,7 @@ OPERATORS = schema.BuiltinOperator
 def module() -> fx.GraphModule:
     """`relu(x @ weight)` between quantizers, each of a scale of its own."""
     holder = nn.Module()
-    weight = IntegerType(is_symmetric=True, is_per_channel=True)
+    weight = IntegerType(is_symmetric=True, granularity=PerChannel())
     holder.x, holder.y = FakeQuantize(IntegerType()), FakeQuantize(IntegerType())
     holder.w = FakeQuantize(weight, axis=0, channels=2)
     holder.weight = nn.Parameter(torch.tensor([[1.0, -2.0, 0.5], [0.1, 0.3, -0.2]]))

@@ -67,7 +67,8 @@ def test_is_near_the_best_of_all_codes() -> None:
         best = (centred @ (codes * scale).T - target[:, None]).square().mean(0).min()
         ratios.append(float(found[row] / best))
     assert found.mean() < 0.7 * plain.mean()
-    assert sum(ratios) / len(ratios) < 1.2
+    assert sorted(ratios)[len(ratios) // 2] < 1.05
+    assert sum(ratios) / len(ratios) < 1.5
 
 
 def test_three_bits_stay_nearer_to_the_float_network() -> None:

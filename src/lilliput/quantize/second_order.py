@@ -1,5 +1,6 @@
 """Rounding that knows what a layer reads: each weight makes up for what others were rounded by."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -81,9 +82,9 @@ class RoundSecondOrder:
         best = torch.linalg.solve(metric, wanted.mT).mT
         _draw_in(place.quantizer, best, metric, place.weight)
         grid = _Grid.of(place.quantizer, place.weight, groups)
-        codes = _with_feedback(best, metric, grid)
-        codes = _looked_at_again(codes, best, metric, grid, self.sweeps)
-        rounded = grid.real(codes)
+        starts = (_with_feedback(best, metric, grid), grid.codes(best))
+        ends = [grid.real(_looked_at_again(s, best, metric, grid, self.sweeps)) for s in starts]
+        rounded = _least(ends, best, metric)
         place.weight.copy_(rounded.reshape(place.weight.shape))
         if place.bias is not None:
             assert place.bias_float is not None  # noqa: S101
@@ -134,8 +135,7 @@ def _draw_in(quantizer: FakeQuantize, best: Filters, metric: Matrix, weight: Ten
     for share in torch.linspace(1.0, 0.35, 40).tolist():
         quantizer.set_range(low * share, high * share)
         grid = _Grid.of(quantizer, weight, len(best))
-        error = grid.real(grid.codes(best)) - best
-        cost = ((error @ metric) * error).sum(-1).flatten()
+        cost = _cost(grid.real(grid.codes(best)), best, metric).flatten()
         cost = cost.sum().view(1) if quantizer.axis is None else cost
         is_better = cost < least
         least = torch.where(is_better, cost, least)
@@ -162,6 +162,19 @@ def _with_feedback(best: Filters, metric: Matrix, grid: _Grid) -> Tensor:
         error = error / upper[:, None, column, column]
         left[..., column:] -= error[..., None] * upper[:, None, column, column:]
     return codes[..., back]
+
+
+def _cost(real: Filters, best: Filters, metric: Matrix) -> Float[Tensor, "groups each"]:
+    """The squared error of each filter's outputs."""
+    error = real - best
+    return ((error @ metric) * error).sum(-1)
+
+
+def _least(choices: Sequence[Filters], best: Filters, metric: Matrix) -> Filters:
+    """Of each filter the choice that costs least."""
+    costs = torch.stack([_cost(choice, best, metric) for choice in choices])
+    chosen = costs.argmin(0)[None, :, :, None].expand(1, *best.shape)
+    return torch.stack(list(choices)).gather(0, chosen)[0]
 
 
 def _looked_at_again(

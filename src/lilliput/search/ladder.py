@@ -7,6 +7,7 @@ from itertools import islice
 
 from lilliput.core import Budget, LilliputError, Target, run
 from lilliput.registry import Variant
+from lilliput.search.patience import Patience
 from lilliput.search.plan import Clock
 from lilliput.search.space import OBSERVERS, Point, Space
 from lilliput.search.study import Objectives, explore
@@ -19,7 +20,6 @@ _SHARES = (0.7, 0.5, 0.35)
 _BITS = (8, 4)
 _ROOM = 0.97
 """Of a limit on size, what is aimed at: a file is a little more than its weights."""
-_PATIENCE = 8
 _SLOWER = 1.3
 """How many times longer than estimated an epoch may take before training is cut short."""
 
@@ -159,14 +159,30 @@ class Ladder:
         if not seeds or not longest:
             return
         explore(
-            evaluate=lambda point: self._try(point, facts),
+            evaluate=lambda point: self._try(self._within_time(point, facts), facts),
             seeds=seeds,
-            proceed=_Patience(self).proceed,
+            proceed=self._patience(facts).proceed,
             max_blocks=len(self.space.blocks) // 2,
             max_epochs=longest,
             observer=self._best_observer(),
             seed=self.workshop.seed,
         )
+
+    def _patience(self, facts: Survey) -> Patience:
+        return Patience(
+            front=self.front,
+            made=lambda: len(self.made),
+            clock=self.clock,
+            tell=self.tell,
+            least_s=_SHARES[-1] * facts.epoch_s,
+            trials=self.trials,
+        )
+
+    def _within_time(self, point: Point, facts: Survey) -> Point:
+        """The point with as much of its training as the time left allows, an epoch at least."""
+        most = max(1, int(self.clock.left_s() / (facts.epoch_s * self._work(point))))
+        epochs = min(point.epochs, most)
+        return replace(point, epochs=epochs, aware_epochs=min(point.aware_epochs, most - epochs))
 
     def _try(self, point: Point, facts: Survey | None = None) -> Objectives | None:
         """Makes a point for every target; gives what to minimise: drop, size, latency ratio."""
@@ -279,28 +295,6 @@ class Ladder:
             for v in family.front(x=x, y="metric", target=target.name)
         ]
         return frozenset(ids)
-
-
-class _Patience:
-    """Says when to end: the time is spent, or the front has not moved for some trials."""
-
-    def __init__(self, ladder: Ladder) -> None:
-        self.ladder, self.still, self.front = ladder, 0, ladder.front()
-        self.asked = 0
-
-    def proceed(self) -> bool:
-        self.asked += 1
-        if self.ladder.trials is not None and self.asked > self.ladder.trials:
-            return False
-        if self.ladder.clock.left_s() <= 0:
-            self.ladder.tell("the time budget is spent")
-            return False
-        front = self.ladder.front()
-        self.still = self.still + 1 if front == self.front else 0
-        self.front = front
-        if self.still > _PATIENCE:
-            self.ladder.tell(f"the front has not moved for {_PATIENCE} trials")
-        return self.still <= _PATIENCE
 
 
 def _minutes(seconds: float) -> str:
