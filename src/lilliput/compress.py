@@ -18,11 +18,13 @@ from lilliput.core import (
     RegistryError,
     Target,
     Task,
+    UnsupportedError,
 )
 from lilliput.core.check import check_task
 from lilliput.core.progress import shown
 from lilliput.measure import measure_test
 from lilliput.registry import Family, Store
+from lilliput.registry.lock import alone_in
 from lilliput.search import Ladder, Workshop
 from lilliput.search.plan import Clock
 from lilliput.search.space import Space
@@ -43,7 +45,7 @@ def compress(  # noqa: PLR0913, PLR0917
     model: Model,
     task: Task,
     budget: Budget | None = None,
-    targets: Sequence[str | Target] = ("onnxruntime-cpu",),
+    targets: str | Target | Sequence[str | Target] = ("onnxruntime-cpu",),
     out: str | Path = "runs/compress",
     time_budget_s: int | float = 1800,
     seed: int = 0,
@@ -77,23 +79,22 @@ def compress(  # noqa: PLR0913, PLR0917
         TaskError: The data, loss or metric cannot be used.
         TraceError: The network cannot be traced.
         MissingExtraError: A target needs a package that is not installed.
-        RegistryError: `out` cannot be read or written, or holds a run of another network or task.
+        UnsupportedError: A limit is of something that none of the targets has.
+        RegistryError: `out` cannot be read or written, holds a run of another network or task, or
+            is at work in another process.
         LilliputError: The original runs on none of the targets.
     """
     budget = budget or Budget()
-    chosen = [get_target(name) if isinstance(name, str) else name for name in targets]
+    names = (targets,) if isinstance(targets, str | Target) else targets
+    chosen = [get_target(name) if isinstance(name, str) else name for name in names]
     for target in chosen:
         _check_installed(target)
+    _check_budget(budget, chosen)
     torch.manual_seed(seed)
     check_task(model, task)
-    layers = layer_rows(
-        model, model
-    )  # a network that cannot be traced is told before anything is written
-    store = Store(Path(out))
+    # a network that cannot be traced is told before anything is written
+    layers = layer_rows(model, model)
     fingerprint = fingerprint_of(model, teacher or model, task)
-    _check_same_run(store, fingerprint)
-    clock = Clock(time_budget_s, float(store.notes().get("spent_s", 0.0)))
-    workshop = Workshop(model, task, store, Path(out), fingerprint, seed)
     space = Space(
         model,
         task,
@@ -103,18 +104,28 @@ def compress(  # noqa: PLR0913, PLR0917
         is_float=all(target.rules is None for target in chosen),
         counts="macs" if budget.max_size_bytes is None else "bytes",
     )
-    ladder = Ladder(workshop, chosen, budget, space, clock, tell, max_epochs, trials)
-    _note_settings(store, layers, task, budget, time_budget_s)
+    with alone_in(Path(out)):
+        store = Store(Path(out))
+        _check_same_run(store, fingerprint)
+        clock = Clock(time_budget_s, float(store.notes().get("spent_s", 0.0)))
+        workshop = Workshop(model, task, store, Path(out), fingerprint, seed)
+        ladder = Ladder(workshop, chosen, budget, space, clock, tell, max_epochs, trials)
+        _note_settings(store, layers, task, budget, time_budget_s)
+        _climb(ladder)
+        return store.family()
+
+
+def _climb(ladder: Ladder) -> None:
+    """Searches until it ends or Ctrl-C is pressed, then reads the test data."""
     with shown():
         try:
             ladder.climb()
         except KeyboardInterrupt:
-            store.note("was_stopped", True)
-            tell("stopped; every variant measured so far is kept")
+            ladder.workshop.store.note("was_stopped", True)
+            ladder.tell("stopped; every variant measured so far is kept")
         finally:
             ladder.note_time()
         _read_test(ladder)
-    return store.family()
 
 
 def _check_same_run(store: Store, fingerprint: str) -> None:
@@ -130,6 +141,15 @@ def _check_same_run(store: Store, fingerprint: str) -> None:
             "--out, or delete that folder to begin again"
         )
     store.note("fingerprint", fingerprint)
+
+
+def _check_budget(budget: Budget, targets: Sequence[Target]) -> None:
+    if budget.max_flash_bytes is not None and all(t.flash_bytes is None for t in targets):
+        names = ", ".join(target.name for target in targets)
+        raise UnsupportedError(
+            f"max_flash_bytes limits microcontrollers, and {names} has no flash; "
+            "max_size_bytes limits the file"
+        )
 
 
 def _check_installed(target: Target) -> None:

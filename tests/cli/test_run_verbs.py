@@ -13,7 +13,7 @@ def test_list_shows_every_variant_and_what_was_skipped(lilliput, run_folder):
     for variant in Store(run_folder).family():
         assert variant.name in called.out
     assert "pruning to 20% of the MACs" in called.out
-    assert "0.82x slower" in called.out
+    assert "1.2x slower" in called.out
 
 
 @pytest.mark.parametrize("width", [30, 60, 80, 120, 200])
@@ -60,7 +60,7 @@ def test_a_name_of_two_variants_lists_both(lilliput, run_folder):
 def test_a_wrong_name_gets_the_nearest(lilliput, run_folder):
     called = lilliput("show", run_folder, "prunned-70")
     assert called.code == 1
-    assert "did you mean 'pruned-70'?" in called.err
+    assert "did you mean 'pruned-70'" in called.err
 
 
 def test_best_meets_its_limits_for_each_target(lilliput, run_folder):

@@ -9,6 +9,7 @@ from lilliput.core import Model, PassError, Task, run
 from lilliput.quantize import MinMax, QuantizeStatic, quantizers
 from lilliput.quantize.calibrate import calibrate
 from lilliput.quantize.insert import insert
+from lilliput.quantize.precision import Precision
 from lilliput.targets import get_target
 from lilliput.testing import TINY_TASKS
 
@@ -46,7 +47,7 @@ def test_fewer_examples_than_asked_for_are_enough() -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_an_activation_that_is_not_finite_is_named(bad: float) -> None:
     model, task = TINY_TASKS["image_classifier"]()
-    inserted = insert(model, ORT)
+    inserted = insert(model, ORT, Precision())
     with torch.no_grad():
         inserted.model.module.get_parameter("conv1.bias")[0] = bad
     with pytest.raises(PassError, match="NaN or infinite at 'conv1'"):

@@ -6,11 +6,11 @@ from torch import Tensor, nn
 from torch.ao.quantization import FakeQuantize as PyTorchs
 from torch.ao.quantization import MinMaxObserver
 
-from lilliput.core import IntegerType
+from lilliput.core import IntegerType, PerChannel
 from lilliput.quantize import FakeQuantize, quantizers
 from lilliput.quantize.affine import dequantize, quantize
 
-INT8 = IntegerType(is_symmetric=True, is_per_channel=True)
+INT8 = IntegerType(is_symmetric=True, granularity=PerChannel())
 UINT8 = IntegerType(is_signed=False)
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from lilliput.core import IntegerType, Model, QuantizationRules, UnsupportedError
 from lilliput.graph import operator_of
-from lilliput.quantize import FakeQuantize
+from lilliput.quantize import FakeQuantize, Precision
 from lilliput.quantize.insert import insert
 from lilliput.quantize.open_layers import operator_kind
 from lilliput.targets import get_target, target_names
@@ -26,7 +26,7 @@ def tiny_inserted(tiny: str, target: str) -> fx.GraphModule:
 
 
 def inserted(model: Model, rules: QuantizationRules) -> fx.GraphModule:
-    module = insert(model, rules).model.module
+    module = insert(model, rules, Precision()).model.module
     assert isinstance(module, fx.GraphModule)
     return module
 
@@ -203,4 +203,4 @@ def test_weights_that_the_code_uses_itself_are_quantized_in_place() -> None:
 
 def test_a_network_without_such_layers_is_refused_by_name() -> None:
     with pytest.raises(UnsupportedError, match=r"nothing to quantize.*conv2d.*linear"):
-        insert(Model(nn.ReLU().eval(), (torch.randn(2, 3),)), LITERT)
+        insert(Model(nn.ReLU().eval(), (torch.randn(2, 3),)), LITERT, Precision())

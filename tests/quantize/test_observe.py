@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from lilliput.core import IntegerType
+from lilliput.core import IntegerType, PerChannel
 from lilliput.quantize import Entropy, MeanSquaredError, MinMax, Observer, Percentile
 from lilliput.quantize.affine import dequantize, quantize, scale_and_zero_point
 from lilliput.quantize.histogram import Histogram
 from lilliput.quantize.observe import weight_range
 
 UINT8 = IntegerType(is_signed=False)
-INT8 = IntegerType(is_symmetric=True, is_per_channel=True)
+INT8 = IntegerType(is_symmetric=True, granularity=PerChannel())
 OBSERVERS = [MinMax(), Percentile(), MeanSquaredError(), Entropy()]
 
 
@@ -114,7 +114,7 @@ def test_percentile_is_checked() -> None:
 def test_rows_of_weights_keep_their_whole_range_but_for_mse() -> None:
     weight = torch.randn(6, 40, generator=torch.Generator().manual_seed(0))
     weight[2, 0] = 9.0
-    four = IntegerType(4, is_symmetric=True, is_per_channel=True)
+    four = IntegerType(4, is_symmetric=True, granularity=PerChannel())
     for observer in (MinMax(), Percentile(), Entropy()):
         low, high = weight_range(weight, four, observer)
         assert torch.equal(low, weight.amin(1))

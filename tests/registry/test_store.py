@@ -248,3 +248,25 @@ def test_a_process_killed_while_it_adds_leaves_all_it_said_it_added_and_nothing_
     assert len(said) <= len(names) <= len(said) + 1
     assert not list((tmp_path / "run/blobs").glob(".*"))
     assert all(v.artifact.size_bytes == 3_000_000 for v in store.family())
+
+
+def test_a_reader_leaves_a_damaged_file_out_and_changes_nothing(tmp_path):
+    store = Store(tmp_path / "run")
+    broken = add(store, tmp_path, name="broken")
+    add(store, tmp_path, key="whole", content=b"other weights", name="whole")
+    broken.artifact.path.write_bytes(b"half")
+    reader = Store(tmp_path / "run", must_exist=True, may_repair=False)
+    assert [variant.name for variant in reader.family()] == ["whole"]
+    assert "is left out" in reader.repairs[0]
+    assert broken.artifact.path.read_bytes() == b"half"
+    assert listed(tmp_path / "run") == ["whole"]
+    assert not broken.artifact.path.exists()
+
+
+def test_why_a_variant_was_not_made_is_kept_and_forgotten(tmp_path):
+    store = Store(tmp_path / "run")
+    store.skip("int8", "cpu", "no operator")
+    assert store.reason("int8", "cpu") == "no operator"
+    assert not store.reason("int8", "gpu")
+    store.forget_skipped()
+    assert not store.reason("int8", "cpu")

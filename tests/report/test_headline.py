@@ -31,6 +31,16 @@ def test_smaller_but_slower_is_said(tmp_path):
     assert "2.0 times smaller, 1.4 times slower" in headline(family, "t")
 
 
+def test_a_speed_that_rounds_disagree_on_is_none(tmp_path):
+    common = {"target": "t", "folder": tmp_path, "metric": 0.9, "drop": 0.0}
+    pair = [
+        variant("original", size=1000, latency_ratio=1.0, **common),
+        variant("noisy", size=500, latency_ratio=(0.9, 0.8, 1.1), **common),
+    ]
+    family = with_variants(error_family(tmp_path), pair)
+    assert "2.0 times smaller, about as fast as the original" in headline(family, "t")
+
+
 def test_a_budget_that_none_meets_names_the_nearest(tmp_path):
     family = share_family(tmp_path)
     family.notes["budget"] = {"size": 1000.0}

@@ -157,3 +157,14 @@ def test_a_teacher_and_a_loss_are_part_of_a_run() -> None:
     }
     assert len(digests) == 3
     assert all(len(digest) == len(hashlib.sha256().hexdigest()) for digest in digests)
+
+
+def test_four_bits_go_only_where_files_hold_them(tmp_path: Path) -> None:
+    both = ladder(tmp_path, targets=(ORT, LITERT))
+    both.climb()
+    family = both.workshop.store.family()
+    four = [variant for variant in family if variant.name.startswith("w4a8")]
+    assert [variant.target for variant in four] == ["onnxruntime-cpu"]
+    assert "RoundSecondOrder" in four[0].recipe
+    skipped = {s.name: s.reason for s in family.skipped if s.target == "litert-cpu"}
+    assert skipped[four[0].name] == "its files hold weights of [8] bits"

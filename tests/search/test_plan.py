@@ -13,6 +13,12 @@ def test_the_clock_goes_on_from_what_earlier_starts_spent() -> None:
     assert clock.used_s() == pytest.approx(7, abs=0.5)
 
 
+@pytest.mark.parametrize("limit_s", [0, -1.0, float("nan")])
+def test_refuses_a_budget_of_no_time(limit_s: float) -> None:
+    with pytest.raises(ValueError, match="must be more than 0 seconds"):
+        Clock(limit_s)
+
+
 def test_an_epoch_is_estimated_from_its_steps() -> None:
     model, task = image_classifier()
 

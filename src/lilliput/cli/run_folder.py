@@ -19,7 +19,7 @@ def open_run(folder: Path) -> Family:
     """
     if not folder.is_dir():
         raise RegistryError(f"there is no folder {folder}; 'lilliput compress --out DIR' makes one")
-    store = Store(folder, must_exist=True)
+    store = Store(folder, must_exist=True, may_repair=False)
     for repair in store.repairs:
         say(repair)
     return store.family()

@@ -120,7 +120,7 @@ def _faster(variant: Variant, quantity: str) -> str:
     times = speed(variant, quantity)
     if times is None:
         return ""
-    return times_text(times.value) + (" slower" if times.is_slower else "")
+    return f"{times_text(1 / times.value)} slower" if times.is_slower else times_text(times.value)
 
 
 def _from(family: Family, variant: Variant) -> str:

@@ -19,10 +19,11 @@ from lilliput.core.errors import (
     UnsupportedError,
 )
 from lilliput.core.hooks import TrainingHook
+from lilliput.core.integer import Granularity, IntegerType, PerChannel, PerGroup, PerTensor
 from lilliput.core.measurement import Measurement, Method
 from lilliput.core.model import Model, Step
 from lilliput.core.passes import Pass, Stage, check_order, run
-from lilliput.core.target import IntegerType, QuantizationRules, Target
+from lilliput.core.target import QuantizationRules, Target
 from lilliput.core.task import Metric, Split, Task
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Budget",
     "BudgetError",
     "ExportError",
+    "Granularity",
     "IntegerType",
     "LilliputError",
     "MeasureError",
@@ -42,6 +44,9 @@ __all__ = [
     "ModelFileError",
     "Pass",
     "PassError",
+    "PerChannel",
+    "PerGroup",
+    "PerTensor",
     "QuantizationRules",
     "RecipeError",
     "RegistryError",

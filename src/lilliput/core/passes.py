@@ -17,7 +17,7 @@ from lilliput.core.task import Task
 
 __all__ = ["Pass", "Stage", "check_order", "name_of", "run", "settings"]
 
-Stage = Literal["edit", "prune", "train", "quantize"]
+Stage = Literal["edit", "prune", "train", "quantize", "reconstruct"]
 
 _CANNOT_FOLLOW = {
     ("quantize", "edit"): "edited layers would lose their quantizers",
@@ -99,7 +99,7 @@ def check_order(passes: Sequence[Pass], history: Sequence[Step] = ()) -> None:
             if why:
                 raise PassError(
                     f"{name} cannot come after {earlier}: {why}. "
-                    "The legal order is edit, prune, train, quantize, train again"
+                    "The legal order is edit, prune, train, quantize, reconstruct, train again"
                 )
         done.append((name, stage))
 

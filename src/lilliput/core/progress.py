@@ -30,7 +30,7 @@ _active: contextvars.ContextVar[Reporter | None] = contextvars.ContextVar("repor
 def track(
     items: Iterable[Item],
     description: str,
-    total: float | None = None,
+    total: int | float | None = None,
     start: int = 0,
     note: Callable[[], str] | None = None,
 ) -> Iterator[Item]:

@@ -3,42 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["IntegerType", "QuantizationRules", "Target"]
+from lilliput.core.integer import IntegerType, PerChannel
+
+__all__ = ["QuantizationRules", "Target"]
 
 
-@dataclass(frozen=True)
-class IntegerType:
-    """How numbers become integers: `real = scale * (integer - zero_point)`.
-
-    Args:
-        bits: Width, 2 to 16.
-        is_signed: Range around zero, or from zero up.
-        is_symmetric: Zero point in the middle of the range (0 when signed), lowest code unused.
-        is_per_channel: One scale for each output channel, or one for the whole tensor.
-
-    Source: Jacob et al. 2018, eq. 1.
-    """
-
-    bits: int = 8
-    is_signed: bool = True
-    is_symmetric: bool = False
-    is_per_channel: bool = False
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 16:
-            raise ValueError(f"bits must be 2 to 16, got {self.bits}")
-
-    @property
-    def low(self) -> int:
-        """The smallest integer used."""
-        if not self.is_signed:
-            return 0
-        return int(self.is_symmetric) - (1 << (self.bits - 1))
-
-    @property
-    def high(self) -> int:
-        """The largest integer used."""
-        return (1 << (self.bits - int(self.is_signed))) - 1
+WEIGHT = IntegerType(is_symmetric=True, granularity=PerChannel())
+ACTIVATION = IntegerType()
 
 
 @dataclass(frozen=True)
@@ -54,14 +25,16 @@ class QuantizationRules:
         shared_scale_operators: Move data only: output and inputs share one scale and zero point.
         fused_activations: Absorbed by the operator before them: only their output is quantized.
         quantizes_outputs: Whether what the network gives is quantized, or left float.
+        stored_bits: Widths that weights have in the file, all of which run as `weight`.
     """
 
-    weight: IntegerType = IntegerType(is_symmetric=True, is_per_channel=True)
-    activation: IntegerType = IntegerType()
+    weight: IntegerType = WEIGHT
+    activation: IntegerType = ACTIVATION
     quantized_operators: frozenset[str] = frozenset()
     shared_scale_operators: frozenset[str] = frozenset()
     fused_activations: frozenset[str] = frozenset()
     quantizes_outputs: bool = True
+    stored_bits: frozenset[int] = frozenset({8})
 
 
 @dataclass(frozen=True)

@@ -138,14 +138,23 @@ def _constant(
     if form != "codes":
         node = _buffer(module, f"{name}_value", value)
         return _pair(module, name, node, quantizer) if form == "pair" else node
-    scale, zero_point = quantizer.scale, quantizer.zero_point
-    if quantizer.axis is not None:
-        shape = [-1 if axis == quantizer.axis else 1 for axis in range(value.dim())]
-        scale, zero_point = scale.view(shape), zero_point.view(shape)
+    scale = quantizer.spread(quantizer.scale, value)
+    zero_point = quantizer.spread(quantizer.zero_point, value)
     codes = (torch.round(value / scale) + zero_point).to(_dtype(quantizer.type))
+    if quantizer.group_size:
+        return _grouped(module, name, codes, quantizer)
     node = _buffer(module, f"{name}_codes", codes)
     _, dequantize, arguments = _operators(module, name, quantizer)
     return module.graph.call_function(dequantize, (node, *arguments))
+
+
+def _grouped(module: fx.GraphModule, name: str, codes: Tensor, quantizer: FakeQuantize) -> fx.Node:
+    """Each group is a channel while it is dequantized."""
+    node = _buffer(module, f"{name}_codes", quantizer.rows(codes))
+    _, dequantize, arguments = _operators(module, name, quantizer)
+    rows = module.graph.call_function(dequantize, (node, *arguments))
+    view = torch.ops.aten.view.default
+    return module.graph.call_function(view, (rows, list(codes.shape)))
 
 
 def _pair(module: fx.GraphModule, name: str, source: fx.Node, quantizer: FakeQuantize) -> fx.Node:
@@ -165,7 +174,8 @@ def _operators(
         return ops.quantize_per_tensor, ops.dequantize_per_tensor, (*point, *limits)
     scale = _buffer(module, f"{name}_scale", quantizer.scale.detach())
     zero_point = _buffer(module, f"{name}_zero_point", quantizer.zero_point.to(torch.int64))
-    arguments = (scale, zero_point, quantizer.axis, *limits)
+    axis = 0 if quantizer.group_size else quantizer.axis
+    arguments = (scale, zero_point, axis, *limits)
     return ops.quantize_per_channel, ops.dequantize_per_channel, arguments
 
 

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from lilliput.export.onnx_pack import pack
 from lilliput.export.onnx_rewrite import rewrite
 
 __all__ = ["strip"]
@@ -79,6 +80,7 @@ def strip(model: Any) -> dict[str, str]:
         for value in node.outputs:
             value.type = value.type if value.is_graph_output() else None
             value.shape = value.shape if value.is_graph_output() else None
+    pack(model)
     return _rename(graph)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from lilliput.core import QuantizationRules
+from lilliput.core import PerTensor, QuantizationRules
 from lilliput.graph.cost import LayerCost, cost
 from lilliput.graph.fold import foldable
 from lilliput.graph.graph import Graph
@@ -121,7 +121,7 @@ def _quantizations(
         if weight is None or row.operator not in _WITH_WEIGHTS & runs_in_integers:
             continue
         channels = weight.shape[1 if "transpose" in row.operator else 0]
-        scales = 4 * (channels if rules.weight.is_per_channel else 1)
+        scales = 4 * (1 if rules.weight.granularity == PerTensor() else channels)
         stored = math.ceil(weight.numel() * rules.weight.bits / 8) + scales
         saved = min(row.weight_bytes, weight.numel() * weight.element_size()) - stored
         if saved > 0:

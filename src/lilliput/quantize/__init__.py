@@ -4,6 +4,8 @@ from lilliput.quantize.aware import QuantizeAware
 from lilliput.quantize.check import check_rules
 from lilliput.quantize.fake import FakeQuantize, quantizers
 from lilliput.quantize.observe import Entropy, MeanSquaredError, MinMax, Observer, Percentile
+from lilliput.quantize.precision import Precision
+from lilliput.quantize.second_order import RoundSecondOrder
 from lilliput.quantize.static import QuantizeStatic
 
 __all__ = [
@@ -13,8 +15,10 @@ __all__ = [
     "MinMax",
     "Observer",
     "Percentile",
+    "Precision",
     "QuantizeAware",
     "QuantizeStatic",
+    "RoundSecondOrder",
     "check_rules",
     "quantizers",
 ]

@@ -29,10 +29,17 @@ def scale_and_zero_point(
     if kind.is_symmetric:
         middle = 0 if kind.is_signed else 2 ** (kind.bits - 1)
         scale = torch.maximum(-low, high).clamp_min(tiny) / (kind.high - middle)
+        scale = _power_of_two(scale) if kind.is_power_of_two else scale
         return scale, torch.full_like(scale, middle, dtype=torch.int32)
     scale = (high - low).clamp_min(tiny) / (kind.high - kind.low)
+    scale = _power_of_two(scale) if kind.is_power_of_two else scale
     zero_point = (kind.low - low / scale).round().clamp(kind.low, kind.high)
     return scale, zero_point.to(torch.int32)
+
+
+def _power_of_two(scale: Float[Tensor, " channels"]) -> Float[Tensor, " channels"]:
+    """The least power of two that is no smaller, so that nothing is clipped."""
+    return torch.exp2(torch.log2(scale).ceil())
 
 
 def quantize(

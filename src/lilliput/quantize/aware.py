@@ -5,8 +5,10 @@ from typing import ClassVar
 
 from lilliput.core import Model, QuantizationRules, Stage, Task
 from lilliput.quantize.calibrate import calibrate
+from lilliput.quantize.fake import quantizers
 from lilliput.quantize.insert import insert
 from lilliput.quantize.observe import MinMax, Observer
+from lilliput.quantize.precision import Precision
 
 __all__ = ["QuantizeAware"]
 
@@ -24,10 +26,14 @@ class QuantizeAware:
         task: Its training inputs are calibrated on.
         observer: Chooses the ranges to begin with.
         samples: How many examples to calibrate on.
+        precision: Layers with other bits than the rules say.
         momentum: Share of the way that an activation's range narrows towards that of each batch;
             0 only widens it.
+        learns_scales: Steps are parameters that training moves, from where calibration put them,
+            instead of following what passes: for few bits.
 
-    Source: Jacob et al. 2018, section 3.1.
+    Source: Jacob et al. 2018, section 3.1; learned steps: Esser et al. 2020, "Learned Step Size
+    Quantization".
     """
 
     stage: ClassVar[Stage] = "quantize"
@@ -36,7 +42,9 @@ class QuantizeAware:
     task: Task
     observer: Observer = field(default_factory=MinMax)
     samples: int = 512
+    precision: Precision = field(default_factory=Precision)
     momentum: float = 0.01
+    learns_scales: bool = False
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -48,9 +56,13 @@ class QuantizeAware:
         """Gives a captured network whose quantizers act and follow.
 
         Raises:
-            UnsupportedError: The network has no operator that the rules quantize.
+            UnsupportedError: The network has no operator that the rules quantize, or no layer of a
+            name in `precision`.
             PassError: An activation is NaN or infinite.
         """
-        inserted = insert(model, self.rules, self.momentum)
+        inserted = insert(model, self.rules, self.precision, self.momentum)
         calibrate(inserted, self.task, self.observer, self.samples)
+        if self.learns_scales:
+            for quantizer in quantizers(inserted.model.module).values():
+                quantizer.learn()
         return inserted.model

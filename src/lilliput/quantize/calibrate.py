@@ -85,12 +85,11 @@ def _set_weight(module: fx.GraphModule, node: Node, observer: Observer) -> None:
     if bias is not None:
         scale = _quantizer_before(module, source).scale
         least = bias.abs() / scale / _LARGEST_BIAS * quantizer.type.high
-        least = least.amax().view(1) if quantizer.axis is None else least
+        if quantizer.axis is None:
+            least = least.amax().view(1)
+        least = least.repeat_interleave(len(quantizer.scale) // len(least))
         quantizer.least.copy_(torch.maximum(quantizer.least, least))
-    rows = weight.transpose(0, quantizer.axis or 0).flatten(1)
-    if quantizer.axis is None:
-        rows = rows.reshape(1, -1)
-    quantizer.set_range(*weight_range(rows, quantizer.type, observer))
+    quantizer.set_range(*weight_range(quantizer.rows(weight), quantizer.type, observer))
 
 
 def _quantizer_before(module: fx.GraphModule, source: Node) -> FakeQuantize:

@@ -1,8 +1,10 @@
 """Whether a network's quantizers are what a target's rules want."""
 
+from dataclasses import replace
+
 from torch import fx, nn
 
-from lilliput.core import IntegerType, QuantizationRules, UnsupportedError
+from lilliput.core import IntegerType, PerTensor, QuantizationRules, UnsupportedError
 from lilliput.quantize.fake import quantizers
 
 __all__ = ["check_rules"]
@@ -22,9 +24,9 @@ def check_rules(module: nn.Module, rules: QuantizationRules, target: str) -> Non
     of_weights = _of_weights(module)
     for name, quantizer in quantizers(module).items():
         wanted = rules.weight if name in of_weights else rules.activation
-        if quantizer.type != wanted:
+        if not _runs_as(quantizer.type, wanted):
             raise UnsupportedError(
-                f"{name} gives {_words(quantizer.type)}, but {target!r} wants {_words(wanted)}; "
+                f"{name} gives {quantizer.type}, but {target!r} wants {wanted}; "
                 f"quantize with rules=get_target({target!r}).rules"
             )
 
@@ -36,7 +38,9 @@ def _of_weights(module: nn.Module) -> set[str]:
     return {str(node.target) for node in calls if "is_weight" in node.meta}
 
 
-def _words(kind: IntegerType) -> str:
-    sign = "int" if kind.is_signed else "uint"
-    symmetry = "symmetric" if kind.is_symmetric else "with a zero point"
-    return f"{sign}{kind.bits} {symmetry} per {'channel' if kind.is_per_channel else 'tensor'}"
+def _runs_as(kind: IntegerType, wanted: IntegerType) -> bool:
+    """Whether integers of `wanted` hold those of `kind`: fewer bits, or fewer scales, fit in."""
+    is_held = kind.bits <= wanted.bits and isinstance(
+        kind.granularity, PerTensor | type(wanted.granularity)
+    )
+    return is_held and replace(kind, bits=wanted.bits, granularity=wanted.granularity) == wanted

@@ -1,10 +1,12 @@
 """A quantizer as a module: rounds to the integers' grid and back, and lets gradients through."""
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from lilliput.core import IntegerType
 from lilliput.quantize.affine import scale_and_zero_point
+from lilliput.quantize.learned import round_learned
 
 __all__ = ["FakeQuantize", "quantizers"]
 
@@ -21,6 +23,7 @@ class FakeQuantize(nn.Module):
         type: The integers.
         axis: Axis of the channels that have a scale of their own; None for one scale.
         channels: Number of scales.
+        group_size: Weights that share a scale within each channel of axis 0; 0 for all of them.
         momentum: In training, how fast the range follows what passes. 1 is always the range of the
             tensor itself, which is right for weights, and holds in eval mode too, so that the last
             weights, or a mean of weights, get their own scale. None keeps the range as it was set.
@@ -41,9 +44,10 @@ class FakeQuantize(nn.Module):
         axis: int | None = None,
         channels: int = 1,
         momentum: float | None = None,
+        group_size: int = 0,
     ) -> None:
         super().__init__()
-        self.type, self.axis, self.momentum = type, axis, momentum
+        self.type, self.axis, self.momentum, self.group_size = type, axis, momentum, group_size
         self.is_enabled = False
         self.register_buffer("low", torch.zeros(channels))
         self.register_buffer("high", torch.zeros(channels))
@@ -57,9 +61,34 @@ class FakeQuantize(nn.Module):
         scale, zero_point = scale_and_zero_point(low, high, self.type)
         self.low.copy_(low)
         self.high.copy_(high)
-        self.scale.copy_(scale)
+        self.scale.data.copy_(scale)
         self.zero_point.copy_(zero_point)
         self.is_enabled = True
+
+    def rows(self, x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "scales elements"]:
+        """The elements of each scale in a row of their own."""
+        if self.axis is None:
+            return x.reshape(1, -1)
+        if self.group_size:
+            return x.reshape(-1, self.group_size)
+        return x.transpose(0, self.axis).flatten(1)
+
+    def spread(
+        self, values: Shaped[Tensor, " scales"], like: Shaped[Tensor, "..."]
+    ) -> Shaped[Tensor, "..."]:
+        """One value for each scale, in a shape that broadcasts with `like`."""
+        if self.axis is None:
+            return values.reshape(())
+        if self.group_size:
+            return values.repeat_interleave(self.group_size).view(like.shape)
+        return values.view([-1 if axis == self.axis else 1 for axis in range(like.dim())])
+
+    def learn(self) -> None:
+        """Makes the scale a parameter, which training moves; the zero point stays."""
+        scale = self.scale.detach().clone()
+        del self.scale
+        self.scale = nn.Parameter(scale)
+        self.momentum = None
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.is_enabled:
@@ -67,17 +96,21 @@ class FakeQuantize(nn.Module):
         real = x.float()
         if self._follows():
             self._follow(real.detach())
+        return (self._pair(real) if torch.compiler.is_exporting() else self._round(real)).to(
+            x.dtype
+        )
+
+    def _round(self, x: Tensor) -> Tensor:
+        if self.training and isinstance(self.scale, nn.Parameter):
+            scale, zero_point = self.spread(self.scale, x), self.spread(self.zero_point, x)
+            per_scale = max(1, x.numel() // self.scale.numel())
+            return round_learned(x, scale, zero_point, self.type, per_scale)
         limits = (self.type.low, self.type.high)
-        if torch.compiler.is_exporting():
-            rounded = self._pair(real)
-        elif self.axis is None:
-            point = (self.scale, self.zero_point)
-            rounded = torch.fake_quantize_per_tensor_affine(real, *point, *limits)
-        else:
-            rounded = torch.fake_quantize_per_channel_affine(
-                real, self.scale, self.zero_point, self.axis, *limits
-            )
-        return rounded.to(x.dtype)
+        if self.axis is None:
+            return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, *limits)
+        points, axis = (self.scale, self.zero_point), 0 if self.group_size else self.axis
+        rows = self.rows(x) if self.group_size else x
+        return torch.fake_quantize_per_channel_affine(rows, *points, axis, *limits).view_as(x)
 
     def _pair(self, x: Tensor) -> Tensor:
         """Quantize and dequantize: `torch.export` 2.13 cannot trace a scale that is a tensor."""
@@ -93,9 +126,10 @@ class FakeQuantize(nn.Module):
             point = (self.scale, self.zero_point, *limits)
             codes = ops.quantize_per_tensor.tensor(x, *point)
             return torch.as_tensor(ops.dequantize_per_tensor.tensor(codes, *point))
-        channels = (self.scale, self.zero_point, self.axis, *limits)
-        codes = ops.quantize_per_channel(x, *channels)
-        return torch.as_tensor(ops.dequantize_per_channel(codes, *channels))
+        rows = self.rows(x) if self.group_size else x
+        channels = (self.scale, self.zero_point, 0 if self.group_size else self.axis, *limits)
+        codes = ops.quantize_per_channel(rows, *channels)
+        return torch.as_tensor(ops.dequantize_per_channel(codes, *channels)).view_as(x)
 
     def _follows(self) -> bool:
         # an exported program has the scales as constants
@@ -106,10 +140,7 @@ class FakeQuantize(nn.Module):
     def _follow(self, x: Tensor) -> None:
         if not x.numel():
             return
-        if self.axis is None:
-            low, high = x.aminmax()
-        else:
-            low, high = x.transpose(0, self.axis).flatten(1).aminmax(dim=1)
+        low, high = self.rows(x).aminmax(dim=1)
         assert self.momentum is not None  # noqa: S101
         self.set_range(
             torch.minimum(low, self.low.lerp(low, self.momentum)),
@@ -117,9 +148,7 @@ class FakeQuantize(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        sign = "int" if self.type.is_signed else "uint"
-        where = "per tensor" if self.axis is None else f"per channel of axis {self.axis}"
-        return f"{sign}{self.type.bits}, {where}"
+        return str(self.type)
 
 
 def quantizers(module: nn.Module) -> dict[str, FakeQuantize]:

@@ -1,18 +1,27 @@
 """The one inserter: puts quantizers where a target's rules want them."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import fx
+from torch import Tensor, fx
 from torch.fx import Node
 
-from lilliput.core import Model, QuantizationRules, UnsupportedError
+from lilliput.core import (
+    IntegerType,
+    Model,
+    PerGroup,
+    PerTensor,
+    QuantizationRules,
+    UnsupportedError,
+)
 from lilliput.graph import capture, fold_batch_norm
 from lilliput.quantize.fake import FakeQuantize
 from lilliput.quantize.open_layers import WITH_WEIGHT, open_layer, operator_kind
 from lilliput.quantize.plan import Plan
+from lilliput.quantize.precision import Precision
 
-__all__ = ["Inserted", "insert"]
+__all__ = ["Inserted", "insert", "layer_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,44 +39,64 @@ class Inserted:
     operators: tuple[Node, ...]
 
 
-def insert(model: Model, rules: QuantizationRules, momentum: float | None = None) -> Inserted:
+def insert(
+    model: Model,
+    rules: QuantizationRules,
+    precision: Precision,
+    momentum: float | None = None,
+) -> Inserted:
     """Places quantizers by `rules`.
 
     Args:
         model: What to quantize; it is not changed.
         rules: Of the target's runtime.
+        precision: What differs from the rules.
         momentum: In training, how fast an activation's range follows, while weights' ranges are
             the weights' own; None keeps both as calibrated.
 
     Raises:
-        UnsupportedError: The network has no operator that the rules quantize.
+        UnsupportedError: The network has no operator that the rules quantize, or no layer of a
+            name in `precision`.
         TraceError: The network cannot be traced.
     """
     folded, _ = fold_batch_norm(model.clone())
     captured = capture(folded)
     module = captured.module
     assert isinstance(module, fx.GraphModule)  # noqa: S101
-    operators = _insert_for_weights(module, rules, None if momentum is None else 1.0)
+    candidates = dict(_weighted(module, rules))
+    precision.check(candidates)
+    chosen = {layer: nodes for layer, nodes in candidates.items() if not precision.is_float(layer)}
+    operators = _insert_for_weights(
+        module, chosen, rules.weight, precision, None if momentum is None else 1.0
+    )
     if not operators:
         wanted = ", ".join(sorted(rules.quantized_operators & WITH_WEIGHT)) or "no operator"
         raise UnsupportedError(
             "there is nothing to quantize: the rules quantize the weights of "
             f"{wanted}, and the network runs none of them"
+            + (" that is not to stay float" if candidates else "")
         )
     plan = Plan(module, rules)
     plan.walk()
     observed = _insert_for_activations(plan, momentum)
+    observed += _insert_for_readers(module, operators, rules, precision, momentum)
     module.graph.lint()
     module.recompile()
     return Inserted(captured, observed, operators)
 
 
-def _insert_for_weights(
-    module: fx.GraphModule, rules: QuantizationRules, momentum: float | None
-) -> tuple[Node, ...]:
-    """Lets every weight that the rules want as integers pass a quantizer; gives its operators."""
-    made: dict[str, str] = {}
-    operators = []
+def layer_of(node: Node) -> str:
+    """The layer that an operator with a weight belongs to, by the name of its weight."""
+    weight = node.args[1]
+    while isinstance(weight, Node) and weight.op != "get_attr":
+        weight = weight.all_input_nodes[0]
+    assert isinstance(weight, Node)  # noqa: S101
+    return str(weight.target).removesuffix(".weight")
+
+
+def _weighted(module: fx.GraphModule, rules: QuantizationRules) -> Iterator[tuple[str, list[Node]]]:
+    """The operators whose weight can be quantized, opened, by layer."""
+    found: dict[str, list[Node]] = {}
     for node in list(module.graph.nodes):
         kind = operator_kind(module, node)
         if kind not in WITH_WEIGHT & rules.quantized_operators:
@@ -75,35 +104,95 @@ def _insert_for_weights(
         opened = open_layer(module, node, kind)
         weight = opened.args[1] if opened is not None else None
         # a weight that the network computes, say by a parametrization, stays float
-        if opened is None or not (isinstance(weight, Node) and weight.op == "get_attr"):
-            continue
-        name = str(weight.target)
-        if name not in made:
-            made[name] = _add_for_weight(module, opened, kind, rules, momentum)
-        with module.graph.inserting_before(opened):
-            quantized = module.graph.call_module(made[name], (weight,))
-        quantized.meta = {**weight.meta, "is_weight": True}
-        opened.replace_input_with(weight, quantized)
-        operators.append(opened)
-    return tuple(operators)
+        if opened is not None and isinstance(weight, Node) and weight.op == "get_attr":
+            found.setdefault(layer_of(opened), []).append(opened)
+    yield from found.items()
+
+
+def _insert_for_weights(
+    module: fx.GraphModule,
+    layers: Mapping[str, list[Node]],
+    usual: IntegerType,
+    precision: Precision,
+    momentum: float | None,
+) -> tuple[Node, ...]:
+    """Lets every weight pass a quantizer; gives the operators."""
+    for layer, nodes in layers.items():
+        weight = nodes[0].args[1]
+        assert isinstance(weight, Node)  # noqa: S101
+        name = _add_for_weight(module, nodes[0], precision.weight(layer, usual), momentum)
+        for node in nodes:
+            own = node.args[1]
+            assert isinstance(own, Node)  # noqa: S101
+            with module.graph.inserting_before(node):
+                quantized = module.graph.call_module(name, (own,))
+            quantized.meta = {**own.meta, "is_weight": True}
+            node.replace_input_with(own, quantized)
+    return tuple(node for nodes in layers.values() for node in nodes)
 
 
 def _add_for_weight(
-    module: fx.GraphModule, node: Node, kind: str, rules: QuantizationRules, momentum: float | None
+    module: fx.GraphModule, node: Node, kind: IntegerType, momentum: float | None
 ) -> str:
     weight = str(node.args[1].target)  # type: ignore[union-attr]
     owner, _, leaf = weight.rpartition(".")
     holder = module.get_submodule(owner)
-    axis = 1 if kind == "conv_transpose2d" else 0
+    value: Tensor = getattr(holder, leaf)
+    is_transposed = operator_kind(module, node) == "conv_transpose2d"
     # the output channels of a grouped transposed convolution lie on two axes
-    is_mixed = kind == "conv_transpose2d" and len(node.args) > 6 and node.args[6] != 1
-    if rules.weight.is_per_channel and not is_mixed:
-        channels = getattr(holder, leaf).shape[axis]
-        quantizer = FakeQuantize(rules.weight, axis, channels, momentum)
+    is_mixed = is_transposed and len(node.args) > 6 and node.args[6] != 1
+    axis = 1 if is_transposed else 0
+    if isinstance(kind.granularity, PerTensor) or is_mixed:
+        quantizer = FakeQuantize(kind, momentum=momentum)
+    elif isinstance(kind.granularity, PerGroup) and _divides(kind.granularity.size, value, axis):
+        size = kind.granularity.size
+        quantizer = FakeQuantize(kind, 0, value.numel() // size, momentum, size)
     else:
-        quantizer = FakeQuantize(rules.weight, momentum=momentum)
+        quantizer = FakeQuantize(kind, axis, value.shape[axis], momentum)
     holder.add_module(f"{leaf}_quantizer", quantizer)
     return f"{weight}_quantizer"
+
+
+def _divides(size: int, weight: Tensor, axis: int) -> bool:
+    return axis == 0 and weight[0].numel() % size == 0
+
+
+def _insert_for_readers(
+    module: fx.GraphModule,
+    operators: Sequence[Node],
+    rules: QuantizationRules,
+    precision: Precision,
+    momentum: float | None,
+) -> tuple[Node, ...]:
+    """Gives layers that read fewer bits than others a quantizer of their own."""
+    wanted: dict[tuple[Node, IntegerType], list[Node]] = {}
+    for node in operators:
+        kind = precision.activation(layer_of(node), rules.activation)
+        source = node.args[0]
+        if kind != rules.activation and isinstance(source, Node):
+            wanted.setdefault((source, kind), []).append(node)
+    added = []
+    for (source, kind), readers in wanted.items():
+        own = _own_quantizer(module, source)
+        if own is not None and set(source.users) <= set(readers):
+            own.type = kind
+            continue
+        name = f"{readers[0].name}_input_quantizer"
+        module.add_module(name, FakeQuantize(kind, momentum=momentum))
+        with module.graph.inserting_before(readers[0]):
+            quantized = module.graph.call_module(name, (source,))
+        quantized.meta = dict(source.meta)
+        for reader in readers:
+            reader.replace_input_with(source, quantized)
+        added.append(quantized)
+    return tuple(added)
+
+
+def _own_quantizer(module: fx.GraphModule, node: Node) -> FakeQuantize | None:
+    """The quantizer called at a node, where no other tensor shares it."""
+    part = module.get_submodule(str(node.target)) if node.op == "call_module" else None
+    calls = [other for other in module.graph.nodes if other.target == node.target]
+    return part if isinstance(part, FakeQuantize) and len(calls) == 1 else None
 
 
 def _insert_for_activations(plan: Plan, momentum: float | None) -> tuple[Node, ...]:

@@ -7,6 +7,7 @@ from lilliput.core import Model, QuantizationRules, Stage, Task
 from lilliput.quantize.calibrate import calibrate
 from lilliput.quantize.insert import insert
 from lilliput.quantize.observe import MinMax, Observer
+from lilliput.quantize.precision import Precision
 
 __all__ = ["QuantizeStatic"]
 
@@ -20,6 +21,7 @@ class QuantizeStatic:
         task: Its training inputs are calibrated on.
         observer: Chooses the ranges.
         samples: How many examples to calibrate on.
+        precision: Layers with other bits than the rules say.
     """
 
     stage: ClassVar[Stage] = "quantize"
@@ -28,6 +30,7 @@ class QuantizeStatic:
     task: Task
     observer: Observer = field(default_factory=MinMax)
     samples: int = 512
+    precision: Precision = field(default_factory=Precision)
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -37,9 +40,10 @@ class QuantizeStatic:
         """Gives a captured network whose quantizers act.
 
         Raises:
-            UnsupportedError: The network has no operator that the rules quantize.
+            UnsupportedError: The network has no operator that the rules quantize, or no layer of a
+            name in `precision`.
             PassError: An activation is NaN or infinite.
         """
-        inserted = insert(model, self.rules)
+        inserted = insert(model, self.rules, self.precision)
         calibrate(inserted, self.task, self.observer, self.samples)
         return inserted.model

@@ -28,6 +28,8 @@ class Store:
         place: Folder of the run, or the URL of a database (`postgresql+psycopg://...`).
         blobs: Folder for the files, where `place` is a URL.
         must_exist: Refuse a folder that has no registry, instead of beginning one.
+        may_repair: Take damaged files off the list for good, so that they are made again; else
+            they are left out for whoever reads now.
 
     Attributes:
         repairs: What opening found damaged and set aside, in plain words.
@@ -37,7 +39,11 @@ class Store:
     """
 
     def __init__(
-        self, place: Path | str, blobs: Path | str | None = None, must_exist: bool = False
+        self,
+        place: Path | str,
+        blobs: Path | str | None = None,
+        must_exist: bool = False,
+        may_repair: bool = True,
     ) -> None:
         is_url = isinstance(place, str) and "://" in place
         if is_url and blobs is None:
@@ -58,8 +64,10 @@ class Store:
         where = str(place) if is_url else str(self.folder / _FILE)
         self._database = Database(url, where, self.folder)
         self._blobs = Blobs(self.folder)
-        self._blobs.sweep()
-        self.repairs = self._repair()
+        self._damaged: frozenset[str] = frozenset()
+        if may_repair:
+            self._blobs.sweep()
+        self.repairs = self._repair(may_repair)
 
     def add(  # noqa: PLR0913
         self,
@@ -138,6 +146,11 @@ class Store:
             is_same = (skipped.c.name == name) & (skipped.c.target == target)
             connection.execute(delete(skipped).where(is_same))
             connection.execute(insert(skipped).values(row))
+
+    def reason(self, name: str, target: str) -> str:
+        """Why a variant was not made; "" where it was."""
+        skipped = self.family().skipped
+        return next((s.reason for s in skipped if (s.name, s.target) == (name, target)), "")
 
     def forget_skipped(self) -> None:
         """Forgets what was not made: a run that goes on finds out anew."""
@@ -223,7 +236,8 @@ class Store:
             measured: dict[str, list[Measurement]] = {row.id: [] for row in found}
             for row in connection.execute(numbers):
                 measured[row.variant].append(_measurement(row))
-        return tuple(self._variant(row, measured[row.id]) for row in found)
+        whole = [row for row in found if row.id not in self._damaged]
+        return tuple(self._variant(row, measured[row.id]) for row in whole)
 
     def _variant(self, row: Any, measured: list[Measurement]) -> Variant:
         history = tuple(Step(**step) for step in json.loads(row.history))
@@ -242,27 +256,34 @@ class Store:
             details=json.loads(row.details),
         )
 
-    def _repair(self) -> tuple[str, ...]:
-        """Takes variants off the list whose file is missing or damaged."""
-        from sqlalchemy import delete
-
-        from lilliput.registry.schema import measurements, variants
-
+    def _repair(self, is_for_good: bool) -> tuple[str, ...]:
+        """Leaves out variants whose file is missing or damaged."""
         said = []
         for variant in self._variants():
             name = variant.artifact.path.name
             damage = self._blobs.damage(name, variant.artifact.sha256)
-            if damage:
-                self._blobs.set_aside(name)
-                with self._database.transaction() as connection:
-                    of_it = measurements.c.variant == variant.id
-                    connection.execute(delete(measurements).where(of_it))
-                    connection.execute(delete(variants).where(variants.c.id == variant.id))
-                said.append(
-                    f"the file of {variant.name!r} for {variant.target} {damage}; it was set "
-                    "aside and will be made and measured again"
-                )
+            if not damage:
+                continue
+            self._damaged |= {variant.id}
+            what = f"the file of {variant.name!r} for {variant.target} {damage}"
+            if is_for_good:
+                self._take_off(variant)
+                said.append(f"{what}; it was set aside and will be made and measured again")
+            else:
+                said.append(f"{what} and is left out; `lilliput compress` makes it again")
+        if is_for_good:
+            self._damaged = frozenset()
         return tuple(said)
+
+    def _take_off(self, variant: Variant) -> None:
+        from sqlalchemy import delete
+
+        from lilliput.registry.schema import measurements, variants
+
+        self._blobs.set_aside(variant.artifact.path.name)
+        with self._database.transaction() as connection:
+            connection.execute(delete(measurements).where(measurements.c.variant == variant.id))
+            connection.execute(delete(variants).where(variants.c.id == variant.id))
 
 
 def _measured(connection: Any, variant_id: str, measured: tuple[Measurement, ...]) -> None:

@@ -42,7 +42,10 @@ def _speed(variant: Variant) -> str:
     times = speed(variant)
     if times is None:
         return "latency not measured"
-    return _compared(times.value, "faster", "slower", "as fast as the original")
+    same = "as fast as the original"
+    if times.low is not None and times.high is not None and times.low < 1 < times.high:
+        return f"about {same}"  # some rounds say faster, others slower
+    return _compared(times.value, "faster", "slower", same)
 
 
 def _compared(ratio: float, better: str, worse: str, same: str) -> str:

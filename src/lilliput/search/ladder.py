@@ -16,6 +16,7 @@ from lilliput.search.workshop import Workshop
 __all__ = ["Ladder"]
 
 _SHARES = (0.7, 0.5, 0.35)
+_BITS = (8, 4)
 _ROOM = 0.97
 """Of a limit on size, what is aimed at: a file is a little more than its weights."""
 _PATIENCE = 8
@@ -56,15 +57,12 @@ class Ladder:
         """
         self.workshop.store.forget_skipped()
         self._make_originals()
-        for observer in ("minmax",) if self.space.is_float else OBSERVERS:
-            point = Point(observer=observer)
-            # a family has one int8 file at least
-            if self.clock.left_s() > 0 or not self.made or self._is_made(point):
-                self._try(point)
-            else:
-                self._leave_out(self.space.candidate(point).name, "the time budget is spent")
+        self._quantize()
         if self.clock.left_s() <= 0:
-            self.tell("the time budget is spent before any training")
+            self.tell(
+                f"the time budget of {self.clock.limit_s:,.0f} s is spent before any training: "
+                f"{self.clock.used_s():,.0f} s over all starts of this run; a longer one goes on"
+            )
             return
         facts = survey(
             self.workshop.model,
@@ -80,6 +78,25 @@ class Ladder:
         for point in self._training_rungs(facts):
             self._try(point, facts)
         self._explore(facts)
+
+    def _quantize(self) -> None:
+        """The whole network without training: each observer, then better rounding, then 4 bits.
+
+        A family has one int8 file at least; the others may take a third of the time budget.
+        """
+        for observer in ("minmax",) if self.space.is_float else OBSERVERS:
+            self._try_in_time(Point(observer=observer))
+        if not self.space.is_float:
+            for bits in _BITS:
+                self._try_in_time(Point(observer=self._best_observer(), bits=bits, is_rounded=True))
+
+    def _try_in_time(self, point: Point) -> None:
+        is_in_time = self.clock.used_s() < self.clock.limit_s / 3
+        if is_in_time or not self.made or self._is_made(point):
+            self._try(point)
+        else:
+            reason = "no training may take a third of the time budget; a longer one allows it"
+            self._leave_out(self.space.candidate(point).name, reason)
 
     def note_time(self) -> None:
         """Keeps the time used so far, for the next start of the same run."""
@@ -101,7 +118,7 @@ class Ladder:
         self.targets = running
 
     def _is_made(self, point: Point) -> bool:
-        return self.workshop.has(self.space.candidate(point), self.targets)
+        return self.workshop.has(self.space.candidate(point), self._storing(point))
 
     def _training_rungs(self, facts: Survey) -> Iterator[Point]:
         """Int8-aware training of the whole network, then smaller ones.
@@ -114,7 +131,7 @@ class Ladder:
             yield Point(aware_epochs=aware, observer=observer)
         else:
             self._leave_out("int8-aware training", _no_epoch(facts))
-        aims = self._aims(facts)
+        aims = self._aims()
         time_share = 0.5 / len(aims) if aims else 0.0
         rest = [Point(share=share) for share in _SHARES if not aims or share < 0.9 * aims[0].share]
         shares = [(point, time_share) for point in aims]
@@ -126,13 +143,13 @@ class Ladder:
             else:
                 self._leave_out(self.space.candidate(point).name, _no_epoch(facts))
 
-    def _aims(self, facts: Survey) -> list[Point]:
+    def _aims(self) -> list[Point]:
         """Points just small enough for every target: by channels, and by whole blocks."""
         limit, whole = self.budget.max_size_bytes, max(self._sizes_of_whole(), default=0.0)
         if limit is None or whole <= limit:
             return []
         share = max(_ROOM * limit / whole, 0.02)
-        blocks = (Point(blocks=count) for count in range(1, len(facts.blocks) + 1))
+        blocks = (Point(blocks=count) for count in range(1, len(self.space.blocks) + 1))
         fitting = (point for point in blocks if self._share_of_weights(point) <= share)
         return [Point(share=share), *islice(fitting, 1)]
 
@@ -145,7 +162,7 @@ class Ladder:
             evaluate=lambda point: self._try(point, facts),
             seeds=seeds,
             proceed=_Patience(self).proceed,
-            max_blocks=len(facts.blocks) // 2,
+            max_blocks=len(self.space.blocks) // 2,
             max_epochs=longest,
             observer=self._best_observer(),
             seed=self.workshop.seed,
@@ -159,18 +176,19 @@ class Ladder:
             self._leave_out(str(point), str(error))
             return None
         reason = self._too_much(point, facts) if facts else ""
-        if reason and not self.workshop.has(candidate, self.targets):
+        if reason and not self._is_made(point):
             self._leave_out(candidate.name, reason)
             return None
         self.note_time()
         needed = self._needed_s(point, facts) if facts else 0.0
-        if needed and not self.workshop.has(candidate, self.targets):
+        if needed and not self._is_made(point):
             self.tell(f"{candidate.name}: training for about {_minutes(needed)}")
         made = []
-        for target in self.targets:
+        for target in self._storing(point):
             variant = self.workshop.make(candidate, target)
             if variant is None:
-                self.tell(f"{candidate.name} on {target.name}: failed, the report says why")
+                reason = self.workshop.store.reason(candidate.name, target.name)
+                self.tell(f"{candidate.name} on {target.name}: failed, {reason}")
             else:
                 is_new = variant.name == candidate.name
                 self.tell(line_of(variant) if is_new else f"{candidate.name}: as {variant.name}")
@@ -180,6 +198,18 @@ class Ladder:
             return None
         self.made.append((point, _objectives(made)))
         return self.made[-1][1]
+
+    def _storing(self, point: Point) -> list[Target]:
+        """The targets whose file has weights of that width."""
+        storing = []
+        for target in self.targets:
+            if target.rules is None or point.bits in target.rules.stored_bits:
+                storing.append(target)
+            else:
+                name = self.space.candidate(point).name
+                reason = f"its files hold weights of {sorted(target.rules.stored_bits)} bits"
+                self.workshop.store.skip(name, target.name, reason)
+        return storing
 
     def _too_much(self, point: Point, facts: Survey) -> str:
         """Why the point cannot meet the budget or the time left; "" where it may."""
@@ -206,7 +236,7 @@ class Ladder:
         names = {
             self.space.candidate(point).name
             for point, _ in self.made
-            if point.share == 1 and not point.blocks
+            if point.share == 1 and not point.blocks and point.bits == 8
         }
         sizes: dict[str, list[float]] = {}
         for variant in self.workshop.store.family():

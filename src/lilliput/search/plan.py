@@ -24,6 +24,8 @@ class Clock:
     spent_s: int | float = 0
 
     def __post_init__(self) -> None:
+        if not self.limit_s > 0:
+            raise ValueError(f"the time budget must be more than 0 seconds, got {self.limit_s}")
         self._start = time.monotonic()
 
     def used_s(self) -> float:

@@ -16,8 +16,10 @@ from lilliput.quantize import (
     MinMax,
     Observer,
     Percentile,
+    Precision,
     QuantizeAware,
     QuantizeStatic,
+    RoundSecondOrder,
 )
 from lilliput.search.candidate import Candidate
 from lilliput.search.survey import Survey
@@ -27,10 +29,16 @@ __all__ = ["OBSERVERS", "Point", "Space"]
 
 OBSERVERS: Mapping[str, Observer] = {
     "minmax": MinMax(),
-    "percentile": Percentile(),
     "mse": MeanSquaredError(),
+    "percentile": Percentile(),
     "entropy": Entropy(),
 }
+
+
+_LONG = 15
+"""Epochs from which on a training takes the whole learning rate."""
+_CLOSE = 1.02
+"""How much more than asked for may be left."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,8 @@ class Point:
         epochs: Of distillation after pruning, before quantization.
         aware_epochs: Of distillation after quantizers are in, 0 for quantization after training.
         observer: Which observer sets the ranges, a key of `OBSERVERS`.
+        bits: Of weights in the file.
+        is_rounded: Whether weights are rounded by what layers read, not each to its nearest.
     """
 
     share: float = 1.0
@@ -50,6 +60,8 @@ class Point:
     epochs: int = 0
     aware_epochs: int = 0
     observer: str = "minmax"
+    bits: int = 8
+    is_rounded: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +73,7 @@ class Space:
         task: Its data.
         teacher: What students learn from.
         is_classifier: Whether outputs are class scores, so that soft targets apply.
-        learning_rate: Of distillation after pruning; a tenth of it once quantizers are in.
+        learning_rate: Of long distillation after pruning; a tenth of it once quantizers are in.
         sensitivity: Rise of the loss by channel group and pruning ratio, once it is known.
         blocks: Removable blocks, the least sensitive first.
         multiple: What widths are rounded to.
@@ -84,9 +96,22 @@ class Space:
 
     def informed(self, facts: Survey) -> "Space":
         """The space once the survey has told what the network can spare."""
+        by_bytes = self.counts == "bytes"
         return replace(
-            self, sensitivity=facts.sensitivity, blocks=facts.blocks, multiple=facts.multiple
+            self,
+            sensitivity=facts.sensitivity,
+            blocks=self._in_order(facts.block_drops),
+            # fine steps hit a limit on bytes; a limit on time wants what vector units like
+            multiple=min(facts.multiple, 4) if by_bytes else facts.multiple,
         )
+
+    def _in_order(self, drops: Mapping[str, float]) -> tuple[str, ...]:
+        """Blocks, first the one whose removal costs least: for its bytes where these count."""
+        if self.counts == "macs":  # at batch 1 every block takes about the same time
+            return tuple(sorted(drops, key=lambda name: drops[name]))
+        parts = {name: self.model.module.get_submodule(name) for name in drops}
+        sizes = {n: sum(p.nbytes for p in part.parameters()) for n, part in parts.items()}
+        return tuple(sorted(drops, key=lambda n: max(drops[n], 0.0) / max(sizes[n], 1)))
 
     def candidate(self, point: Point) -> Candidate:
         """The recipe of a point, named by what is in it."""
@@ -100,8 +125,9 @@ class Space:
             shared = (*shared, self.distill(point.epochs))
             words.append(f"distil{point.epochs}")
         if not self.is_float:
-            words += ["int8", point.observer]
+            words += ["int8" if point.bits == 8 else f"w{point.bits}a8", point.observer]
             words += [f"qat{point.aware_epochs}"] if point.aware_epochs else []
+            words += ["rounded"] if point.is_rounded else []
         return Candidate("-".join(words) or "float", shared, partial(self._finish, point))
 
     def shape(self, point: Point) -> tuple[Pass, ...]:
@@ -110,38 +136,45 @@ class Space:
         if point.blocks:
             passes.append(RemoveBlocks(self.blocks[: point.blocks]))
         if point.share < 1:
-            ratios = self._ratios(run(self.model, passes), point.share)
-            if ratios:
-                passes.append(PruneChannels(ratios, multiple_of=self.multiple))
+            passes += self._prune(run(self.model, passes), point.share)
         return tuple(passes)
 
-    def _ratios(self, shallower: Model, share: float) -> dict[str, float]:
-        """A pruning ratio for each group, so that the share remains at the least rise."""
+    def _prune(self, shallower: Model, share: float) -> list[Pass]:
+        """Pruning that leaves the share at the least rise of the loss.
+
+        Widths that must be multiples may leave more than was asked for; then less is asked for.
+        """
         graph = trace(shallower)
         groups = channel_groups(graph)
+        by_bytes = self.counts == "bytes"
+        amount = bytes_of(groups) if by_bytes else macs_of(groups, cost(graph))
         drops = {
             group.name: {float(k): drop for k, drop in self.sensitivity[group.name].items()}
             for group in groups
             if group.name in self.sensitivity
         }
-        by_bytes = self.counts == "bytes"
-        amount = bytes_of(groups) if by_bytes else macs_of(groups, cost(graph))
-        sizes = {group.name: group.size for group in groups}
+        best: list[Pass] = []
+        wanted, left = share, 1.0
+        while left > _CLOSE * share and wanted > share / 4:
+            ratios = allot(drops, amount, wanted)
+            if not ratios:
+                break
+            best = [PruneChannels(ratios, multiple_of=self.multiple)]
+            left = self._amount(run(shallower, best)) / self._amount(shallower)
+            wanted *= 0.95 * min(1.0, share / left)
+        return best
 
-        def rounded(ratios: Mapping[str, float]) -> float:
-            return amount({n: self._rounded(sizes[n], ratio) for n, ratio in ratios.items()})
-
-        return allot(drops, rounded, share)
-
-    def _rounded(self, size: int, ratio: float) -> float:
-        """The ratio that is left of one once widths are multiples."""
-        gone = [size - left for left in range(0, size + 1, self.multiple) if left]
-        return min(gone, key=lambda count: abs(count - ratio * size), default=0) / size
+    def _amount(self, model: Model) -> int:
+        if self.counts == "bytes":
+            return sum(tensor.nbytes for tensor in model.module.parameters())
+        return sum(row.macs for row in cost(trace(model)))
 
     def distill(self, epochs: int, is_quantized: bool = False) -> Distill:
         """Training that recovers what a step cost."""
         optimizer = SGD() if _has_batch_norm(self.model) else AdamW()
-        rate = self.learning_rate if isinstance(optimizer, SGD) else self.learning_rate / 50
+        # a short training has no time to come back from large steps
+        rate = self.learning_rate * min(1.0, max(0.2, epochs / _LONG))
+        rate = rate if isinstance(optimizer, SGD) else rate / 50
         return Distill(
             self.task,
             self.teacher,
@@ -155,12 +188,14 @@ class Space:
         if target.rules is None:
             return ()
         observer = OBSERVERS[point.observer]
-        if not point.aware_epochs:
-            return (QuantizeStatic(target.rules, self.task, observer=observer),)
-        return (
-            QuantizeAware(target.rules, self.task, observer=observer),
-            self.distill(point.aware_epochs, is_quantized=True),
-        )
+        precision = Precision({"*": point.bits} if point.bits != 8 else {})
+        if point.aware_epochs:
+            return (
+                QuantizeAware(target.rules, self.task, observer=observer, precision=precision),
+                self.distill(point.aware_epochs, is_quantized=True),
+            )
+        static = QuantizeStatic(target.rules, self.task, observer=observer, precision=precision)
+        return (static, RoundSecondOrder(self.task)) if point.is_rounded else (static,)
 
 
 def _has_batch_norm(model: Model) -> bool:

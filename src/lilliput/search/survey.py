@@ -39,10 +39,9 @@ class Survey:
     block_sensitivity: Drops
 
     @property
-    def blocks(self) -> tuple[str, ...]:
-        """Removable blocks, the least sensitive first."""
-        drops = self.block_sensitivity
-        return tuple(sorted(drops, key=lambda name: next(iter(drops[name].values()))))
+    def block_drops(self) -> Mapping[str, float]:
+        """For each removable block, the rise of the validation loss without it."""
+        return {name: next(iter(by.values())) for name, by in self.block_sensitivity.items()}
 
 
 def survey(  # noqa: PLR0913, PLR0917

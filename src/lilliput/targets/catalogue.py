@@ -5,10 +5,20 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-from lilliput.core import IntegerType, QuantizationRules, Target, UnsupportedError
+from lilliput.core import (
+    Granularity,
+    IntegerType,
+    PerChannel,
+    PerTensor,
+    QuantizationRules,
+    Target,
+    UnsupportedError,
+)
 from lilliput.core.spelling import did_you_mean
 
 __all__ = ["get_target", "target_names"]
+
+_GRANULARITIES: Mapping[str, Granularity] = {"PerTensor": PerTensor(), "PerChannel": PerChannel()}
 
 
 def target_names() -> tuple[str, ...]:
@@ -39,5 +49,7 @@ def _rules(table: Mapping[str, Any]) -> QuantizationRules:
         key: frozenset(value) if isinstance(value, list) else value for key, value in table.items()
     }
     for kind in ("weight", "activation"):
-        values[kind] = IntegerType(**table[kind])
+        facts = dict(table[kind])
+        granularity = _GRANULARITIES[facts.pop("granularity", "PerTensor")]
+        values[kind] = IntegerType(granularity=granularity, **facts)
     return QuantizationRules(**values)

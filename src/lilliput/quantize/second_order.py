@@ -1,0 +1,188 @@
+"""Rounding that knows what a layer reads: each weight makes up for what others were rounded by."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from lilliput.core import IntegerType, Model, PerChannel, PerTensor, Stage, Task
+from lilliput.core.progress import track
+from lilliput.quantize.affine import dequantize, quantize
+from lilliput.quantize.fake import FakeQuantize
+from lilliput.quantize.gram import filters, gram_of, groups_of, is_linear
+from lilliput.quantize.lockstep import Lockstep, Place, weighted
+
+__all__ = ["RoundSecondOrder", "calibration_batches"]
+
+_BATCH = 16
+
+Filters = Shaped[Tensor, "groups each fan"]
+Matrix = Float[Tensor, "groups fan fan"]
+
+
+@dataclass(frozen=True)
+class RoundSecondOrder:
+    """Rounds the weights of a quantized network so that each layer's outputs change least.
+
+    Layer after layer: the weights that would do best with what the quantized network reads there
+    are found by least squares; they are rounded one by one, each time moving the error onto the
+    weights still to come; then each code is looked at again with the others as they are, until none
+    changes. Scales are drawn in where that costs least, and biases take up what is left of means.
+
+    Source: error feedback: Frantar et al. 2023, "GPTQ", eq. 2 and 3; second look: Behdin et al.
+    2023, "QuantEase", section 3.
+
+    Args:
+        task: Its training inputs are looked at, without labels.
+        samples: How many examples.
+        damping: Share of the mean of the diagonal that is added to it, so that directions that the
+            examples do not show stay as they were.
+        sweeps: Most times that all codes are looked at again.
+    """
+
+    stage: ClassVar[Stage] = "reconstruct"
+
+    task: Task
+    samples: int = 512
+    damping: float = 0.01
+    sweeps: int = 20
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ValueError(f"samples must be 1 or more, got {self.samples}")
+        if not self.damping > 0:
+            raise ValueError(f"damping must be more than 0, got {self.damping}")
+
+    def __call__(self, model: Model, /) -> Model:
+        """Gives the network with other weights and biases, its weights on the quantizers' grids.
+
+        Raises:
+            PassError: The network has no quantizers.
+        """
+        walk = Lockstep(model.module, calibration_batches(self.task, self.samples))
+        count = len(weighted(walk.module))
+        for place in track(walk.walk(), "second-order rounding", count):
+            if is_linear(place):
+                self._round(place)
+        return model
+
+    @torch.no_grad()
+    def _round(self, place: Place) -> None:
+        """Sets a layer's weight and bias."""
+        groups = groups_of(place.node, place.weight)
+        gram = gram_of(place, has_bias=place.bias is not None)
+        weight = filters(place.weight_float.float(), groups)
+        ridge = self.damping * gram.read.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
+        identity = torch.eye(weight.shape[-1])
+        metric = gram.read + ridge[:, None, None] * identity
+        wanted = weight @ gram.both + ridge[:, None, None] * weight
+        best = torch.linalg.solve(metric, wanted.mT).mT
+        _draw_in(place.quantizer, best, metric, place.weight)
+        grid = _Grid.of(place.quantizer, place.weight, groups)
+        codes = _with_feedback(best, metric, grid)
+        codes = _looked_at_again(codes, best, metric, grid, self.sweeps)
+        rounded = grid.real(codes)
+        place.weight.copy_(rounded.reshape(place.weight.shape))
+        if place.bias is not None:
+            assert place.bias_float is not None  # noqa: S101
+            before = (weight @ gram.mean_float[:, :, None]).flatten()
+            after = (rounded @ gram.mean[:, :, None]).flatten()
+            place.bias.copy_(place.bias_float + before - after)
+
+
+def calibration_batches(task: Task, samples: int) -> list[tuple[Tensor, ...]]:
+    """Calibration inputs in batches small enough that what is computed of them fits in memory."""
+    return [
+        tuple(x[start : start + _BATCH] for x in inputs)
+        for inputs in task.calibration(samples)
+        for start in range(0, len(inputs[0]), _BATCH)
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Grid:
+    """Scale and zero point of every weight, by group."""
+
+    scale: Filters
+    zero_point: Tensor
+    kind: IntegerType
+
+    @staticmethod
+    def of(quantizer: FakeQuantize, weight: Tensor, groups: int) -> "_Grid":
+        scale = quantizer.spread(quantizer.scale, weight).expand_as(weight)
+        zero_point = quantizer.spread(quantizer.zero_point, weight).expand_as(weight)
+        return _Grid(filters(scale, groups), filters(zero_point, groups), quantizer.type)
+
+    def codes(self, real: Tensor, at: slice | int = slice(None)) -> Tensor:
+        return quantize(real, self.scale[..., at], self.zero_point[..., at], self.kind)
+
+    def real(self, codes: Tensor, at: slice | int = slice(None)) -> Tensor:
+        return dequantize(codes, self.scale[..., at], self.zero_point[..., at])
+
+
+def _draw_in(quantizer: FakeQuantize, best: Filters, metric: Matrix, weight: Tensor) -> None:
+    """Sets the ranges that cost least when weights are rounded to the nearest."""
+    kind = quantizer.type
+    if not isinstance(kind.granularity, PerTensor | PerChannel) or quantizer.axis not in {None, 0}:
+        return
+    rows = quantizer.rows(best.reshape(weight.shape))
+    low, high = rows.aminmax(dim=1)
+    least = torch.full_like(low, float("inf"))
+    chosen = low, high
+    for share in torch.linspace(1.0, 0.35, 40).tolist():
+        quantizer.set_range(low * share, high * share)
+        grid = _Grid.of(quantizer, weight, len(best))
+        error = grid.real(grid.codes(best)) - best
+        cost = ((error @ metric) * error).sum(-1).flatten()
+        cost = cost.sum().view(1) if quantizer.axis is None else cost
+        is_better = cost < least
+        least = torch.where(is_better, cost, least)
+        chosen = (
+            torch.where(is_better, low * share, chosen[0]),
+            torch.where(is_better, high * share, chosen[1]),
+        )
+    quantizer.set_range(*chosen)
+
+
+def _with_feedback(best: Filters, metric: Matrix, grid: _Grid) -> Tensor:
+    """Codes one column after another, the largest diagonal first."""
+    order = metric.diagonal(dim1=1, dim2=2).mean(0).argsort(descending=True)
+    back = order.argsort()
+    metric = metric[:, order][:, :, order]
+    inverse = torch.linalg.cholesky(metric)
+    upper = torch.linalg.cholesky(torch.cholesky_inverse(inverse), upper=True)
+    left = best[..., order].clone()
+    ordered = _Grid(grid.scale[..., order], grid.zero_point[..., order], grid.kind)
+    codes = torch.empty_like(left, dtype=torch.int32)
+    for column in range(left.shape[-1]):
+        codes[..., column] = ordered.codes(left[..., column], column)
+        error = left[..., column] - ordered.real(codes[..., column], column)
+        error = error / upper[:, None, column, column]
+        left[..., column:] -= error[..., None] * upper[:, None, column, column:]
+    return codes[..., back]
+
+
+def _looked_at_again(
+    codes: Tensor, best: Filters, metric: Matrix, grid: _Grid, sweeps: int
+) -> Tensor:
+    """Each code as is best with the others as they are, until none changes."""
+    codes = codes.clone()
+    real = grid.real(codes)
+    slope = (real - best) @ metric
+    diagonal = metric.diagonal(dim1=1, dim2=2)
+    for _ in range(sweeps):
+        has_changed = False
+        for column in range(codes.shape[-1]):
+            wish = real[..., column] - slope[..., column] / diagonal[:, None, column]
+            new = grid.codes(wish, column)
+            if bool((new == codes[..., column]).all()):
+                continue
+            has_changed = True
+            value = grid.real(new, column)
+            slope += (value - real[..., column])[..., None] * metric[:, None, column]
+            codes[..., column], real[..., column] = new, value
+        if not has_changed:
+            break
+    return codes
