@@ -91,39 +91,17 @@ def int8(observer: Observer) -> Passes:
     return lambda task: [lp.QuantizeStatic(TARGET.rules, task, observer=observer)]
 
 
-def rounded(bits: int) -> Passes:
+def rounded(bits: dict[str, int]) -> Passes:
     """The whole network with weights of so many bits, rounded by what layers read; no training."""
     return lambda task: [
         lp.QuantizeStatic(
             TARGET.rules,
             task,
             observer=lp.MeanSquaredError(),
-            precision=lp.Precision({"*": bits}),
+            precision=lp.Precision(bits),
         ),
         lp.RoundSecondOrder(task),
     ]
-
-
-def narrow(net: str, ratios: dict[str, float], epochs: int, bits: int) -> Passes:
-    """Some channels less, distilled from ResNet-56 for a little while, then few bits."""
-
-    def build(task: lp.Task) -> list[lp.Pass]:
-        return [
-            lp.PruneChannels(ratios, importance=FilterNorm(), multiple_of=4),
-            lp.Distill(
-                task,
-                EXAMPLE.resnet56()[0],
-                epochs=epochs,
-                learning_rate=0.02,
-                temperature=4.0,
-                alpha=0.9,
-                training=Training(optimizer=SGD(weight_decay=5e-4)),
-                checkpoint=WORK / f"{net}-narrow",
-            ),
-            *rounded(bits)(task),
-        ]
-
-    return build
 
 
 def cases() -> dict[str, tuple[str, Passes]]:
@@ -133,11 +111,13 @@ def cases() -> dict[str, tuple[str, Passes]]:
         found[f"{net}-float"] = (net, lambda _: [])
         for observer in (lp.MinMax(), lp.Percentile(), lp.MeanSquaredError(), lp.Entropy()):
             found[f"{net}-int8-{type(observer).__name__}"] = (net, int8(observer))
-        found[f"{net}-int8-rounded"] = (net, rounded(8))
-        found[f"{net}-w4a8-rounded"] = (net, rounded(4))
-    # what costs the validation loss least for its bytes, until a sixth of them is gone
-    inner = {"layer3.1.conv1": 0.25, "layer2.1.conv1": 0.25, "layer3.2.conv1": 0.375}
-    found["resnet20-w4a8-narrow"] = ("resnet20", narrow("resnet20", inner, 8, 4))
+        found[f"{net}-int8-rounded"] = (net, rounded({"*": 8}))
+        found[f"{net}-w4a8"] = (net, rounded({"*": 4}))
+    # the last blocks are the largest and bear two bits best
+    two20 = {"*": 4, "layer3.2.*": 2}
+    two56 = {"*": 4, "layer3.6.*": 2, "layer3.7.*": 2, "layer3.8.*": 2}
+    found["resnet20-w4w2a8"] = ("resnet20", rounded(two20))
+    found["resnet56-w4w2a8"] = ("resnet56", rounded(two56))
     # removed one by one, each time the block whose absence raised the validation loss least, until
     # the file was 8 times smaller and 8 times faster with random weights
     gone20 = ("layer1.0", "layer1.1", "layer3.2")

@@ -2,7 +2,7 @@ import pytest
 
 from lilliput.core import RecipeError, Target, Task
 from lilliput.prune import Magnitude, PruneChannels, Taylor
-from lilliput.quantize import MinMax, Percentile, QuantizeStatic
+from lilliput.quantize import MinMax, Percentile, Precision, QuantizeStatic, RoundSecondOrder
 from lilliput.recipe import known_passes, read, recipe_hash, write
 from lilliput.targets import get_target
 from lilliput.testing.nets import image_classifier
@@ -27,6 +27,17 @@ def test_what_is_written_reads_back_equal(task: Task, target: Target) -> None:
         QuantizeStatic(target.rules, task, observer=Percentile(99.9)),
     ]
     assert read(write(passes), task, target) == tuple(passes)
+
+
+def test_bits_by_layer_read_back_equal(task: Task, target: Target) -> None:
+    precision = Precision({"*": 4, "layer1.*": 2}, {"fc": 4}, ("conv1",))
+    passes = (
+        QuantizeStatic(target.rules, task, precision=precision),
+        RoundSecondOrder(task, samples=100),
+    )
+    again = read(write(passes), task, target)
+    assert again == passes
+    assert list(again[0].precision.weights) == ["*", "layer1.*"]
 
 
 def test_the_hash_tells_settings_apart(task: Task) -> None:

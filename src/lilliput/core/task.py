@@ -7,7 +7,7 @@ import itertools
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -82,11 +82,11 @@ class Task:
     """
 
     name: str
-    train: Iterable[Any]
-    validation: Iterable[Any]
+    train: Iterable[Any] = field(repr=False)
+    validation: Iterable[Any] = field(repr=False)
     loss: Callable[[Any, Any], Tensor]
     metric: Metric
-    test: Iterable[Any] | None = None
+    test: Iterable[Any] | None = field(default=None, repr=False)
     split: Callable[[Any], tuple[Any, Any]] = first_two
     fingerprint: str = ""
 

@@ -37,7 +37,7 @@ class RoundSecondOrder:
 
     Args:
         task: Its training inputs are looked at, without labels.
-        samples: How many examples.
+        samples: How many examples. What two neighbouring layers read of them is held in memory.
         damping: Share of the mean of the diagonal that is added to it, so that directions that the
             examples do not show stay as they were.
         sweeps: Most times that all codes are looked at again.
@@ -46,7 +46,7 @@ class RoundSecondOrder:
     stage: ClassVar[Stage] = "reconstruct"
 
     task: Task
-    samples: int = 512
+    samples: int = 256
     damping: float = 0.01
     sweeps: int = 20
 
