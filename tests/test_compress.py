@@ -85,20 +85,6 @@ def test_another_network_does_not_go_into_the_same_folder(tmp_path: Path) -> Non
     assert [v.id for v in Store(tmp_path).family()] == [v.id for v in made]
 
 
-@pytest.mark.slow
-def test_two_seeds_train_two_students(tmp_path: Path) -> None:
-    model, task = nets.image_classifier()
-    digests = []
-    for seed in (0, 1):
-        family = lp.compress(
-            model, task, out=tmp_path / str(seed), seed=seed, max_epochs=1, trials=0
-        )
-        digests.append({v.name: v.artifact.sha256 for v in family if "Distill" in v.recipe})
-    assert digests[0]
-    assert digests[0].keys() == digests[1].keys()
-    assert all(digests[0][name] != digests[1][name] for name in digests[0])
-
-
 def test_flash_limits_are_for_what_has_flash(tmp_path: Path) -> None:
     model, task = nets.image_classifier()
     with pytest.raises(UnsupportedError, match="max_size_bytes"):
