@@ -80,15 +80,19 @@ class Ladder:
         self._explore(facts)
 
     def _quantize(self) -> None:
-        """The whole network without training: each observer, then better rounding, then 4 bits.
+        """The whole network without training: two observers, better rounding, 4 bits, the rest.
 
         A family has one int8 file at least; the others may take a third of the time budget.
         """
-        for observer in ("minmax",) if self.space.is_float else OBSERVERS:
+        first, second, *rest = OBSERVERS
+        self._try_in_time(Point(observer=first))
+        if self.space.is_float:
+            return
+        self._try_in_time(Point(observer=second))
+        for bits in _BITS:
+            self._try_in_time(Point(observer=self._best_observer(), bits=bits, is_rounded=True))
+        for observer in rest:
             self._try_in_time(Point(observer=observer))
-        if not self.space.is_float:
-            for bits in _BITS:
-                self._try_in_time(Point(observer=self._best_observer(), bits=bits, is_rounded=True))
 
     def _try_in_time(self, point: Point) -> None:
         is_in_time = self.clock.used_s() < self.clock.limit_s / 3
