@@ -162,11 +162,11 @@ def test_the_layer_where_network_and_file_part_is_named(tmp_path: Path) -> None:
 def test_whatever_fails_on_the_way_is_an_export_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise AssertionError
 
     for name in ("convert", "read", "strip", "pack"):
-        monkeypatch.setattr(litert, name, lambda *_: None)
+        monkeypatch.setattr(litert, name, lambda *_, **__: None)
     monkeypatch.setattr(litert, step, fail)
     linear = Model(torch.nn.Linear(3, 2), (torch.randn(2, 3),))
     with pytest.raises(ExportError, match="Linear has no LiteRT form: AssertionError"):

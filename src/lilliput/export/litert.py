@@ -1,6 +1,7 @@
 """LiteRT (TensorFlow Lite) files, run by its interpreter with XNNPACK; needs the extra `litert`."""
 
 import inspect
+import logging
 import mmap
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +15,17 @@ from lilliput.core import ExportError, MissingExtraError, Model, QuantizationRul
 from lilliput.core.modes import in_eval_mode
 from lilliput.export.format import Array, Predictor, TensorSpec, in_batches, write_bytes
 from lilliput.export.litert_check import check_scales
+from lilliput.export.litert_converter import import_converter
 from lilliput.export.litert_file import pack, read, strip
+from lilliput.export.litert_floats import keep_floats
 from lilliput.export.lower import is_quantized, lower
 from lilliput.export.quiet import quiet
 from lilliput.export.refusal import refusal, refusing
 from lilliput.graph import trace
 
 __all__ = ["Litert", "LitertPredictor", "convert", "encode"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,9 @@ class Litert:
 def encode(model: Model, rules: QuantizationRules | None) -> bytes:
     """The bytes of the file.
 
+    Operators without weights that run in floats although the rules want integers are logged as a
+    warning.
+
     Raises:
         TraceError: `torch.export` cannot follow the network.
         MissingExtraError: The converter is not installed.
@@ -54,14 +62,25 @@ def encode(model: Model, rules: QuantizationRules | None) -> bytes:
     """
     with refusing(model.module, "LiteRT"):
         one = replace(model, example_inputs=tuple(x[:1] for x in model.example_inputs))
-        has_quantizers = is_quantized(model)
-        data = convert(lower(one, stores_integers=False) if has_quantizers else one, has_quantizers)
-        file = read(data, "the converter's output")
-        if has_quantizers:
-            assert isinstance(model.module, GraphModule)  # noqa: S101  lower refuses others
-            check_scales(model.module, file, rules)
+        if not is_quantized(model):
+            file = read(convert(one, fuses_pairs=False), "the converter's output")
+        else:
+            file = _with_integers(one, rules)
         strip(file)
         return pack(file)
+
+
+def _with_integers(model: Model, rules: QuantizationRules | None) -> Any:
+    """What the converter makes of a network with quantizers, checked against them."""
+    module = model.module
+    fenced = keep_floats(model, rules) if rules and isinstance(module, GraphModule) else model
+    lowered = lower(fenced, stores_integers=False)
+    file = read(convert(lowered, fuses_pairs=True), "the converter's output")
+    assert isinstance(module, GraphModule)  # noqa: S101  lower refuses others
+    in_floats = check_scales(module, file, rules)
+    if in_floats:
+        _log.warning("in the LiteRT file these run in floats: %s", ", ".join(in_floats))
+    return file
 
 
 def convert(model: Model, fuses_pairs: bool) -> bytes:
@@ -70,16 +89,14 @@ def convert(model: Model, fuses_pairs: bool) -> bytes:
     Args:
         model: The network.
         fuses_pairs: Make integer operators of what stands between quantize/dequantize pairs.
+
+    Raises:
+        MissingExtraError: The converter is not installed.
     """
     module = model.module
     names = argument_names(module, len(model.example_inputs))
+    litert_torch = import_converter()
     with quiet():
-        try:
-            import litert_torch
-        except ImportError as error:
-            raise MissingExtraError(
-                f"exporting to LiteRT needs litert-torch ({error}); pip install 'lilliput[litert]'"
-            ) from error
         try:
             with in_eval_mode(module):
                 converted = litert_torch.convert(

@@ -12,8 +12,9 @@ from torch import fx
 
 from lilliput.core import ExportError, QuantizationRules
 from lilliput.export.litert_file import constant, kinds
-from lilliput.graph import operator_of
+from lilliput.export.litert_integers import Integers
 from lilliput.quantize.fake import FakeQuantize
+from lilliput.quantize.open_layers import WITH_WEIGHT, operator_kind
 
 __all__ = ["check_scales"]
 
@@ -26,7 +27,9 @@ _FIXED = {(1 / 256, -128), (1 / 128, 0), (16 / 256, 127)}
 Grid = tuple[bytes, int]
 
 
-def check_scales(module: fx.GraphModule, file: Any, rules: QuantizationRules | None) -> None:
+def check_scales(
+    module: fx.GraphModule, file: Any, rules: QuantizationRules | None
+) -> tuple[str, ...]:
     """Compares the scales of the file with those of the network's quantizers.
 
     Args:
@@ -34,29 +37,47 @@ def check_scales(module: fx.GraphModule, file: Any, rules: QuantizationRules | N
         file: The file as `ModelT` objects.
         rules: Say which operators are to run in integers.
 
+    Returns:
+        Operators without weights that run in floats though they read and give integers.
+
     Raises:
-        ExportError: A scale was lost or is not ours, or an operator runs in floats; names it.
+        ExportError: A scale was lost or is not ours, or a convolution or linear operator runs in
+            floats; names it.
     """
     graph = file.subgraphs[0]
     held = {_grid_of(tensor) for tensor in graph.tensors if _is_integer(tensor)}
     made = _made_in_integers(file)
+    makers = _makers(module, rules) if rules else {}
     ours: set[Grid] = set()
+    in_floats = []
     for node, quantizer in _quantizers(module):
         grid = _grid(quantizer.scale.detach().numpy(), quantizer.zero_point.numpy())
         ours.add(grid)
         if not _is_among(grid, held):
             raise ExportError(f"the file lost the scale of {node.target!r}: it would run in floats")
-        source = node.args[0]
-        if rules and isinstance(source, fx.Node):
-            name = _operator(source, rules)
-            if name in rules.quantized_operators and not _is_among(grid, made):
-                raise ExportError(f"{source.name!r} ({name}) would run in floats in the file")
+        kind = makers.get(node.all_input_nodes[0])
+        if kind and not _is_among(grid, made):
+            name = f"{node.all_input_nodes[0].name!r} ({kind})"
+            if kind in WITH_WEIGHT:
+                raise ExportError(f"{name} would run in floats in the file")
+            in_floats.append(name)
     for tensor in graph.tensors:
         if not _is_integer(tensor) or _is_fixed(tensor):
             continue
         if not _is_among(_grid_of(tensor), ours):
             name = tensor.name.decode() if tensor.name else "a tensor"
             raise ExportError(f"{name!r} has a scale in the file that no quantizer has")
+    return tuple(in_floats)
+
+
+def _makers(module: fx.GraphModule, rules: QuantizationRules) -> dict[fx.Node, str]:
+    """The kinds of operators that compute in integers, by the nodes their results come from."""
+    integers = Integers(module, rules)
+    return {
+        integers.result(node): kind
+        for node in module.graph.nodes
+        if (kind := operator_kind(module, node)) in rules.quantized_operators and integers.run(node)
+    }
 
 
 def _quantizers(module: fx.GraphModule) -> Iterable[tuple[fx.Node, FakeQuantize]]:
@@ -64,15 +85,6 @@ def _quantizers(module: fx.GraphModule) -> Iterable[tuple[fx.Node, FakeQuantize]
         part = module.get_submodule(str(node.target)) if node.op == "call_module" else None
         if isinstance(part, FakeQuantize) and part.is_enabled:
             yield node, part
-
-
-def _operator(node: fx.Node, rules: QuantizationRules) -> str:
-    """What runs at a node, the activation it absorbs looked through."""
-    name = operator_of(node)
-    before = node.args[0] if node.args else None
-    if name in rules.fused_activations and isinstance(before, fx.Node):
-        return operator_of(before)
-    return name
 
 
 def _grid(scale: Any, zero_point: Any) -> Grid:
@@ -107,15 +119,22 @@ def _is_fixed(tensor: Any) -> bool:
 
 
 def _made_in_integers(file: Any) -> set[Grid]:
-    """Grids of constants, inputs, and outputs of operators that saw no float."""
+    """Grids of inputs, and of results of operators that saw no float.
+
+    What only moves integers, with the scale they have, does not make them.
+    """
     graph = file.subgraphs[0]
-    made = set()
     from_floats: set[int] = set()
     for kind, operator in zip(kinds(file, graph), graph.operators, strict=True):
-        source = graph.tensors[operator.inputs[0]]
-        if kind == "QUANTIZE" and source.type == _FLOAT:
-            from_floats.update(int(index) for index in operator.outputs)
-    for index, tensor in enumerate(graph.tensors):
-        if _is_integer(tensor) and index not in from_floats and not len(constant(file, tensor)):
-            made.add(_grid_of(tensor))
-    return made
+        read = [int(index) for index in operator.inputs if index >= 0]
+        moved = {_grid_of(graph.tensors[index]) for index in from_floats.intersection(read)}
+        is_first = kind == "QUANTIZE" and graph.tensors[read[0]].type == _FLOAT
+        for index in operator.outputs:
+            tensor = graph.tensors[index]
+            if is_first or (_is_integer(tensor) and _grid_of(tensor) in moved):
+                from_floats.add(int(index))
+    return {
+        _grid_of(tensor)
+        for index, tensor in enumerate(graph.tensors)
+        if _is_integer(tensor) and index not in from_floats and not len(constant(file, tensor))
+    }

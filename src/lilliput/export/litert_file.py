@@ -103,7 +103,7 @@ def strip(model: Any) -> dict[int, str]:
     names = {index: tensor.name.decode() for index, tensor in enumerate(graph.tensors)}
     graph.name = model.description = None
     model.metadata = [note for note in model.metadata or [] if note.name == b"min_runtime_version"]
-    for tensor in graph.tensors:
+    for tensor in (tensor for part in model.subgraphs for tensor in part.tensors):
         tensor.name = None
         if tensor.quantization is not None and tensor.quantization.scale is None:
             tensor.quantization = None

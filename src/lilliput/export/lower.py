@@ -16,7 +16,7 @@ from lilliput.core import ExportError, IntegerType, Model
 from lilliput.graph import operator_of
 from lilliput.quantize.fake import FakeQuantize
 
-__all__ = ["is_quantized", "lower"]
+__all__ = ["constants_of", "is_quantized", "lower"]
 
 _Form = Literal["codes", "pair", "plain"]
 
@@ -49,7 +49,7 @@ def lower(model: Model, stores_integers: bool) -> Model:
             f"{type(module).__name__} holds quantizers but is no captured network; only those that "
             "QuantizeStatic or QuantizeAware put in can be exported"
         )
-    constants = _constants(module.graph)
+    constants = constants_of(module.graph)
     if not stores_integers:
         _read_integer_inputs(module)
     for node in list(module.graph.nodes):
@@ -96,7 +96,7 @@ def _read_integer_inputs(module: fx.GraphModule) -> None:
                     user.replace_input_with(node, first)
 
 
-def _constants(graph: fx.Graph) -> set[fx.Node]:
+def constants_of(graph: fx.Graph) -> set[fx.Node]:
     """Nodes that depend on parameters and buffers alone."""
     constants: set[fx.Node] = set()
     for node in graph.nodes:

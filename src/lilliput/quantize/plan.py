@@ -11,9 +11,9 @@ from lilliput.core import QuantizationRules
 from lilliput.quantize.fake import FakeQuantize
 from lilliput.quantize.open_layers import WITH_WEIGHT, operator_kind
 
-__all__ = ["Plan"]
+__all__ = ["BINARY", "Plan", "keeps_values"]
 
-_BINARY = frozenset({"add", "sub", "mul", "div"})
+BINARY = frozenset({"add", "sub", "mul", "div"})
 # what runtimes clip to at no cost; any other limits are an operator of their own
 _FUSED_LIMITS = {(0.0, 6.0), (-1.0, 1.0)}
 
@@ -76,7 +76,7 @@ class Plan:
         # what is joined to integers becomes an integer too
         if len(floats) == len(sources) or (floats and kind != "cat"):
             return
-        if kind in self.rules.shared_scale_operators and _keeps_values(node, kind):
+        if kind in self.rules.shared_scale_operators and keeps_values(node, kind):
             self._read(floats, node)
             first, *others = (self.root(source) for source in sources)
             for other in others:
@@ -88,7 +88,7 @@ class Plan:
             self._compute(node)
         elif kind in self.rules.quantized_operators - WITH_WEIGHT:
             # a number or a parameter as second operand would stay a float between integers
-            operands = node.args[:2] if kind in _BINARY else node.args[:1]
+            operands = node.args[:2] if kind in BINARY else node.args[:1]
             if all(operand in self.integer for operand in operands) and not node.kwargs.get(
                 "alpha"
             ):
@@ -129,7 +129,7 @@ class Plan:
             makers = {self.made_by[node] for node in members if node in self.made_by}
             kinds = {operator_kind(self.module, node) for node in makers}
             is_read = any(user in running for node in members for user in node.users)
-            if not is_read and kinds <= _BINARY | {"linear", "cat"}:
+            if not is_read and kinds <= BINARY | {"linear", "cat"}:
                 self._free(members)
                 return True
         return False
@@ -160,12 +160,25 @@ def is_float(node: Node) -> bool:
     return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
-def _keeps_values(node: Node, kind: str) -> bool:
-    """Whether data is only moved; padding may add nothing but zeros, which every scale has."""
+def keeps_values(node: Node, kind: str) -> bool:
+    """Whether the result needs no other scale: data is moved, or averaged where all of it counts.
+
+    Padding may add nothing but zeros, which every scale has.
+    """
     if kind == "constant_pad_nd":
-        return len(node.args) < 3 or not node.args[2]
+        return not _argument(node, 2, "value", 0)
     if kind == "pad":
-        mode = node.args[2] if len(node.args) > 2 else "constant"
-        value = node.args[3] if len(node.args) > 3 else node.kwargs.get("value")
-        return mode != "constant" or not value
+        mode = _argument(node, 2, "mode", "constant")
+        return mode != "constant" or not _argument(node, 3, "value", None)
+    if kind in {"avg_pool1d", "avg_pool2d"}:
+        padding = _argument(node, 3, "padding", 0)
+        has_padding = any(padding) if isinstance(padding, list | tuple) else bool(padding)
+        counts_padding = _argument(node, 5, "count_include_pad", True)
+        divisor = _argument(node, 6, "divisor_override", None)
+        has_usual_windows = not _argument(node, 4, "ceil_mode", False) and divisor is None
+        return has_usual_windows and (counts_padding or not has_padding)
     return True
+
+
+def _argument(node: Node, place: int, name: str, default: Any) -> Any:
+    return node.args[place] if len(node.args) > place else node.kwargs.get(name, default)
