@@ -56,8 +56,8 @@ def operator(code: int, inputs: list[int], output: int) -> Any:
     return made
 
 
-def file_of(module: fx.GraphModule) -> Any:
-    """What a converter should make: one fused layer, from the input's integers to the output's."""
+def file_of_tensors(tensors: list[Any]) -> Any:
+    """A file that knows a layer and QUANTIZE, and has no operator yet."""
     file, graph = schema.ModelT(), schema.SubGraphT()
     file.operatorCodes = []
     for builtin in (OPERATORS.FULLY_CONNECTED, OPERATORS.QUANTIZE):
@@ -67,13 +67,21 @@ def file_of(module: fx.GraphModule) -> Any:
     empty, weight = schema.BufferT(), schema.BufferT()
     weight.data = np.zeros(6, np.uint8)
     file.buffers, file.subgraphs = [empty, weight], [graph]
+    graph.tensors = tensors
+    return file
+
+
+def file_of(module: fx.GraphModule) -> Any:
+    """What a converter should make: one fused layer, from the input's integers to the output's."""
     made = {name: (q.scale.numpy(), int(q.zero_point[0])) for name, q in quantizers(module).items()}
-    graph.tensors = [
-        tensor("input", *made["x"]),
-        tensor("weight", *made["w"], buffer=1),
-        tensor("output", *made["y"]),
-    ]
-    graph.operators = [operator(0, [0, 1], 2)]
+    file = file_of_tensors(
+        [
+            tensor("input", *made["x"]),
+            tensor("weight", *made["w"], buffer=1),
+            tensor("output", *made["y"]),
+        ]
+    )
+    file.subgraphs[0].operators = [operator(0, [0, 1], 2)]
     return file
 
 
@@ -146,6 +154,55 @@ def test_a_layer_that_runs_in_floats_between_right_scales_is_refused(
     with pytest.raises(ExportError, match=r"'relu_default' \(linear\) would run in floats"):
         check_scales(module, file, RULES)
     check_scales(module, file, QuantizationRules())
+
+
+def test_moving_integers_does_not_make_them(module: fx.GraphModule) -> None:
+    """The output of a float layer is quantized and moved once more."""
+    file = file_of(module)
+    graph = file.subgraphs[0]
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = OPERATORS.TRANSPOSE
+    file.operatorCodes.append(code)
+    graph.tensors.append(tensor("product", None, kind=FLOAT))
+    output = graph.tensors[2].quantization
+    graph.tensors.append(tensor("moved", output.scale, int(output.zeroPoint[0])))
+    graph.operators = [operator(0, [0, 1], 3), operator(1, [3], 2), operator(2, [2], 4)]
+    with pytest.raises(ExportError, match=r"'relu_default' \(linear\) would run in floats"):
+        check_scales(module, file, RULES)
+
+
+def test_an_operator_without_weights_may_run_in_floats_and_is_named() -> None:
+    holder = nn.Module()
+    holder.x, holder.y = FakeQuantize(IntegerType()), FakeQuantize(IntegerType())
+    holder.x.set_range(torch.tensor([-1.0]), torch.tensor([3.0]))
+    holder.y.set_range(torch.tensor([0.0]), torch.tensor([7.0]))
+    graph = fx.Graph()
+    x = graph.call_module("x", (graph.placeholder("input"),))
+    graph.output(graph.call_module("y", (graph.call_function(torch.ops.aten.mean.dim, (x, [1])),)))
+    module = fx.GraphModule(holder, graph)
+    made = {name: (q.scale.numpy(), int(q.zero_point[0])) for name, q in quantizers(module).items()}
+    file = file_of_tensors([tensor("input", *made["x"]), tensor("output", *made["y"])])
+    file.subgraphs[0].operators = [operator(0, [0], 1)]
+    assert check_scales(module, file, RULES) == ()
+    file.subgraphs[0].tensors.append(tensor("mean", None, kind=FLOAT))
+    file.subgraphs[0].operators = [operator(0, [0], 2), operator(1, [2], 1)]
+    assert check_scales(module, file, RULES) == ("'mean_dim' (mean)",)
+
+
+def test_an_operator_that_reads_floats_is_not_asked_for_integers() -> None:
+    """A mean of floats, quantized for its reader, is as the network has it."""
+    holder = nn.Module()
+    holder.y = FakeQuantize(IntegerType())
+    holder.y.set_range(torch.tensor([0.0]), torch.tensor([7.0]))
+    graph = fx.Graph()
+    mean = graph.call_function(torch.ops.aten.mean.dim, (graph.placeholder("input"), [1]))
+    graph.output(graph.call_module("y", (mean,)))
+    module = fx.GraphModule(holder, graph)
+    scale, point = holder.y.scale.numpy(), int(holder.y.zero_point[0])
+    tensors = [tensor("input", None, kind=FLOAT), tensor("mean", None, kind=FLOAT)]
+    file = file_of_tensors([*tensors, tensor("output", scale, point)])
+    file.subgraphs[0].operators = [operator(0, [0], 1), operator(1, [1], 2)]
+    assert check_scales(module, file, RULES) == ()
 
 
 def test_a_quantizer_that_does_not_act_asks_for_nothing(module: fx.GraphModule) -> None:

@@ -76,7 +76,8 @@ def _makers(module: fx.GraphModule, rules: QuantizationRules) -> dict[fx.Node, s
     return {
         integers.result(node): kind
         for node in module.graph.nodes
-        if (kind := operator_kind(module, node)) in rules.quantized_operators and integers.run(node)
+        if (kind := operator_kind(module, node)) in rules.quantized_operators
+        and integers.runs(node)
     }
 
 

@@ -36,7 +36,7 @@ def keep_floats(model: Model, rules: QuantizationRules) -> Model:
     integers = Integers(module, rules)
     constants = constants_of(module.graph)
     nodes = [node for node in module.graph.nodes if node not in constants]
-    running = {node for node in nodes if integers.run(node) and not _averages_parts(module, node)}
+    running = {node for node in nodes if integers.runs(node) and not _averages_parts(module, node)}
     results = {integers.result(node) for node in running}
     for node in nodes:
         if integers.is_quantizer(node) and node.args[0] in constants:

@@ -44,7 +44,7 @@ class Integers:
             return all(self.gives(source) for source in node.all_input_nodes[:1])
         return self.is_quantizer(node)
 
-    def run(self, node: fx.Node) -> bool:
+    def runs(self, node: fx.Node) -> bool:
         """Whether the operator reads and gives integers, and the runtime has it in them."""
         kind = operator_kind(self.module, node)
         if kind in self.rules.quantized_operators:
