@@ -104,6 +104,28 @@ def rounded(bits: dict[str, int]) -> Passes:
     ]
 
 
+def shallow(net: str, blocks: tuple[str, ...], epochs: int) -> Passes:
+    """Fewer blocks, distilled from ResNet-56 for a little while, then weights of four bits."""
+
+    def build(task: lp.Task) -> list[lp.Pass]:
+        return [
+            RemoveBlocks(blocks),
+            lp.Distill(
+                task,
+                EXAMPLE.resnet56()[0],
+                epochs=epochs,
+                learning_rate=0.02,
+                temperature=4.0,
+                alpha=0.9,
+                training=Training(optimizer=SGD(weight_decay=5e-4)),
+                checkpoint=WORK / f"{net}-shallow",
+            ),
+            *rounded({"*": 4})(task),
+        ]
+
+    return build
+
+
 def cases() -> dict[str, tuple[str, Passes]]:
     """What is measured: name, network, and the passes for a task."""
     found: dict[str, tuple[str, Passes]] = {}
@@ -125,6 +147,8 @@ def cases() -> dict[str, tuple[str, Passes]]:
         *("layer1.0", "layer1.4", "layer1.5", "layer1.8"),
         *("layer2.2", "layer2.4", "layer3.3", "layer3.8"),
     )
+    gone = ("layer1.0", "layer1.4", "layer1.5", "layer2.2", "layer2.4", "layer3.8")
+    found["resnet56-w4a8-shallow"] = ("resnet56", shallow("resnet56", gone, 6))
     found["resnet20-small"] = (
         "resnet20",
         small("resnet20", gone20, ((18, 0.05), (14, 0.05), (5, 0.02))),
