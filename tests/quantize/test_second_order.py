@@ -8,7 +8,13 @@ from torch.nn import functional
 
 from lilliput.core import Model, Pass, PassError, Task, run
 from lilliput.core.accuracy import Accuracy
-from lilliput.quantize import Precision, QuantizeStatic, RoundSecondOrder, quantizers
+from lilliput.quantize import (
+    Precision,
+    QuantizeAware,
+    QuantizeStatic,
+    RoundSecondOrder,
+    quantizers,
+)
 from lilliput.targets import get_target
 from lilliput.testing import TINY_TASKS, PassContract, learned
 
@@ -91,3 +97,37 @@ def test_three_bits_stay_nearer_to_the_float_network() -> None:
             for other in (rounded, nearest)
         ]
     assert divergences[0] < 0.5 * divergences[1]
+
+
+class Twice(nn.Module):
+    """One layer that runs two times, and one that runs once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.again, self.once = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.once(self.again(self.again(x).relu()).relu())
+
+
+def test_a_layer_that_runs_twice_stays_as_it_was() -> None:
+    x = torch.randn(64, 6)
+    task = Task("toy", [(x, x)], [(x, x)], lambda y, _: y.square().mean(), Accuracy())
+    model = Model(Twice().eval(), (x,))
+    nearest = run(model, [QuantizeStatic(RULES, task, precision=Precision({"*": 3}))])
+    rounded = run(nearest, [RoundSecondOrder(task, samples=64)])
+    before, after = (dict(m.module.named_parameters()) for m in (nearest, rounded))
+    assert torch.equal(before["again.weight"], after["again.weight"])
+    assert torch.equal(before["again.bias"], after["again.bias"])
+    assert not torch.equal(before["once.weight"], after["once.weight"])
+
+
+def test_after_aware_quantization_the_grid_stays_the_rounded_one() -> None:
+    model, task = TINY_TASKS["image_classifier"]()
+    three = Precision({"*": 3})
+    passes = [QuantizeAware(RULES, task, precision=three), RoundSecondOrder(task, samples=64)]
+    rounded = run(model, passes)
+    for name, quantizer in quantizers(rounded.module).items():
+        if name.endswith(".weight_quantizer"):
+            weight = rounded.module.get_parameter(name.removesuffix("_quantizer"))
+            torch.testing.assert_close(quantizer(weight), weight, rtol=1e-5, atol=1e-7)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from recorder import Recorder
 
 from lilliput.core import Model, PassError, Task, run
 from lilliput.testing import TINY_TASKS
@@ -19,23 +19,6 @@ disk = Path(sys.argv[1]) / rank
 disk.mkdir()
 model, task = TINY_TASKS["two_output_regressor"]()
 training = Training(ema_decay=0.9, precision="32-true", accelerator="cpu")
-
-
-class Recorder:
-    """Notes each step, and fails after one of them."""
-
-    def __init__(self, fails_at: int = -1) -> None:
-        self.fails_at = fails_at
-        self.steps: list[int] = []
-
-    def on_step(self, module: nn.Module, step: int, steps: int, /) -> None:
-        self.steps.append(step)
-        if step == self.fails_at:
-            raise RuntimeError("died")
-
-    def on_epoch(self, module: nn.Module, epoch: int, epochs: int, /) -> None: ...
-
-    def penalty(self, module: nn.Module, /) -> None: ...
 
 
 def trained(hook: Recorder, folder: Path | None, data: Task = task) -> Model:

@@ -4,28 +4,12 @@ import textwrap
 
 import pytest
 import torch
+from tests.train.recorder import Recorder
 from torch import nn
 
 from lilliput.core import Model, PassError, Task, run
 from lilliput.testing import TINY_TASKS
 from lilliput.train import SGD, AdamW, FineTune, OneCycle, Optimizer, Training
-
-
-class Recorder:
-    """Counts steps, and fails at one of them."""
-
-    def __init__(self, fails_at: int = -1) -> None:
-        self.fails_at = fails_at
-        self.steps: list[int] = []
-
-    def on_step(self, module: nn.Module, step: int, steps: int, /) -> None:
-        self.steps.append(step)
-        if step == self.fails_at:
-            raise RuntimeError("died")
-
-    def on_epoch(self, module: nn.Module, epoch: int, epochs: int, /) -> None: ...
-
-    def penalty(self, module: nn.Module, /) -> None: ...
 
 
 class Noisy:

@@ -62,8 +62,8 @@ def compress(  # noqa: PLR0913, PLR0917
         for name in targets:
             get_target(name)
         model, task = load_both(model_file)
-        check_task(model, task)
         if max_drop is not None and "%" in max_drop:
+            check_task(model, task)
             _check_is_share(model, task, max_drop)
         folder = out or Path("runs") / name_of(model_file)
         family = search(

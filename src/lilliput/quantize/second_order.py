@@ -1,5 +1,6 @@
 """Rounding that knows what a layer reads: each weight makes up for what others were rounded by."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,9 +14,10 @@ from lilliput.core.progress import track
 from lilliput.quantize.affine import dequantize, quantize
 from lilliput.quantize.fake import FakeQuantize
 from lilliput.quantize.gram import filters, gram_of, groups_of, is_linear
+from lilliput.quantize.insert import layer_of
 from lilliput.quantize.lockstep import Lockstep, Place, weighted
 
-__all__ = ["RoundSecondOrder", "calibration_batches"]
+__all__ = ["RoundSecondOrder"]
 
 _BATCH = 16
 
@@ -31,6 +33,7 @@ class RoundSecondOrder:
     are found by least squares; they are rounded one by one, each time moving the error onto the
     weights still to come; then each code is looked at again with the others as they are, until none
     changes. Scales are drawn in where that costs least, and biases take up what is left of means.
+    Transposed convolutions, and layers that run more than once, stay rounded to the nearest.
 
     Source: error feedback: Frantar et al. 2023, "GPTQ", eq. 2 and 3; second look: Behdin et al.
     2023, "QuantEase", section 3.
@@ -62,16 +65,18 @@ class RoundSecondOrder:
         Raises:
             PassError: The network has no quantizers.
         """
-        walk = Lockstep(model.module, calibration_batches(self.task, self.samples))
-        count = len(weighted(walk.module))
-        for place in track(walk.walk(), "second-order rounding", count):
-            if is_linear(place):
+        walk = Lockstep(model.module, _batches(self.task, self.samples))
+        layers = Counter(layer_of(node) for node, _ in weighted(walk.module))
+        for place in track(walk.walk(), "second-order rounding", layers.total()):
+            # a layer that runs twice reads two things, and has one weight for both
+            if is_linear(place) and layers[place.layer] == 1:
                 self._round(place)
         return model
 
     @torch.no_grad()
     def _round(self, place: Place) -> None:
-        """Sets a layer's weight and bias."""
+        """Sets a layer's weight and bias, and with them the scale, which stays from now on."""
+        place.quantizer.momentum = None
         groups = groups_of(place.node, place.weight)
         gram = gram_of(place, has_bias=place.bias is not None)
         weight = filters(place.weight_float.float(), groups)
@@ -93,7 +98,7 @@ class RoundSecondOrder:
             place.bias.copy_(place.bias_float + before - after)
 
 
-def calibration_batches(task: Task, samples: int) -> list[tuple[Tensor, ...]]:
+def _batches(task: Task, samples: int) -> list[tuple[Tensor, ...]]:
     """Calibration inputs in batches small enough that what is computed of them fits in memory."""
     return [
         tuple(x[start : start + _BATCH] for x in inputs)

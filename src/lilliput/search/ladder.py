@@ -99,7 +99,7 @@ class Ladder:
         if is_in_time or not self.made or self._is_made(point):
             self._try(point)
         else:
-            reason = "no training may take a third of the time budget; a longer one allows it"
+            reason = "what needs no training may take a third of the time budget; give a longer one"
             self._leave_out(self.space.candidate(point).name, reason)
 
     def note_time(self) -> None:
@@ -140,12 +140,18 @@ class Ladder:
         rest = [Point(share=share) for share in _SHARES if not aims or share < 0.9 * aims[0].share]
         shares = [(point, time_share) for point in aims]
         shares += [(point, (0.25 if aims else 0.5) / len(rest)) for point in rest]
+        seen: dict[float, str] = {1.0: "the whole network"}
         for point, share_of_time in shares:
+            name, left = self.space.candidate(point).name, self._share_of_weights(point)
+            if left in seen:
+                self._leave_out(name, f"widths that the runtime likes leave {seen[left]}")
+                continue
+            seen[left] = f"what {name} is"
             epochs = self._epochs(facts, self._work(point), share_of_time)
             if epochs:
                 yield replace(point, epochs=epochs, observer=observer)
             else:
-                self._leave_out(self.space.candidate(point).name, _no_epoch(facts))
+                self._leave_out(name, _no_epoch(facts))
 
     def _aims(self) -> list[Point]:
         """Points just small enough for every target: by channels, and by whole blocks."""
@@ -204,7 +210,9 @@ class Ladder:
         if needed and not self._is_made(point):
             self.tell(f"{candidate.name}: training for about {_minutes(needed)}")
         made = []
-        for target in self._storing(point):
+        storing = self._storing(point)
+        self._skip_others(candidate.name, storing)
+        for target in storing:
             variant = self.workshop.make(candidate, target)
             if variant is None:
                 reason = self.workshop.store.reason(candidate.name, target.name)
@@ -220,16 +228,15 @@ class Ladder:
         return self.made[-1][1]
 
     def _storing(self, point: Point) -> list[Target]:
-        """The targets whose file has weights of that width."""
-        storing = []
+        """The targets whose files hold weights of that width."""
+        return [t for t in self.targets if t.rules is None or point.bits in t.rules.stored_bits]
+
+    def _skip_others(self, name: str, storing: Sequence[Target]) -> None:
+        """Notes the targets whose files do not."""
         for target in self.targets:
-            if target.rules is None or point.bits in target.rules.stored_bits:
-                storing.append(target)
-            else:
-                name = self.space.candidate(point).name
+            if target not in storing and target.rules is not None:
                 reason = f"its files hold weights of {sorted(target.rules.stored_bits)} bits"
                 self.workshop.store.skip(name, target.name, reason)
-        return storing
 
     def _too_much(self, point: Point, facts: Survey) -> str:
         """Why the point cannot meet the budget or the time left; "" where it may."""

@@ -93,6 +93,7 @@ class Space:
     seed: int = 0
     is_float: bool = False
     counts: Literal["macs", "bytes"] = "macs"
+    _shapes: dict[tuple[int, float], tuple[Pass, ...]] = field(default_factory=dict, init=False)
 
     def informed(self, facts: Survey) -> "Space":
         """The space once the survey has told what the network can spare."""
@@ -131,7 +132,13 @@ class Space:
         return Candidate("-".join(words) or "float", shared, partial(self._finish, point))
 
     def shape(self, point: Point) -> tuple[Pass, ...]:
-        """The passes that give the point's architecture."""
+        """The passes that give the point's architecture, worked out once."""
+        key = point.blocks, point.share
+        if key not in self._shapes:
+            self._shapes[key] = self._shape(point)
+        return self._shapes[key]
+
+    def _shape(self, point: Point) -> tuple[Pass, ...]:
         passes: list[Pass] = []
         if point.blocks:
             passes.append(RemoveBlocks(self.blocks[: point.blocks]))
