@@ -1,0 +1,100 @@
+"""EfficientNet-Lite0 after training: int8, and weights of four bits."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache, partial
+
+import lite0
+import numpy as np
+import torch
+from cases import Case
+from rows import Row
+from scoring import WORK
+
+import lilliput as lp
+from lilliput.core import Target
+
+Passes = Callable[[Target, lp.Task], list[lp.Pass]]
+
+
+@cache
+def reference(target: str) -> lp.Reference:
+    """The float file for a target, and PyTorch's archive for the eager times."""
+    folder = WORK / "lite0" / f"float-{target}"
+    folder.mkdir(parents=True, exist_ok=True)
+    model, eager = lite0.model(), folder / "original.pt2"
+    torch.export.save(lp.trace(model).program, eager)
+    artifact = lp.export(model, lp.get_target(target), folder)
+    return lp.Reference(artifact, eager, cache=folder / "scores")
+
+
+def rows_of(case: str, target: str, artifact: lp.Artifact, system: str = "lilliput") -> list[Row]:
+    """Score, size and speed of one file, and how far it is from the float network."""
+    task = replace(lite0.task(), test=None)
+    found = lp.measure(artifact, lp.get_target(target), task, reference(target))
+    rows = [
+        Row(case, system, m.quantity, m.value, m.unit, m.method, m.low, m.high, m.samples)
+        for m in found
+    ]
+    return [*rows, *against_float(case, artifact, system)]
+
+
+@cache
+def float_logits() -> np.ndarray:
+    """PyTorch's own outputs for the 300 photos, `[300, 1000]`."""
+    module = lite0.model().module
+    with torch.no_grad():
+        return torch.cat([module(x) for x, _ in lite0.task().validation]).numpy()
+
+
+def against_float(case: str, artifact: lp.Artifact, system: str = "lilliput") -> list[Row]:
+    """Mean KL from the float softmax with a 95 % bootstrap interval, and agreement of the top-1."""
+    run = lp.load(artifact.path, artifact.format)
+    logits = np.concatenate([run((x.numpy(),))[0] for x, _ in lite0.task().validation])
+    theirs, ours = (torch.from_numpy(x).log_softmax(1) for x in (float_logits(), logits))
+    kl = (theirs.exp() * (theirs - ours)).sum(1).numpy()
+    draws = np.random.default_rng(0).integers(0, len(kl), (2000, len(kl)))
+    low, high = np.percentile(kl[draws].mean(1), (2.5, 97.5))
+    agreement = float((theirs.argmax(1) == ours.argmax(1)).float().mean())
+    quantity = "KL to the float softmax"
+    return [
+        Row(
+            case,
+            system,
+            quantity,
+            float(kl.mean()),
+            "nats",
+            "measured",
+            float(low),
+            float(high),
+            len(kl),
+        ),
+        Row(case, system, "agreement", agreement, "1", "measured", samples=len(kl)),
+    ]
+
+
+def made(case: str, target: str, passes: Passes) -> list[Row]:
+    """Runs a recipe, exports and measures."""
+    chosen, task = lp.get_target(target), lite0.task()
+    model = lp.run(lite0.model(), passes(chosen, task))
+    return rows_of(case, target, lp.export(model, chosen, WORK / "lite0" / case))
+
+
+def static(observer: lp.MinMax | lp.MeanSquaredError | lp.Percentile) -> Passes:
+    """int8 with the ranges of an observer."""
+    return lambda target, task: [
+        lp.QuantizeStatic(target.rules, task, observer=observer, samples=lite0.CALIBRATION)
+    ]
+
+
+def cases() -> Iterator[Case]:
+    """Each recipe for each runtime."""
+    recipes: dict[str, Passes] = {
+        "float": lambda _target, _task: [],
+        "int8-MinMax": static(lp.MinMax()),
+        "int8-MeanSquaredError": static(lp.MeanSquaredError()),
+    }
+    for target in ("onnxruntime-cpu", "litert-cpu"):
+        for name, passes in recipes.items():
+            case = f"lite0-{name}-{target.removesuffix('-cpu')}"
+            yield Case(case, partial(made, case, target, passes))
