@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from lilliput.prune import BatchNormScale, Magnitude, PruneChannels, Taylor
     from lilliput.quantize import (
         Entropy,
+        LearnRanges,
+        LowerBits,
         MeanSquaredError,
         MinMax,
         Percentile,
@@ -83,6 +85,8 @@ _HOMES = {
     "lilliput.prune": ("BatchNormScale", "Magnitude", "PruneChannels", "Taylor"),
     "lilliput.quantize": (
         "Entropy",
+        "LearnRanges",
+        "LowerBits",
         "MeanSquaredError",
         "MinMax",
         "Percentile",
@@ -108,7 +112,9 @@ __all__ = [
     "Family",
     "FineTune",
     "FuseBatchNorm",
+    "LearnRanges",
     "LilliputError",
+    "LowerBits",
     "Magnitude",
     "MeanSquaredError",
     "MeanSquaredErrorMatch",

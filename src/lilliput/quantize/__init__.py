@@ -3,14 +3,18 @@
 from lilliput.quantize.aware import QuantizeAware
 from lilliput.quantize.check import check_rules
 from lilliput.quantize.fake import FakeQuantize, quantizers
+from lilliput.quantize.learn_ranges import LearnRanges
 from lilliput.quantize.observe import Entropy, MeanSquaredError, MinMax, Observer, Percentile
 from lilliput.quantize.precision import Precision
+from lilliput.quantize.progressive import LowerBits
 from lilliput.quantize.second_order import RoundSecondOrder
 from lilliput.quantize.static import QuantizeStatic
 
 __all__ = [
     "Entropy",
     "FakeQuantize",
+    "LearnRanges",
+    "LowerBits",
     "MeanSquaredError",
     "MinMax",
     "Observer",

@@ -1,5 +1,7 @@
 """A quantizer as a module: rounds to the integers' grid and back, and lets gradients through."""
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
@@ -37,6 +39,7 @@ class FakeQuantize(nn.Module):
     low: Tensor
     high: Tensor
     least: Tensor
+    bits: Tensor
 
     def __init__(
         self,
@@ -48,12 +51,15 @@ class FakeQuantize(nn.Module):
     ) -> None:
         super().__init__()
         self.type, self.axis, self.momentum, self.group_size = type, axis, momentum, group_size
+        self.last_type = type
         self.is_enabled = False
         self.register_buffer("low", torch.zeros(channels))
         self.register_buffer("high", torch.zeros(channels))
         self.register_buffer("least", torch.zeros(channels))
         self.register_buffer("scale", torch.ones(channels))
         self.register_buffer("zero_point", torch.zeros(channels, dtype=torch.int32))
+        # of the scale, which a checkpoint holds; the type is the code's
+        self.register_buffer("bits", torch.tensor(type.bits, dtype=torch.int32))
 
     def set_range(self, low: Tensor, high: Tensor) -> None:
         """Takes the range of each channel, `high` being at least `least`; acts from now on."""
@@ -89,6 +95,25 @@ class FakeQuantize(nn.Module):
         del self.scale
         self.scale = nn.Parameter(scale)
         self.momentum = None
+
+    @torch.no_grad()
+    def set_bits(self, bits: int) -> None:
+        """Takes other bits for the same range; `last_type` remembers what was asked for."""
+        before = replace(self.type, bits=int(self.bits))
+        self.type = replace(self.last_type, bits=bits)
+        self.bits.fill_(bits)
+        share = (before.high - before.low) / (self.type.high - self.type.low)
+        self.scale.data.mul_(share)
+        self.zero_point.copy_((self.zero_point / share).round())
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Ends learning: the scale is a constant again, and the range what it covers."""
+        scale = self.scale.detach().clone()
+        del self.scale
+        self.register_buffer("scale", scale)
+        self.low.copy_(scale * (self.type.low - self.zero_point))
+        self.high.copy_(scale * (self.type.high - self.zero_point))
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.is_enabled:
