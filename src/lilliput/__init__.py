@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from lilliput.prune import BatchNormScale, Magnitude, PruneChannels, Taylor
     from lilliput.quantize import (
         AverageBits,
+        ClusterWeights,
         Entropy,
         LayerCosts,
         MeanSquaredError,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         allot_bits,
         bit_sensitivity,
         bits_front,
+        palettes,
     )
     from lilliput.registry import Family, Store, Variant
     from lilliput.report import report
@@ -90,6 +92,7 @@ _HOMES = {
     "lilliput.prune": ("BatchNormScale", "Magnitude", "PruneChannels", "Taylor"),
     "lilliput.quantize": (
         "AverageBits",
+        "ClusterWeights",
         "Entropy",
         "LayerCosts",
         "MeanSquaredError",
@@ -104,6 +107,7 @@ _HOMES = {
         "allot_bits",
         "bit_sensitivity",
         "bits_front",
+        "palettes",
     ),
     "lilliput.registry": ("Family", "Store", "Variant"),
     "lilliput.report": ("report",),
@@ -118,6 +122,7 @@ __all__ = [
     "AverageBits",
     "BatchNormScale",
     "Budget",
+    "ClusterWeights",
     "Distill",
     "Entropy",
     "Family",
@@ -160,6 +165,7 @@ __all__ = [
     "get_target",
     "load",
     "measure",
+    "palettes",
     "parity",
     "peak_memory",
     "report",

@@ -4,6 +4,7 @@ from lilliput.quantize.aware import QuantizeAware
 from lilliput.quantize.bit_budget import AverageBits, BitBudget, LayerCosts, WeightBytes
 from lilliput.quantize.bit_sensitivity import BitSensitivity, bit_sensitivity
 from lilliput.quantize.check import check_rules
+from lilliput.quantize.cluster import ClusterWeights, Palette, SharedWeight, palettes
 from lilliput.quantize.fake import FakeQuantize, quantizers
 from lilliput.quantize.mixed import Allotment, QuantizeMixed, allot_bits, bits_front
 from lilliput.quantize.observe import Entropy, MeanSquaredError, MinMax, Observer, Percentile
@@ -16,22 +17,26 @@ __all__ = [
     "AverageBits",
     "BitBudget",
     "BitSensitivity",
+    "ClusterWeights",
     "Entropy",
     "FakeQuantize",
     "LayerCosts",
     "MeanSquaredError",
     "MinMax",
     "Observer",
+    "Palette",
     "Percentile",
     "Precision",
     "QuantizeAware",
     "QuantizeMixed",
     "QuantizeStatic",
     "RoundSecondOrder",
+    "SharedWeight",
     "WeightBytes",
     "allot_bits",
     "bit_sensitivity",
     "bits_front",
     "check_rules",
+    "palettes",
     "quantizers",
 ]

@@ -8,6 +8,7 @@ from torch import Tensor, fx
 from torch.fx import Node
 
 from lilliput.core.progress import track
+from lilliput.graph import operator_of
 from lilliput.quantize.distance import Distance
 from lilliput.quantize.insert import Inserted, layer_of
 from lilliput.quantize.lowered import Lowered
@@ -37,6 +38,7 @@ def estimated(
     examples = 0
     for batch in track(batches, "estimate of bit sensitivity"):
         examples += len(batch[0])
+        tape.examples = len(batch[0])
         with torch.enable_grad():
             outputs = tape.run(*batch)
             scalars = [distance.draw(outputs, draw) for _ in range(_DRAWS)]
@@ -62,6 +64,7 @@ class _Tape(fx.Interpreter):
         super().__init__(module.eval().requires_grad_(True))
         self.extra_traceback = False
         self.operators = inserted.operators
+        self.examples = 0
         self.kept: dict[Node, tuple[Tensor, Tensor]] = {}
 
     def run_node(self, n: Node) -> Any:
@@ -79,14 +82,18 @@ class _Tape(fx.Interpreter):
         self, layer: str, parameters: Lowered, slopes: Sequence[Sequence[Tensor | None]]
     ) -> float:
         """The sum over examples and draws of `(v'J e)^2`; `e` of all runs of a layer counts."""
-        places = [i for i, node in enumerate(self.operators) if layer_of(node) == layer]
-        sums = torch.zeros(len(slopes), len(self.kept[self.operators[places[0]]][0]))
-        for place in places:
-            node = self.operators[place]
+        sums: list[Tensor] = [torch.zeros(1)] * len(slopes)
+        for place, node in enumerate(self.operators):
+            if layer_of(node) != layer:
+                continue
             source, right = self.kept[node]
             assert callable(node.target)  # noqa: S101
             error = node.target(source, parameters.weight, parameters.bias, *node.args[3:]) - right
+            # what is drawn for two examples has no covariance, so their sum does as well, with more
+            # noise, where examples may lie on another axis than the first
+            is_plain = operator_of(node) != "linear" or error.dim() == 2
+            axes = 1 if is_plain and len(error) == self.examples else 0
             for index, slope in enumerate(slopes):
                 if slope[place] is not None:
-                    sums[index] += (slope[place] * error).flatten(1).sum(1)
-        return float(sums.square().sum())
+                    sums[index] = sums[index] + (slope[place] * error).flatten(axes).sum(axes)
+        return sum(float(total.square().sum()) for total in sums)

@@ -22,7 +22,7 @@ from lilliput.quantize.second_order import rounded
 
 __all__ = ["Lowered", "Walk", "lower_weights", "parameters_of"]
 
-_DAMPING, _SWEEPS = 0.01, 20
+_DAMPING, _SWEEPS = 0.01, 3
 _OBSERVER = MeanSquaredError()
 
 Batches = Sequence[tuple[Tensor, ...]]
