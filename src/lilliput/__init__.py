@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         allot_bits,
         bit_sensitivity,
         bits_front,
+        estimate_bit_sensitivity,
         palettes,
     )
     from lilliput.registry import Family, Store, Variant
@@ -107,6 +108,7 @@ _HOMES = {
         "allot_bits",
         "bit_sensitivity",
         "bits_front",
+        "estimate_bit_sensitivity",
         "palettes",
     ),
     "lilliput.registry": ("Family", "Store", "Variant"),
@@ -160,6 +162,7 @@ __all__ = [
     "compress",
     "cost",
     "data_dir",
+    "estimate_bit_sensitivity",
     "export",
     "fold_batch_norm",
     "get_target",

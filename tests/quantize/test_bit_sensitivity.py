@@ -11,6 +11,7 @@ from lilliput.quantize import (
     QuantizeStatic,
     RoundSecondOrder,
     bit_sensitivity,
+    estimate_bit_sensitivity,
     quantizers,
 )
 from lilliput.targets import get_target
@@ -60,8 +61,8 @@ def test_fewer_bits_lose_more(tiny: str) -> None:
 def test_the_estimate_is_what_is_measured_where_errors_are_small(tiny: str) -> None:
     model, task = TINY_TASKS[tiny]()
     measured, estimate = (
-        bit_sensitivity(model, task, RULES, bits=(8,), samples=64, is_estimate=e)
-        for e in (False, True)
+        look(model, task, RULES, bits=(8,), samples=64)
+        for look in (bit_sensitivity, estimate_bit_sensitivity)
     )
     assert measured.quantity == estimate.quantity
     ratios = [estimate.losses[layer][8] / losses[8] for layer, losses in measured.losses.items()]
@@ -82,8 +83,8 @@ def test_outputs_of_any_kind_have_a_quantity() -> None:
 def test_leaves_the_model_alone() -> None:
     model, task = TINY_TASKS["image_classifier"]()
     before = {name: value.clone() for name, value in model.module.state_dict().items()}
-    for is_estimate in (False, True):
-        bit_sensitivity(model, task, RULES, bits=(2,), samples=8, is_estimate=is_estimate)
+    for look in (bit_sensitivity, estimate_bit_sensitivity):
+        look(model, task, RULES, bits=(2,), samples=8)
     after = model.module.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 

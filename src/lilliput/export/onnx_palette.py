@@ -1,7 +1,7 @@
 """Stores weights of few values as these values and narrow codes.
 
-The runtime looks each code up once, when it loads the file: a `Cast` of the codes, a `Gather` of the
-values and what a BatchNorm makes of them are constants, so nothing is slower.
+The runtime looks each code up once, when it loads the file: a `Cast` of the codes, a `Gather` of
+the values and what a BatchNorm makes of them are constants, so nothing is slower.
 
 Source: ONNX Runtime 1.32.0 folds `Cast`, `Gather`, `GatherElements` and `Mul` of constants; UINT4
 came with ONNX opset 21 and IR 10, UINT2 with opset 25 and IR 13.

@@ -2,7 +2,11 @@
 
 from lilliput.quantize.aware import QuantizeAware
 from lilliput.quantize.bit_budget import AverageBits, BitBudget, LayerCosts, WeightBytes
-from lilliput.quantize.bit_sensitivity import BitSensitivity, bit_sensitivity
+from lilliput.quantize.bit_sensitivity import (
+    BitSensitivity,
+    bit_sensitivity,
+    estimate_bit_sensitivity,
+)
 from lilliput.quantize.check import check_rules
 from lilliput.quantize.cluster import ClusterWeights, Palette, SharedWeight, palettes
 from lilliput.quantize.fake import FakeQuantize, quantizers
@@ -37,6 +41,7 @@ __all__ = [
     "bit_sensitivity",
     "bits_front",
     "check_rules",
+    "estimate_bit_sensitivity",
     "palettes",
     "quantizers",
 ]

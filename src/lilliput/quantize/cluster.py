@@ -18,7 +18,7 @@ from lilliput.quantize.distance import distance_of
 from lilliput.quantize.kmeans import centroids_of
 from lilliput.quantize.second_order import in_small_batches
 
-__all__ = ["ClusterWeights", "Palette", "SharedWeight", "palettes", "spell_out_zeros"]
+__all__ = ["ClusterWeights", "Palette", "SharedWeight", "palettes", "spell_out_zeros", "write_out"]
 
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Linear)
 _PRUNED = 0.1
@@ -79,6 +79,12 @@ def palettes(module: nn.Module) -> dict[str, SharedWeight]:
         full = f"{name}.{weight}" if name else weight
         found[full] = SharedWeight(palette.codes, palette.palette(values).detach())
     return found
+
+
+def write_out(module: nn.Module) -> None:
+    """Makes every weight that shares values a plain one, for what cannot look values up."""
+    for name, weight, _, _ in list(_shared(module)):
+        parametrize.remove_parametrizations(module.get_submodule(name), weight)
 
 
 def spell_out_zeros(module: nn.Module) -> None:
@@ -188,7 +194,9 @@ class ClusterWeights:
         codes = np.stack([_nearest(line, row) for line, row in zip(lines, whole, strict=True)])
         palette = Palette(torch.from_numpy(codes).view(weight.shape), keeps_zero)
         by_row = isinstance(self.granularity, PerChannel)
-        _register(layer, palette, torch.from_numpy(values if by_row else values[0]).to(weight.dtype))
+        _register(
+            layer, palette, torch.from_numpy(values if by_row else values[0]).to(weight.dtype)
+        )
 
 
 def _layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -252,7 +260,7 @@ def _importance(
             slopes = torch.autograd.grad(scalar, list(weights.values()), allow_unused=True)
         for total, slope in zip(sums.values(), slopes, strict=True):
             if slope is not None:
-                total += slope.square()
+                total.add_(slope.square())
     return {
         name: (total / total.mean().clamp_min(1e-30) + 0.01).detach().double()
         for name, total in sums.items()

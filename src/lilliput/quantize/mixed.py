@@ -6,7 +6,11 @@ from typing import ClassVar
 
 from lilliput.core import BudgetError, Model, QuantizationRules, Stage, Task
 from lilliput.quantize.bit_budget import BitBudget
-from lilliput.quantize.bit_sensitivity import BitSensitivity, bit_sensitivity
+from lilliput.quantize.bit_sensitivity import (
+    BitSensitivity,
+    bit_sensitivity,
+    estimate_bit_sensitivity,
+)
 from lilliput.quantize.knapsack import Front, front
 from lilliput.quantize.observe import MinMax, Observer
 from lilliput.quantize.precision import Precision
@@ -160,9 +164,8 @@ class QuantizeMixed:
                 name in the budget.
             PassError: An activation is NaN or infinite.
         """
-        found = bit_sensitivity(
-            model, self.task, self.rules, self.bits, self.compared, self.is_estimate
-        )
+        look = estimate_bit_sensitivity if self.is_estimate else bit_sensitivity
+        found = look(model, self.task, self.rules, self.bits, self.compared)
         precision = allot_bits(found, self.budget).precision
         static = QuantizeStatic(self.rules, self.task, self.observer, self.samples, precision)
         return static(model)
