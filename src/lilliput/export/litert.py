@@ -22,6 +22,7 @@ from lilliput.export.lower import is_quantized, lower
 from lilliput.export.quiet import quiet
 from lilliput.export.refusal import refusal, refusing
 from lilliput.graph import trace
+from lilliput.quantize.cluster import write_out
 
 __all__ = ["Litert", "LitertPredictor", "convert", "encode"]
 
@@ -61,7 +62,9 @@ def encode(model: Model, rules: QuantizationRules | None) -> bytes:
         ExportError: It has no LiteRT form, or none with the scales of its quantizers.
     """
     with refusing(model.module, "LiteRT"):
-        one = replace(model, example_inputs=tuple(x[:1] for x in model.example_inputs))
+        inputs = tuple(x[:1] for x in model.example_inputs)
+        one = replace(model.clone(), example_inputs=inputs)
+        write_out(one.module)  # a lookup would run each time, on codes no narrower than floats
         if not is_quantized(model):
             file = read(convert(one, fuses_pairs=False), "the converter's output")
         else:

@@ -12,10 +12,14 @@ from lilliput.export.lower import is_quantized, lower
 from lilliput.export.quiet import quiet
 from lilliput.export.refusal import refusing
 from lilliput.graph import Graph, trace
+from lilliput.quantize.cluster import palettes, spell_out_zeros
 
 __all__ = ["Onnx", "OnnxPredictor", "encode"]
 
 _OPSET = 20
+_MOST_FOLDED = 256
+"""Bytes of constants of which what follows is worked out: shapes, and no weights."""
+
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -73,7 +77,11 @@ def encode(model: Model) -> bytes:
 
     with refusing(model.module, "ONNX"):
         lowered = lower(model, stores_integers=True) if is_quantized(model) else model
-        converted = _convert(trace(lowered))
+        has_palettes = bool(palettes(model.module))
+        if has_palettes:
+            lowered = lowered.clone()
+            spell_out_zeros(lowered.module)
+        converted = _convert(trace(lowered), has_palettes)
         strip(converted)
         proto = ir.serde.serialize_model(converted)
         del proto.graph.value_info[:]
@@ -81,14 +89,23 @@ def encode(model: Model) -> bytes:
         return bytes(proto.SerializeToString())
 
 
-def _convert(graph: Graph) -> Any:
+def _convert(graph: Graph, has_palettes: bool) -> Any:
+    """What the exporter makes of a network; palettes and their codes stay apart."""
     import torch
+    from onnxscript.optimizer import optimize
 
     with quiet():
         program = torch.onnx.export(
-            graph.program, (), dynamo=True, opset_version=_OPSET, verbose=False
+            graph.program,
+            (),
+            dynamo=True,
+            opset_version=_OPSET,
+            verbose=False,
+            optimize=not has_palettes,
         )
-    assert program is not None  # noqa: S101
+        assert program is not None  # noqa: S101
+        if has_palettes:
+            optimize(program.model, input_size_limit=_MOST_FOLDED)
     return program.model
 
 

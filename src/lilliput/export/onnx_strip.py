@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lilliput.export.onnx_pack import pack
+from lilliput.export.onnx_palette import share
 from lilliput.export.onnx_rewrite import rewrite
 
 __all__ = ["strip"]
@@ -63,6 +64,7 @@ def strip(model: Any) -> dict[str, str]:
         common.CommonSubexpressionEliminationPass(),
     )(model)
     rewrite(model.graph)
+    share(model)
     ir.passes.Sequential(
         common.CommonSubexpressionEliminationPass(),
         common.RemoveUnusedNodesPass(),

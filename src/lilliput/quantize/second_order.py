@@ -1,7 +1,7 @@
 """Rounding that knows what a layer reads: each weight makes up for what others were rounded by."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,11 +13,11 @@ from lilliput.core import IntegerType, Model, PerChannel, PerTensor, Stage, Task
 from lilliput.core.progress import track
 from lilliput.quantize.affine import dequantize, quantize
 from lilliput.quantize.fake import FakeQuantize
-from lilliput.quantize.gram import filters, gram_of, groups_of, is_linear
+from lilliput.quantize.gram import Gram, filters, gram_of, groups_of, is_linear
 from lilliput.quantize.insert import layer_of
 from lilliput.quantize.lockstep import Lockstep, Place, weighted
 
-__all__ = ["RoundSecondOrder"]
+__all__ = ["RoundSecondOrder", "in_small_batches", "rounded"]
 
 _BATCH = 16
 
@@ -65,7 +65,7 @@ class RoundSecondOrder:
         Raises:
             PassError: The network has no quantizers.
         """
-        walk = Lockstep(model.module, _batches(self.task, self.samples))
+        walk = Lockstep(model.module, in_small_batches(self.task.calibration(self.samples)))
         layers = Counter(layer_of(node) for node, _ in weighted(walk.module))
         for place in track(walk.walk(), "second-order rounding", layers.total()):
             # a layer that runs twice reads two things, and has one weight for both
@@ -77,32 +77,49 @@ class RoundSecondOrder:
     def _round(self, place: Place) -> None:
         """Sets a layer's weight and bias, and with them the scale, which stays from now on."""
         place.quantizer.momentum = None
-        groups = groups_of(place.node, place.weight)
         gram = gram_of(place, has_bias=place.bias is not None)
-        weight = filters(place.weight_float.float(), groups)
-        ridge = self.damping * gram.read.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
-        identity = torch.eye(weight.shape[-1])
-        metric = gram.read + ridge[:, None, None] * identity
-        wanted = weight @ gram.both + ridge[:, None, None] * weight
-        best = torch.linalg.solve(metric, wanted.mT).mT
-        _draw_in(place.quantizer, best, metric, place.weight)
-        grid = _Grid.of(place.quantizer, place.weight, groups)
-        starts = (_with_feedback(best, metric, grid), grid.codes(best))
-        ends = [grid.real(_looked_at_again(s, best, metric, grid, self.sweeps)) for s in starts]
-        rounded = _least(ends, best, metric)
-        place.weight.copy_(rounded.reshape(place.weight.shape))
-        if place.bias is not None:
-            assert place.bias_float is not None  # noqa: S101
-            before = (weight @ gram.mean_float[:, :, None]).flatten()
-            after = (rounded @ gram.mean[:, :, None]).flatten()
-            place.bias.copy_(place.bias_float + before - after)
+        weight, bias = rounded(place, gram, self.damping, self.sweeps)
+        place.weight.copy_(weight)
+        if place.bias is not None and bias is not None:
+            place.bias.copy_(bias)
 
 
-def _batches(task: Task, samples: int) -> list[tuple[Tensor, ...]]:
-    """Calibration inputs in batches small enough that what is computed of them fits in memory."""
+def rounded(
+    place: Place, gram: Gram, damping: float, sweeps: int
+) -> tuple[Float[Tensor, "..."], Float[Tensor, " out"] | None]:
+    """The weight on the quantizer's grid, whose range it sets, and the bias that suits it.
+
+    Args:
+        place: A layer for which `is_linear` holds; its weight and bias stay as they are.
+        gram: What it reads.
+        damping: As in `RoundSecondOrder`.
+        sweeps: Likewise.
+    """
+    groups = groups_of(place.node, place.weight)
+    weight = filters(place.weight_float.float(), groups)
+    ridge = damping * gram.read.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
+    identity = torch.eye(weight.shape[-1])
+    metric = gram.read + ridge[:, None, None] * identity
+    wanted = weight @ gram.both + ridge[:, None, None] * weight
+    best = torch.linalg.solve(metric, wanted.mT).mT
+    _draw_in(place.quantizer, best, metric, place.weight)
+    grid = _Grid.of(place.quantizer, place.weight, groups)
+    starts = (_with_feedback(best, metric, grid), grid.codes(best))
+    ends = [grid.real(_looked_at_again(s, best, metric, grid, sweeps)) for s in starts]
+    on_grid = _least(ends, best, metric)
+    bias = None
+    if place.bias_float is not None:
+        before = (weight @ gram.mean_float[:, :, None]).flatten()
+        after = (on_grid @ gram.mean[:, :, None]).flatten()
+        bias = place.bias_float + before - after
+    return on_grid.reshape(place.weight.shape), bias
+
+
+def in_small_batches(batches: Iterable[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
+    """Inputs in batches small enough that what is computed of them fits in memory."""
     return [
         tuple(x[start : start + _BATCH] for x in inputs)
-        for inputs in task.calibration(samples)
+        for inputs in batches
         for start in range(0, len(inputs[0]), _BATCH)
     ]
 
