@@ -45,7 +45,7 @@ def test_a_range_that_is_too_wide_is_drawn_in() -> None:
         q for n, q in quantizers(static.module).items() if not n.endswith("weight_quantizer")
     )
     wide.set_range(40 * wide.low, 40 * wide.high)
-    learned = run(static, [LearnRanges(task, samples=64, steps=60, range_pace=0.05, bias_pace=0.0)])
+    learned = run(static, [LearnRanges(task, samples=64, steps=60, pace=0.05)])
 
     assert divergence(learned, model, task) < 0.5 * divergence(static, model, task)
     name = next(n for n in quantizers(static.module) if not n.endswith("weight_quantizer"))

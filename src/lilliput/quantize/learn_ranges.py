@@ -1,4 +1,4 @@
-"""Steps of activations and biases learned together from the outputs alone, without labels."""
+"""Steps of activations learned together from the outputs alone, without labels."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ _KEPT = "_float"
 
 @dataclass(frozen=True)
 class LearnRanges:
-    """Moves the steps of activations, and biases, so that the network's outputs change least.
+    """Moves the steps of activations so that the network's outputs change least.
 
     An observer sees one tensor at a time and cannot know what an error there costs at the end. Here
     the outputs are compared with the float network's, on examples without labels, and gradients say
@@ -34,9 +34,7 @@ class LearnRanges:
         samples: How many examples.
         steps: Of the optimizer (Adam, whose learning rate falls to zero along a cosine).
         batch: Examples a step.
-        range_pace: Largest change of a range in a step, as a share of it.
-        bias_pace: Largest change of a bias in a step, as a share of the mean bias of its layer; 0
-            leaves biases as they are.
+        pace: About the largest change of a range in a step, as a share of it.
         seed: Of the order of examples.
 
     Source: learned steps: Esser et al. 2020, "Learned Step Size Quantization", eq. 3, with the
@@ -48,22 +46,19 @@ class LearnRanges:
     task: Task
     samples: int = 512
     steps: int = 200
-    batch: int = 32
-    range_pace: float = 1e-3
-    bias_pace: float = 1e-3
+    batch: int = 64
+    pace: float = 5e-4
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("samples", "steps", "batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        for name in ("range_pace", "bias_pace"):
-            if not 0 <= getattr(self, name) < 1:
-                got = getattr(self, name)
-                raise ValueError(f"{name} must be 0 or more and less than 1, got {got}")
+        if not 0 < self.pace < 1:
+            raise ValueError(f"pace must be more than 0 and less than 1, got {self.pace}")
 
     def __call__(self, model: Model, /) -> Model:
-        """Gives the network with other ranges and biases.
+        """Gives the network with other ranges; weights, biases and zero points stay.
 
         Raises:
             PassError: The network has no quantizers of activations.
@@ -76,23 +71,22 @@ class LearnRanges:
         inputs = _joined(self.task, self.samples)
         with as_float(module), torch.no_grad():
             wanted = _outputs(module, inputs, self.batch)
-        biases = _biases(module) if self.bias_pace else []
-        with _training(module, ranges, biases):
-            self._learn(module, ranges, biases, (inputs, wanted), distance)
+        with _training(module, ranges):
+            self._learn(module, ranges, (inputs, wanted), distance)
         return model
 
     def _learn(
         self,
         module: nn.Module,
         ranges: list[FakeQuantize],
-        biases: list[nn.Parameter],
         data: tuple[tuple[Tensor, ...], Any],
         distance: Distance,
     ) -> None:
         inputs, wanted = data
-        paces = [(q.scale, self.range_pace * float(q.scale.detach().mean())) for q in ranges]
-        paces += [(b, self.bias_pace * float(b.detach().abs().mean())) for b in biases]
-        optimizer = torch.optim.Adam([{"params": [p], "lr": pace} for p, pace in paces])
+        groups = [
+            {"params": [q.scale], "lr": self.pace * float(q.scale.detach().mean())} for q in ranges
+        ]
+        optimizer = torch.optim.Adam(groups)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         draw = torch.Generator().manual_seed(self.seed)
         count = len(inputs[0])
@@ -112,17 +106,6 @@ def _activations(module: nn.Module) -> list[FakeQuantize]:
     return [q for q in quantizers(module).values() if id(q) not in of_weights]
 
 
-def _biases(module: fx.GraphModule) -> list[nn.Parameter]:
-    """Of the layers whose weights are quantized."""
-    names = {str(node.args[2].target) for node, _ in weighted(module) if _has_bias(node)}  # type: ignore[union-attr]
-    return [p for name, p in module.named_parameters() if name in names]
-
-
-def _has_bias(node: fx.Node) -> bool:
-    bias = node.args[2] if len(node.args) > 2 else None
-    return isinstance(bias, fx.Node) and bias.op == "get_attr"
-
-
 def _joined(task: Task, samples: int) -> tuple[Tensor, ...]:
     batches = list(task.calibration(samples))
     return tuple(torch.cat(parts) for parts in zip(*batches, strict=True))
@@ -134,18 +117,14 @@ def _outputs(module: nn.Module, inputs: tuple[Tensor, ...], batch: int) -> Any:
 
 
 @contextmanager
-def _training(
-    module: nn.Module, ranges: list[FakeQuantize], biases: list[nn.Parameter]
-) -> Iterator[None]:
-    """Lets gradients reach ranges and biases only; the network itself stays in eval mode."""
+def _training(module: nn.Module, ranges: list[FakeQuantize]) -> Iterator[None]:
+    """Lets gradients reach ranges only; the network itself stays in eval mode."""
     wanted_before = {p: p.requires_grad for p in module.parameters()}
     for parameter in wanted_before:
         parameter.requires_grad_(False)
     for quantizer in ranges:
         quantizer.learn()
         quantizer.train()
-    for bias in biases:
-        bias.requires_grad_()
     try:
         yield
     finally:
