@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from lilliput.prune import BatchNormScale, Magnitude, PruneChannels, Taylor
     from lilliput.quantize import (
         Entropy,
+        LearnRounding,
         MeanSquaredError,
         MinMax,
         Percentile,
@@ -83,6 +84,7 @@ _HOMES = {
     "lilliput.prune": ("BatchNormScale", "Magnitude", "PruneChannels", "Taylor"),
     "lilliput.quantize": (
         "Entropy",
+        "LearnRounding",
         "MeanSquaredError",
         "MinMax",
         "Percentile",
@@ -108,6 +110,7 @@ __all__ = [
     "Family",
     "FineTune",
     "FuseBatchNorm",
+    "LearnRounding",
     "LilliputError",
     "Magnitude",
     "MeanSquaredError",

@@ -3,6 +3,7 @@
 from lilliput.quantize.aware import QuantizeAware
 from lilliput.quantize.check import check_rules
 from lilliput.quantize.fake import FakeQuantize, quantizers
+from lilliput.quantize.learn_rounding import LearnRounding
 from lilliput.quantize.observe import Entropy, MeanSquaredError, MinMax, Observer, Percentile
 from lilliput.quantize.precision import Precision
 from lilliput.quantize.second_order import RoundSecondOrder
@@ -11,6 +12,7 @@ from lilliput.quantize.static import QuantizeStatic
 __all__ = [
     "Entropy",
     "FakeQuantize",
+    "LearnRounding",
     "MeanSquaredError",
     "MinMax",
     "Observer",
