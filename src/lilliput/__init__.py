@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Precision,
         QuantizeAware,
         QuantizeStatic,
+        ReconstructBlocks,
         RoundSecondOrder,
     )
     from lilliput.registry import Family, Store, Variant
@@ -91,6 +92,7 @@ _HOMES = {
         "Precision",
         "QuantizeAware",
         "QuantizeStatic",
+        "ReconstructBlocks",
         "RoundSecondOrder",
     ),
     "lilliput.registry": ("Family", "Store", "Variant"),
@@ -125,6 +127,7 @@ __all__ = [
     "QuantizationRules",
     "QuantizeAware",
     "QuantizeStatic",
+    "ReconstructBlocks",
     "Reference",
     "RoundSecondOrder",
     "SoftTargets",

@@ -6,6 +6,7 @@ from lilliput.quantize.fake import FakeQuantize, quantizers
 from lilliput.quantize.learn_rounding import LearnRounding
 from lilliput.quantize.observe import Entropy, MeanSquaredError, MinMax, Observer, Percentile
 from lilliput.quantize.precision import Precision
+from lilliput.quantize.reconstruct_blocks import ReconstructBlocks
 from lilliput.quantize.second_order import RoundSecondOrder
 from lilliput.quantize.static import QuantizeStatic
 
@@ -20,6 +21,7 @@ __all__ = [
     "Precision",
     "QuantizeAware",
     "QuantizeStatic",
+    "ReconstructBlocks",
     "RoundSecondOrder",
     "check_rules",
     "quantizers",

@@ -66,13 +66,14 @@ class Stretch:
 
     Args:
         unit: Its nodes.
-        read: What the quantized network gives to the nodes that the unit reads, one for each batch.
+        reads: Of each node that the unit reads, what it gives in the quantized network, one tensor
+            a batch.
         wanted: What the unit gives in the float network, one tensor a batch.
     """
 
     unit: Unit
-    read: dict[Node, list[Tensor]]
-    wanted: list[Tensor]
+    reads: Sequence[Sequence[Tensor]]
+    wanted: Sequence[Tensor]
 
 
 class Lockstep:
@@ -117,8 +118,8 @@ class Lockstep:
             for side in (plain, quantized):
                 side.advance(before)
             plain.advance(unit.nodes)
-            read = {node: quantized[node] for node in unit.reads}
-            yield Stretch(unit, read, plain[unit.exit])
+            reads = [quantized[node] for node in unit.reads]
+            yield Stretch(unit, reads, plain[unit.exit])
             quantized.advance(unit.nodes)
 
     def _both(self) -> tuple[Replay, Replay]:
