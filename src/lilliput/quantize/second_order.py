@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from lilliput.core import Model, PerChannel, PerTensor, Stage, Task
@@ -16,10 +16,12 @@ from lilliput.quantize.insert import layer_of
 from lilliput.quantize.least_squares import LeastSquares
 from lilliput.quantize.lockstep import Lockstep, small_batches, weighted
 
-__all__ = ["RoundSecondOrder", "draw_in"]
+__all__ = ["RoundSecondOrder"]
 
 Filters = Shaped[Tensor, "groups each fan"]
+Matrix = Float[Tensor, "groups fan fan"]
 Codes = Int[Tensor, "groups each fan"]
+_COLUMNS = 64
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,14 @@ class RoundSecondOrder:
     @torch.no_grad()
     def _round(self, problem: LeastSquares) -> None:
         """Sets a layer's weight and bias, and with them the scale."""
-        draw_in(problem)
+        _draw_in(problem)
         grid = problem.grid()
         starts = (_with_feedback(problem, grid), grid.codes(problem.best))
         ends = [grid.real(_looked_at_again(s, problem, grid, self.sweeps)) for s in starts]
         problem.set(problem.least(ends))
 
 
-def draw_in(problem: LeastSquares) -> None:
+def _draw_in(problem: LeastSquares) -> None:
     """Sets the ranges that cost least when weights are rounded to the nearest."""
     quantizer, best = problem.place.quantizer, problem.best
     kind = quantizer.type
@@ -108,38 +110,59 @@ def draw_in(problem: LeastSquares) -> None:
 def _with_feedback(problem: LeastSquares, grid: Grid) -> Codes:
     """Codes one column after another, the largest diagonal first."""
     order = problem.metric.diagonal(dim1=1, dim2=2).mean(0).argsort(descending=True)
-    back = order.argsort()
     metric = problem.metric[:, order][:, :, order]
     inverse = torch.linalg.cholesky(metric)
     upper = torch.linalg.cholesky(torch.cholesky_inverse(inverse), upper=True)
     left = problem.best[..., order].clone()
     ordered = Grid(grid.scale[..., order], grid.zero_point[..., order], grid.kind)
     codes = torch.empty_like(left, dtype=torch.int32)
-    for column in range(left.shape[-1]):
-        codes[..., column] = ordered.codes(left[..., column], column)
-        error = left[..., column] - ordered.real(codes[..., column], column)
-        error = error / upper[:, None, column, column]
-        left[..., column:] -= error[..., None] * upper[:, None, column, column:]
-    return codes[..., back]
+    for start in range(0, left.shape[-1], _COLUMNS):
+        stop = min(start + _COLUMNS, left.shape[-1])
+        errors = torch.empty_like(left[..., start:stop])
+        for column in range(start, stop):
+            codes[..., column] = ordered.codes(left[..., column], column)
+            error = left[..., column] - ordered.real(codes[..., column], column)
+            error = error / upper[:, None, column, column]
+            left[..., column:stop] -= error[..., None] * upper[:, None, column, column:stop]
+            errors[..., column - start] = error
+        left[..., stop:] -= errors @ upper[:, start:stop, stop:]
+    return codes[..., order.argsort()]
 
 
 def _looked_at_again(codes: Codes, problem: LeastSquares, grid: Grid, sweeps: int) -> Codes:
     """Each code as is best with the others as they are, until none changes."""
-    codes, metric = codes.clone(), problem.metric
+    codes = codes.clone()
     real = grid.real(codes)
-    slope = (real - problem.best) @ metric
-    diagonal = metric.diagonal(dim1=1, dim2=2)
+    slope = (real - problem.best) @ problem.metric
     for _ in range(sweeps):
-        has_changed = False
-        for column in range(codes.shape[-1]):
-            wish = real[..., column] - slope[..., column] / diagonal[:, None, column]
-            new = grid.codes(wish, column)
-            if bool((new == codes[..., column]).all()):
-                continue
-            has_changed = True
-            value = grid.real(new, column)
-            slope += (value - real[..., column])[..., None] * metric[:, None, column]
-            codes[..., column], real[..., column] = new, value
-        if not has_changed:
+        before = codes.clone()
+        for start in range(0, codes.shape[-1], _COLUMNS):
+            some = slice(start, min(start + _COLUMNS, codes.shape[-1]))
+            old = real[..., some].clone()
+            _improve(some, codes, real, slope[..., some].clone(), problem.metric, grid)
+            # what a change means for columns farther off is worked out for many at once
+            slope += (real[..., some] - old) @ problem.metric[:, some]
+        if torch.equal(before, codes):
             break
     return codes
+
+
+def _improve(
+    some: slice, codes: Codes, real: Filters, slope: Filters, metric: Matrix, grid: Grid
+) -> None:
+    """Changes codes of neighbouring columns, one column after another.
+
+    Args:
+        some: The columns.
+        codes: Of all columns; changed in place.
+        real: What the codes stand for; changed in place.
+        slope: Half the derivative of the cost by these columns; changed in place.
+        metric: Of all columns.
+        grid: Of all columns.
+    """
+    for place, column in enumerate(range(some.start, some.stop)):
+        wish = real[..., column] - slope[..., place] / metric[:, None, column, column]
+        new = grid.codes(wish, column)
+        value = grid.real(new, column)
+        slope += (value - real[..., column])[..., None] * metric[:, None, column, some]
+        codes[..., column], real[..., column] = new, value
