@@ -139,7 +139,10 @@ def _looked_at_again(codes: Codes, problem: LeastSquares, grid: Grid, sweeps: in
         for start in range(0, codes.shape[-1], _COLUMNS):
             some = slice(start, min(start + _COLUMNS, codes.shape[-1]))
             old = real[..., some].clone()
-            _improve(some, codes, real, slope[..., some].clone(), problem.metric, grid)
+            near = problem.metric[:, some, some]
+            part = Grid(grid.scale[..., some], grid.zero_point[..., some], grid.kind)
+            # views, so that what is improved is improved in place
+            _improve(codes[..., some], real[..., some], slope[..., some].clone(), near, part)
             # what a change means for columns farther off is worked out for many at once
             slope += (real[..., some] - old) @ problem.metric[:, some]
         if torch.equal(before, codes):
@@ -147,22 +150,19 @@ def _looked_at_again(codes: Codes, problem: LeastSquares, grid: Grid, sweeps: in
     return codes
 
 
-def _improve(
-    some: slice, codes: Codes, real: Filters, slope: Filters, metric: Matrix, grid: Grid
-) -> None:
-    """Changes codes of neighbouring columns, one column after another.
+def _improve(codes: Codes, real: Filters, slope: Filters, metric: Matrix, grid: Grid) -> None:
+    """Changes codes of a few columns in place, one column after another.
 
     Args:
-        some: The columns.
-        codes: Of all columns; changed in place.
-        real: What the codes stand for; changed in place.
-        slope: Half the derivative of the cost by these columns; changed in place.
-        metric: Of all columns.
-        grid: Of all columns.
+        codes: Of these columns.
+        real: What they stand for.
+        slope: Half the derivative of the cost by these columns.
+        metric: Of these columns.
+        grid: Of these columns.
     """
-    for place, column in enumerate(range(some.start, some.stop)):
-        wish = real[..., column] - slope[..., place] / metric[:, None, column, column]
+    for column in range(codes.shape[-1]):
+        wish = real[..., column] - slope[..., column] / metric[:, None, column, column]
         new = grid.codes(wish, column)
         value = grid.real(new, column)
-        slope += (value - real[..., column])[..., None] * metric[:, None, column, some]
+        slope += (value - real[..., column])[..., None] * metric[:, None, column]
         codes[..., column], real[..., column] = new, value

@@ -79,4 +79,3 @@ def sharpness(done: float) -> float | None:
         return None
     left = 1 - (done - _FREE) / (1 - _FREE)
     return _LAST_SHARPNESS + (_FIRST_SHARPNESS - _LAST_SHARPNESS) * left
-

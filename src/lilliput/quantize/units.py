@@ -76,14 +76,13 @@ class _Finder:
 
     def find(self) -> list[Unit]:
         self.places = {node: place for place, node in enumerate(self.graph.nodes)}
+        blocks = sorted(self._blocks(), key=self._count, reverse=True)
+        singles = [[node] for node in self.graph.nodes if node in self.layers]
         found = []
-        for block in sorted(self._blocks(), key=self._count, reverse=True):
-            if self.taken.isdisjoint(block):
-                found.append(self._extended(block))
-        for node in self.graph.nodes:
-            if node in self.layers and node not in self.taken:
-                found.append(self._extended([node]))
-        found.sort(key=lambda unit: self.places[unit[-1]])
+        for nodes in (*blocks, *singles):
+            if self.taken.isdisjoint(nodes):
+                found += [self._extended(nodes)]
+        found.sort(key=lambda nodes: self.places[nodes[-1]])
         return [self._unit(nodes) for nodes in self._joined(found)]
 
     def _count(self, nodes: Iterable[Node]) -> int:
