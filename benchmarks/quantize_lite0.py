@@ -1,6 +1,6 @@
 """EfficientNet-Lite0 after training: int8, and weights of four bits."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
 
@@ -87,6 +87,36 @@ def static(observer: lp.MinMax | lp.MeanSquaredError | lp.Percentile) -> Passes:
     ]
 
 
+def four_bits(
+    *after: Callable[[lp.Task], lp.Pass], weights: Mapping[str, int] | None = None
+) -> Passes:
+    """Weights of four bits, clipped where that costs least, then what rounds them better."""
+    precision = lp.Precision({"*": 4, **(weights or {})})
+
+    def passes(target: Target, task: lp.Task) -> list[lp.Pass]:
+        nearest = lp.QuantizeStatic(
+            target.rules, task, lp.MeanSquaredError(), lite0.CALIBRATION, precision
+        )
+        return [nearest, *(make(task) for make in after)]
+
+    return passes
+
+
+def learned(task: lp.Task) -> lp.Pass:
+    """Layer by layer, learned."""
+    return lp.LearnRounding(task, samples=lite0.CALIBRATION)
+
+
+def second_order(task: lp.Task) -> lp.Pass:
+    """Layer by layer, with error feedback."""
+    return lp.RoundSecondOrder(task, samples=lite0.CALIBRATION)
+
+
+def blocks(task: lp.Task) -> lp.Pass:
+    """Block by block, learned."""
+    return lp.ReconstructBlocks(task, samples=lite0.CALIBRATION, steps=BLOCK_STEPS)
+
+
 def cases() -> Iterator[Case]:
     """Each recipe for each runtime."""
     recipes: dict[str, Passes] = {
@@ -98,3 +128,19 @@ def cases() -> Iterator[Case]:
         for name, passes in recipes.items():
             case = f"lite0-{name}-{target.removesuffix('-cpu')}"
             yield Case(case, partial(made, case, target, passes))
+    for name, passes in FOUR_BITS.items():
+        case = f"lite0-w4a8-{name}-onnxruntime"
+        yield Case(case, partial(made, case, "onnxruntime-cpu", passes))
+
+
+BLOCK_STEPS = 100
+ENDS = {"_conv_stem": 8, "_fc": 8}
+FOUR_BITS = {
+    "nearest": four_bits(),
+    "LearnRounding": four_bits(learned),
+    "RoundSecondOrder": four_bits(second_order),
+    "ReconstructBlocks": four_bits(blocks),
+    "RoundSecondOrder-ReconstructBlocks": four_bits(second_order, blocks),
+    "RoundSecondOrder-ends-8": four_bits(second_order, weights=ENDS),
+    "RoundSecondOrder-ReconstructBlocks-ends-8": four_bits(second_order, blocks, weights=ENDS),
+}

@@ -11,10 +11,12 @@ from lilliput.quantize.check import check_rules
 from lilliput.quantize.cluster import ClusterWeights, Palette, SharedWeight, palettes
 from lilliput.quantize.fake import FakeQuantize, quantizers
 from lilliput.quantize.learn_ranges import LearnRanges
+from lilliput.quantize.learn_rounding import LearnRounding
 from lilliput.quantize.mixed import Allotment, QuantizeMixed, allot_bits, bits_front
 from lilliput.quantize.observe import Entropy, MeanSquaredError, MinMax, Observer, Percentile
 from lilliput.quantize.precision import Precision
 from lilliput.quantize.progressive import LowerBits
+from lilliput.quantize.reconstruct_blocks import ReconstructBlocks
 from lilliput.quantize.second_order import RoundSecondOrder
 from lilliput.quantize.static import QuantizeStatic
 
@@ -28,6 +30,7 @@ __all__ = [
     "FakeQuantize",
     "LayerCosts",
     "LearnRanges",
+    "LearnRounding",
     "LowerBits",
     "MeanSquaredError",
     "MinMax",
@@ -38,6 +41,7 @@ __all__ = [
     "QuantizeAware",
     "QuantizeMixed",
     "QuantizeStatic",
+    "ReconstructBlocks",
     "RoundSecondOrder",
     "SharedWeight",
     "WeightBytes",

@@ -54,9 +54,9 @@ def quantize(
 
 
 def dequantize(
-    integers: Int[Tensor, "*shape"],
+    integers: Shaped[Tensor, "*shape"],
     scale: Float[Tensor, "*broadcast"],
     zero_point: Int[Tensor, "*broadcast"],
 ) -> Shaped[Tensor, "*shape"]:
-    """The reals that the integers stand for."""
+    """The reals that the integers stand for; codes between integers have reals too."""
     return (integers - zero_point) * scale

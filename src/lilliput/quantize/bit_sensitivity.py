@@ -11,9 +11,9 @@ from lilliput.core.progress import track
 from lilliput.quantize.bit_estimate import estimated
 from lilliput.quantize.distance import Distance, distance_of
 from lilliput.quantize.insert import Inserted, insert, layer_of
+from lilliput.quantize.lockstep import small_batches
 from lilliput.quantize.lowered import Lowered, Walk, lower_weights, parameters_of
 from lilliput.quantize.precision import Precision
-from lilliput.quantize.second_order import in_small_batches
 
 __all__ = ["BitSensitivity", "bit_sensitivity", "estimate_bit_sensitivity"]
 
@@ -132,10 +132,10 @@ def _sensitivity(prepared: _Prepared, task: Task, samples: int, method: Method) 
     inserted = prepared.inserted
     module = inserted.model.module
     assert isinstance(module, fx.GraphModule)  # noqa: S101
-    shown = in_small_batches(task.calibration(samples))
+    shown = small_batches(task.calibration(samples))
     lowered = lower_weights(inserted, shown, prepared.widths)
     distance = distance_of(prepared.model, task)
-    losses = method(inserted, lowered, in_small_batches(_validation(task, samples)), distance)
+    losses = method(inserted, lowered, small_batches(_validation(task, samples)), distance)
     counts = {layer_of(node): parameters_of(module, node)[0].numel() for node in inserted.operators}
     return BitSensitivity(losses, counts, prepared.rules.stored_bits, distance.quantity)
 

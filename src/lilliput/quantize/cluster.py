@@ -16,7 +16,7 @@ from lilliput.core.progress import track
 from lilliput.core.spelling import did_you_mean
 from lilliput.quantize.distance import distance_of
 from lilliput.quantize.kmeans import centroids_of
-from lilliput.quantize.second_order import in_small_batches
+from lilliput.quantize.lockstep import small_batches
 
 __all__ = ["ClusterWeights", "Palette", "SharedWeight", "palettes", "spell_out_zeros", "write_out"]
 
@@ -254,7 +254,7 @@ def _importance(
     weights = {name: module.get_submodule(name).weight for name in layers}
     distance, draw = distance_of(model, task), torch.Generator().manual_seed(0)
     sums = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    for batch in track(in_small_batches(task.calibration(samples)), "weigh the weights"):
+    for batch in track(small_batches(task.calibration(samples)), "weigh the weights"):
         with torch.enable_grad():
             scalar = distance.draw(module(*batch), draw)
             slopes = torch.autograd.grad(scalar, list(weights.values()), allow_unused=True)

@@ -19,6 +19,9 @@ from lilliput.quantize.lockstep import Place
 
 __all__ = ["Gram", "filters", "gram_of", "is_linear"]
 
+_MOST_NUMBERS = 2**23
+"""Of the columns that are held at a time: 32 MB."""
+
 Matrix = Float[Tensor, "groups fan fan"]
 
 
@@ -60,22 +63,27 @@ def gram_of(place: Place, has_bias: bool) -> Gram:
     total = 0
     sums: list[Tensor] = []
     for read, read_float in zip(place.read, place.read_float, strict=True):
-        z, x = (
-            columns(place.node, read, place.weight),
-            columns(place.node, read_float, place.weight),
-        )
-        total += z.shape[-1]
-        new = [z @ z.mT, x @ z.mT, z.sum(-1), x.sum(-1)]
-        sums = (
-            [a + b.double() for a, b in zip(sums, new, strict=True)]
-            if sums
-            else [b.double() for b in new]
-        )
+        for some, some_float in zip(_parts(place, read), _parts(place, read_float), strict=True):
+            z, x = (columns(place.node, part, place.weight) for part in (some, some_float))
+            total += z.shape[-1]
+            new = [z @ z.mT, x @ z.mT, z.sum(-1), x.sum(-1)]
+            sums = (
+                [a + b.double() for a, b in zip(sums, new, strict=True)]
+                if sums
+                else [b.double() for b in new]
+            )
     zz, xz, z, x = (value / total for value in sums)
     if has_bias:
         zz = zz - z[:, :, None] * z[:, None, :]
         xz = xz - x[:, :, None] * z[:, None, :]
     return Gram(zz.float(), xz.float(), z.float(), x.float())
+
+
+def _parts(place: Place, read: Float[Tensor, "batch ..."]) -> tuple[Tensor, ...]:
+    """A batch in parts whose columns take up little memory."""
+    copies = 1 if operator_of(place.node) == "linear" else place.weight[0, 0].numel()
+    size = max(1, _MOST_NUMBERS // max(1, read[0].numel() * copies))
+    return read.split(size)
 
 
 def columns(

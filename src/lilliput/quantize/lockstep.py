@@ -4,9 +4,8 @@ Both see the same examples. What rounds or corrects a layer sees there what the 
 either network, and what it is to give; what comes after it then reads the layer as it was left.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -15,10 +14,12 @@ from torch.fx import Node
 from lilliput.core import PassError
 from lilliput.quantize.fake import FakeQuantize
 from lilliput.quantize.insert import layer_of
+from lilliput.quantize.replay import Replay, attribute_of, keep, parameter_of
+from lilliput.quantize.units import Unit, in_order
 
-__all__ = ["Lockstep", "Place", "weighted"]
+__all__ = ["Lockstep", "Place", "Stretch", "small_batches", "weighted"]
 
-_KEPT = "_float"
+_BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,6 @@ class Place:
         bias_float: The float network's.
         read: What the layer reads in the quantized network, one tensor a batch.
         read_float: What it reads in the float network.
-        wanted: What it gives in the float network.
     """
 
     layer: str
@@ -47,6 +47,32 @@ class Place:
     bias_float: Tensor | None
     read: Sequence[Tensor]
     read_float: Sequence[Tensor]
+
+    @property
+    def wanted(self) -> list[Tensor]:
+        """What the layer gives in the float network, one tensor a batch; computed when asked."""
+        operator, rest = self.node.target, self.node.args[3:]
+        assert callable(operator)  # noqa: S101
+        with torch.no_grad():
+            return [
+                operator(x, self.weight_float, self.bias_float, *rest, **self.node.kwargs)
+                for x in self.read_float
+            ]
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """A unit of layers, as the two networks come to it.
+
+    Args:
+        unit: Its nodes.
+        reads: Of each node that the unit reads, what it gives in the quantized network, one tensor
+            a batch.
+        wanted: What the unit gives in the float network, one tensor a batch.
+    """
+
+    unit: Unit
+    reads: Sequence[Sequence[Tensor]]
     wanted: Sequence[Tensor]
 
 
@@ -66,81 +92,69 @@ class Lockstep:
     def __init__(self, module: nn.Module, batches: Sequence[tuple[Tensor, ...]]) -> None:
         if not isinstance(module, fx.GraphModule) or not weighted(module):
             raise PassError("the network has no quantized weights; QuantizeStatic comes before")
-        self.module, self.batches = module.eval(), batches
-        self._places = weighted(module)
-        for node, _ in self._places:
-            for source in (_parameter(node.args[1]), _parameter(node.args[2:3])):
-                _keep(module, source)
-        self._last_use = _last_uses(module.graph)
+        self.module, self.batches = module, batches
+        module.eval()
+        self._places = dict(weighted(module))
+        for node in self._places:
+            for source in (parameter_of(node.args[1]), parameter_of(node.args[2:3])):
+                keep(module, source)
 
-    @torch.no_grad()
     def walk(self) -> Iterator[Place]:
         """Gives each layer before the quantized network runs it."""
-        plain: dict[Node, list[Any]] = {}
-        quantized: dict[Node, list[Any]] = {}
-        places = dict(self._places)
+        plain, quantized = self._both()
+        pending: list[Node] = []
         for node in self.module.graph.nodes:
-            plain[node] = self._run(node, plain, is_float=True)
-            if node in places:
-                yield self._place(node, places[node], plain, quantized)
-                self._round_again(node, quantized)
-            quantized[node] = self._run(node, quantized, is_float=False)
-            for done in self._last_use.get(node, ()):
-                plain.pop(done, None)
-                quantized.pop(done, None)
+            if node in self._places:
+                plain.advance(pending)
+                quantized.advance(pending)
+                pending = []
+                yield self._place(node, plain, quantized)
+            pending.append(node)
 
-    def _round_again(self, node: Node, quantized: dict[Node, list[Any]]) -> None:
-        """The weight ran through its quantizer before it was changed."""
-        call = node.args[1]
-        assert isinstance(call, Node)  # noqa: S101
-        for constant in (*call.all_input_nodes, call):
-            quantized[constant] = self._run(constant, quantized, is_float=False)
+    def walk_units(self, units: Sequence[Unit]) -> Iterator[Stretch]:
+        """Gives each unit before the quantized network runs it."""
+        plain, quantized = self._both()
+        for before, unit in in_order(self.module.graph, units):
+            for side in (plain, quantized):
+                side.advance(before)
+            plain.advance(unit.nodes)
+            reads = [quantized[node] for node in unit.reads]
+            yield Stretch(unit, reads, plain[unit.exit])
+            quantized.advance(unit.nodes)
 
-    def _run(self, node: Node, values: dict[Node, list[Any]], is_float: bool) -> list[Any]:
-        """What a node gives, for every batch; a constant gives one value for all."""
-        if node.op == "placeholder":
-            position = [n for n in self.module.graph.nodes if n.op == "placeholder"].index(node)
-            return [batch[position] for batch in self.batches]
-        if node.op == "get_attr":
-            value = _attribute(self.module, str(node.target), is_float)
-            return [value] * len(self.batches)
-        return [self._call(node, values, batch, is_float) for batch in range(len(self.batches))]
+    def _both(self) -> tuple[Replay, Replay]:
+        return (
+            Replay(self.module, self.batches, is_float=True),
+            Replay(self.module, self.batches, is_float=False),
+        )
 
-    def _call(self, node: Node, values: dict[Node, list[Any]], batch: int, is_float: bool) -> Any:
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: values[n][batch])
-        if node.op == "output":
-            return args[0]
-        if node.op == "call_module":
-            part = self.module.get_submodule(str(node.target))
-            if is_float and isinstance(part, FakeQuantize):
-                return args[0]
-            return part(*args, **kwargs)
-        assert callable(node.target)  # noqa: S101
-        return node.target(*args, **kwargs)
-
-    def _place(
-        self,
-        node: Node,
-        quantizer: FakeQuantize,
-        plain: dict[Node, list[Any]],
-        quantized: dict[Node, list[Any]],
-    ) -> Place:
+    def _place(self, node: Node, plain: Replay, quantized: Replay) -> Place:
         source = node.args[0]
         assert isinstance(source, Node)  # noqa: S101
-        weight, bias = _parameter(node.args[1]), _parameter(node.args[2:3])
+        weight, bias = parameter_of(node.args[1]), parameter_of(node.args[2:3])
         assert weight is not None  # noqa: S101
         return Place(
             layer=layer_of(node),
             node=node,
-            quantizer=quantizer,
-            weight=_attribute(self.module, weight, is_float=False),
-            bias=None if bias is None else _attribute(self.module, bias, is_float=False),
-            weight_float=_attribute(self.module, weight, is_float=True),
-            bias_float=None if bias is None else _attribute(self.module, bias, is_float=True),
+            quantizer=self._places[node],
+            weight=attribute_of(self.module, weight, is_float=False),
+            bias=None if bias is None else attribute_of(self.module, bias, is_float=False),
+            weight_float=attribute_of(self.module, weight, is_float=True),
+            bias_float=None if bias is None else attribute_of(self.module, bias, is_float=True),
             read=quantized[source],
             read_float=plain[source],
-            wanted=plain[node],
         )
+
+
+def small_batches(
+    batches: Iterable[tuple[Tensor, ...]], size: int = _BATCH
+) -> list[tuple[Tensor, ...]]:
+    """Inputs in batches small enough that what is computed of them fits in memory."""
+    return [
+        tuple(x[start : start + size] for x in inputs)
+        for inputs in batches
+        for start in range(0, len(inputs[0]), size)
+    ]
 
 
 def weighted(module: fx.GraphModule) -> list[tuple[Node, FakeQuantize]]:
@@ -154,43 +168,3 @@ def weighted(module: fx.GraphModule) -> list[tuple[Node, FakeQuantize]]:
         if isinstance(part, FakeQuantize) and part.is_enabled and "is_weight" in weight.meta:
             found.append((node, part))
     return found
-
-
-def _parameter(argument: Any) -> str | None:
-    """The name of a weight or bias, its quantizer looked through."""
-    node = argument[0] if isinstance(argument, tuple) and argument else argument
-    while isinstance(node, Node) and node.op == "call_module":
-        node = node.args[0]
-    return str(node.target) if isinstance(node, Node) and node.op == "get_attr" else None
-
-
-def _attribute(module: nn.Module, name: str, is_float: bool) -> Tensor:
-    owner, _, leaf = name.rpartition(".")
-    holder = module.get_submodule(owner)
-    value: Tensor = getattr(holder, leaf)
-    kept = getattr(holder, leaf + _KEPT, None) if is_float else None
-    return (value if kept is None else kept).detach()
-
-
-def _keep(module: nn.Module, name: str | None) -> None:
-    """Puts a copy of the float beside a weight or bias, once."""
-    if name is None:
-        return
-    owner, _, leaf = name.rpartition(".")
-    holder = module.get_submodule(owner)
-    if not hasattr(holder, leaf + _KEPT):
-        value: Tensor = getattr(holder, leaf)
-        holder.register_buffer(leaf + _KEPT, value.detach().clone())
-
-
-def _last_uses(graph: fx.Graph) -> dict[Node, list[Node]]:
-    """Whose values nobody reads after a node."""
-    last: dict[Node, Node] = {}
-    for node in graph.nodes:
-        last[node] = node
-        for source in node.all_input_nodes:
-            last[source] = node
-    gone: dict[Node, list[Node]] = {}
-    for node, user in last.items():
-        gone.setdefault(user, []).append(node)
-    return gone

@@ -16,6 +16,7 @@ from lilliput.core.progress import track
 from lilliput.quantize.fake import FakeQuantize
 from lilliput.quantize.gram import gram_of, is_linear
 from lilliput.quantize.insert import Inserted, layer_of
+from lilliput.quantize.least_squares import LeastSquares
 from lilliput.quantize.lockstep import Place
 from lilliput.quantize.observe import MeanSquaredError, weight_range
 from lilliput.quantize.second_order import rounded
@@ -134,7 +135,9 @@ def _at_each(place: Place, bits: Sequence[int], looks: bool) -> dict[int, Lowere
         quantizer.set_range(*weight_range(rows, quantizer.type, _OBSERVER))
         lowered = quantizer(place.weight), place.bias
         if gram is not None:
-            lowered = rounded(replace(place, quantizer=quantizer), gram, _DAMPING, _SWEEPS)
+            problem = LeastSquares.of(replace(place, quantizer=quantizer), _DAMPING, gram)
+            on_grid = rounded(problem, _SWEEPS)
+            lowered = on_grid.reshape(place.weight.shape), problem.bias(on_grid)
         found[width] = Lowered(*lowered)
     return found
 
