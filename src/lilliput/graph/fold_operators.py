@@ -1,5 +1,7 @@
 """BatchNorm folded into an operator of a captured graph: users' own convolutions among them."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, fx, nn
 from torch.fx import Node
@@ -76,7 +78,8 @@ def _fold(module: fx.GraphModule, node: Node, norm: nn.BatchNorm1d | nn.BatchNor
     weight: Tensor = getattr(holder, leaf)
     groups = 0
     if operator_of(node) == "conv_transpose2d":
-        groups = int(node.args[_GROUPS_OF_TRANSPOSED]) if len(node.args) > 6 else 1  # type: ignore[call-overload]
+        given: dict[int, Any] = dict(enumerate(node.args))
+        groups = int(given.get(_GROUPS_OF_TRANSPOSED, 1))
     _set(holder, leaf, scaled(weight.double(), scale, groups).to(weight.dtype))
     if isinstance(bias_node, Node):
         owner, _, leaf = str(bias_node.target).rpartition(".")

@@ -175,5 +175,4 @@ def _place(module: fx.GraphModule, node: Node, read: list[Tensor]) -> Place:
         bias_float=bias,
         read=read,
         read_float=read,
-        wanted=(),
     )
