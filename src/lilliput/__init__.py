@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from lilliput.prune import BatchNormScale, Magnitude, PruneChannels, Taylor
     from lilliput.quantize import (
         Entropy,
+        EqualizeLayers,
         MeanSquaredError,
         MinMax,
         Percentile,
@@ -83,6 +84,7 @@ _HOMES = {
     "lilliput.prune": ("BatchNormScale", "Magnitude", "PruneChannels", "Taylor"),
     "lilliput.quantize": (
         "Entropy",
+        "EqualizeLayers",
         "MeanSquaredError",
         "MinMax",
         "Percentile",
@@ -105,6 +107,7 @@ __all__ = [
     "Budget",
     "Distill",
     "Entropy",
+    "EqualizeLayers",
     "Family",
     "FineTune",
     "FuseBatchNorm",

@@ -2,6 +2,7 @@
 
 from lilliput.quantize.aware import QuantizeAware
 from lilliput.quantize.check import check_rules
+from lilliput.quantize.equalize import EqualizeLayers
 from lilliput.quantize.fake import FakeQuantize, quantizers
 from lilliput.quantize.observe import Entropy, MeanSquaredError, MinMax, Observer, Percentile
 from lilliput.quantize.precision import Precision
@@ -10,6 +11,7 @@ from lilliput.quantize.static import QuantizeStatic
 
 __all__ = [
     "Entropy",
+    "EqualizeLayers",
     "FakeQuantize",
     "MeanSquaredError",
     "MinMax",
