@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     from lilliput.measure import Reference, measure
     from lilliput.prune import BatchNormScale, Magnitude, PruneChannels, Taylor
     from lilliput.quantize import (
+        CorrectBias,
         Entropy,
         EqualizeLayers,
         MeanSquaredError,
+        MigrateScales,
         MinMax,
         Percentile,
         Precision,
@@ -83,9 +85,11 @@ _HOMES = {
     "lilliput.measure": ("Reference", "measure"),
     "lilliput.prune": ("BatchNormScale", "Magnitude", "PruneChannels", "Taylor"),
     "lilliput.quantize": (
+        "CorrectBias",
         "Entropy",
         "EqualizeLayers",
         "MeanSquaredError",
+        "MigrateScales",
         "MinMax",
         "Percentile",
         "Precision",
@@ -105,6 +109,7 @@ __all__ = [
     "Artifact",
     "BatchNormScale",
     "Budget",
+    "CorrectBias",
     "Distill",
     "Entropy",
     "EqualizeLayers",
@@ -116,6 +121,7 @@ __all__ = [
     "MeanSquaredError",
     "MeanSquaredErrorMatch",
     "Measurement",
+    "MigrateScales",
     "MinMax",
     "Model",
     "Pass",
