@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, fx
 from torch.fx import Node
 
@@ -13,14 +12,12 @@ from lilliput.graph import owner_of
 
 __all__ = ["channel_ranges"]
 
-_Channels = Float[Tensor, " channels"]
-
 
 @torch.no_grad()
 def channel_ranges(
     module: fx.GraphModule, axes: Mapping[Node, int | None], batches: Iterable[tuple[Tensor, ...]]
-) -> dict[Node, tuple[_Channels, _Channels]]:
-    """The least and the largest value of each channel.
+) -> dict[Node, tuple[Tensor, Tensor]]:
+    """The least and the largest value of each channel, of each tensor.
 
     Args:
         module: A captured network; runs in eval mode.

@@ -1,6 +1,6 @@
 """Large activations made smaller and the weights that read them larger, channel by channel."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -93,7 +93,7 @@ class _Maker:
     layer: ScalableLayer | None = None
     vectors: tuple[Tensor, ...] = ()
 
-    def factors(self, seen: dict[Node, tuple[_Channels, _Channels]], strength: float) -> _Channels:
+    def factors(self, seen: Mapping[Node, tuple[Tensor, Tensor]], strength: float) -> _Channels:
         """What each channel is divided by; 1 where it is zero, or nothing weighs it."""
         activations, weights = [], []
         for path in self.paths:
