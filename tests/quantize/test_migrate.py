@@ -118,6 +118,10 @@ def test_products_migrate_what_the_norm_cannot() -> None:
 
 def test_outliers_cost_less_afterwards() -> None:
     model, task = worded(Attention())
+    net = model.module
+    with torch.no_grad():  # what is large is no more important than the rest
+        for reader in (net.q, net.k, net.v, net.up):
+            reader.weight[:, 2:4] /= 100
     plain = run(model, [QuantizeStatic(RULES, task)])
     migrated = run(model, [MigrateScales(task), QuantizeStatic(RULES, task)])
     inputs = task.train[0][:1]
