@@ -53,7 +53,7 @@ def cosine(case: str, artifact: lp.Artifact) -> Row:
 
 
 def static(task: lp.Task) -> lp.QuantizeStatic:
-    """int8, calibrated on 512 phrases without labels."""
+    """int8, calibrated on 128 phrases without labels."""
     return lp.QuantizeStatic(TARGET.rules, task, samples=minilm.CALIBRATION)
 
 
