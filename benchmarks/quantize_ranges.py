@@ -67,7 +67,7 @@ def cases() -> Iterator[Case]:
         "int8-equalized-bias-statistics": lambda task, target: [
             lp.EqualizeLayers(),
             static(task, target),
-            lp.CorrectBias(),
+            lp.CorrectBiasFromStatistics(),
         ],
     }
     for name, passes in recipes.items():

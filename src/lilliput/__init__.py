@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from lilliput.prune import BatchNormScale, Magnitude, PruneChannels, Taylor
     from lilliput.quantize import (
         CorrectBias,
+        CorrectBiasFromStatistics,
         Entropy,
         EqualizeLayers,
         MeanSquaredError,
@@ -86,6 +87,7 @@ _HOMES = {
     "lilliput.prune": ("BatchNormScale", "Magnitude", "PruneChannels", "Taylor"),
     "lilliput.quantize": (
         "CorrectBias",
+        "CorrectBiasFromStatistics",
         "Entropy",
         "EqualizeLayers",
         "MeanSquaredError",
@@ -110,6 +112,7 @@ __all__ = [
     "BatchNormScale",
     "Budget",
     "CorrectBias",
+    "CorrectBiasFromStatistics",
     "Distill",
     "Entropy",
     "EqualizeLayers",

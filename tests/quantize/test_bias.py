@@ -6,7 +6,13 @@ from tests.graph.structures import cbr, settle
 from torch import nn
 
 from lilliput.core import Accuracy, Model, Pass, PassError, Task, run
-from lilliput.quantize import CorrectBias, Precision, QuantizeStatic, RoundSecondOrder
+from lilliput.quantize import (
+    CorrectBias,
+    CorrectBiasFromStatistics,
+    Precision,
+    QuantizeStatic,
+    RoundSecondOrder,
+)
 from lilliput.targets import get_target
 from lilliput.testing import TINY_TASKS, PassContract, learned
 
@@ -25,10 +31,10 @@ class TestCorrectBias(PassContract):
         return CorrectBias(task, samples=64)
 
 
-class TestCorrectBiasWithoutData(TestCorrectBias):
+class TestCorrectBiasFromStatistics(TestCorrectBias):
     @pytest.fixture
     def pass_(self) -> Pass:
-        return CorrectBias()
+        return CorrectBiasFromStatistics()
 
 
 def normal_task(net: nn.Module, *shape: int) -> tuple[Model, Task]:
@@ -77,7 +83,7 @@ def test_statistics_alone_take_half_of_the_shift() -> None:
     model, task = normal_task(net(), 3, 8, 8)
     # inputs have mean zero, so that not knowing them does no harm
     rounded = run(model, [QuantizeStatic(RULES, task, precision=THREE)])
-    corrected = run(rounded, [CorrectBias()])
+    corrected = run(rounded, [CorrectBiasFromStatistics()])
     assert shift(model, corrected, task).mean() < 0.6 * shift(model, rounded, task).mean()
 
 
@@ -91,7 +97,7 @@ def test_statistics_give_the_shift_of_one_layer_exactly() -> None:
     model, task = normal_task(nn.Sequential(first, layer), 3, 4, 4)
     precision = Precision({"1": 2})
     rounded = run(model, [QuantizeStatic(RULES, task, precision=precision)])
-    corrected = run(rounded, [CorrectBias()]).module
+    corrected = run(rounded, [CorrectBiasFromStatistics()]).module
     norm = model.module[0][1]
     draws = norm.bias[:, None] + norm.weight[:, None] * torch.randn(6, 1_000_000)
     expected = draws.clamp(0, 6).mean(1)
@@ -126,4 +132,4 @@ def test_nan_in_the_examples_is_named() -> None:
 
 def test_refuses_no_examples() -> None:
     with pytest.raises(ValueError, match="samples must be 1 or more, got -1"):
-        CorrectBias(samples=-1)
+        CorrectBias(TINY_TASKS["image_classifier"]()[1], samples=-1)

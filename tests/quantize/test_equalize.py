@@ -18,7 +18,7 @@ from lilliput.testing import PassContract
 class TestEqualizeLayers(PassContract):
     @pytest.fixture
     def pass_(self, task: Task) -> Pass:
-        return EqualizeLayers(task, samples=16, absorbs_biases=True)
+        return EqualizeLayers(task, samples=16, removes_clips=True, absorbs_biases=True)
 
 
 def spread_out(net: nn.Module, decades: float = 2.0) -> None:
@@ -197,6 +197,19 @@ def test_channels_of_zeros_stay() -> None:
     close(net, equalized, model.example_inputs)
 
 
+def test_a_channel_that_hardly_varies_is_not_scaled_up() -> None:
+    """BatchNorm switches channels off by a scale of nearly zero, and leaves a bias."""
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, 4, 3, bias=False)
+    net = nn.Sequential(conv, nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1))
+    model = imaged(net)
+    with torch.no_grad():
+        net[1].weight[0], net[1].bias[0] = 1e-8, 0.5
+    equalized = run(model, [EqualizeLayers()]).module
+    assert equalized.get_parameter("0.bias").abs().amax() < 20
+    close(net, equalized, model.example_inputs)
+
+
 def unequal(clip: nn.Module, size: float) -> tuple[Model, Task]:
     """Two layers around a clip, whose inputs reach `size`."""
     net = nn.Sequential(nn.Linear(2, 2, bias=False), clip, nn.Linear(2, 1, bias=False)).eval()
@@ -209,14 +222,14 @@ def unequal(clip: nn.Module, size: float) -> tuple[Model, Task]:
 
 
 @pytest.mark.parametrize("clip", [nn.ReLU6(), nn.Hardtanh(-1, 1), nn.Hardtanh(0, 6)])
-@pytest.mark.parametrize(("size", "with_task"), [(0.9, True), (0.9, False), (7.0, True)])
+@pytest.mark.parametrize(("size", "removes_clips"), [(0.9, True), (0.9, False), (7.0, True)])
 def test_a_clip_lets_factors_pass_only_where_it_never_acts(
-    clip: nn.Module, size: float, with_task: bool
+    clip: nn.Module, size: float, removes_clips: bool
 ) -> None:
     model, task = unequal(clip, size)
-    equalized = run(model, [EqualizeLayers(task if with_task else None)]).module
+    equalized = run(model, [EqualizeLayers(task, removes_clips=removes_clips)]).module
     is_equal = torch.allclose(equalized.get_parameter("2.weight"), torch.ones(1, 2))
-    assert is_equal == (with_task and size < 1)
+    assert is_equal == (removes_clips and size < 1)
     close(model.module, equalized, model.example_inputs)
 
 
@@ -230,7 +243,10 @@ def test_biases_go_where_padding_does_not_break_them() -> None:
         # far above zero for whatever comes in
         net[1].weight.fill_(0.2)
         net[1].bias.copy_(torch.tensor([9.0, 7.0, 5.0, 8.0]))
-    equalized = run(model, [EqualizeLayers(absorbs_biases=True)])
+    x = model.example_inputs
+    task = Task("toy", [(x, x)], [(x, x)], lambda y, _: y.mean(), Accuracy())
+    absorbing = EqualizeLayers(task, absorbs_biases=True)
+    equalized = run(model, [absorbing])
     close(net, equalized.module, model.example_inputs)
     plain = run(model, [EqualizeLayers()])
     before, after = (
@@ -245,7 +261,7 @@ def test_biases_go_where_padding_does_not_break_them() -> None:
     assert after.mean() < 0.3 * before.mean()
     padded = copy.deepcopy(net)
     padded[3].padding = (1, 1)
-    stays = run(Model(padded, model.example_inputs), [EqualizeLayers(absorbs_biases=True)])
+    stays = run(Model(padded, model.example_inputs), [absorbing])
     close(padded, stays.module, model.example_inputs)
 
 
@@ -254,9 +270,14 @@ def test_nan_in_the_examples_is_named() -> None:
     x = torch.full((4, 2), float("nan"))
     task = Task("toy", [(x, x)], [(x, x)], lambda y, _: y.mean(), Accuracy())
     with pytest.raises(PassError, match="NaN or infinite values at '0'"):
-        run(model, [EqualizeLayers(task)])
+        run(model, [EqualizeLayers(task, removes_clips=True)])
 
 
 def test_refuses_no_examples() -> None:
     with pytest.raises(ValueError, match="samples must be 1 or more, got 0"):
         EqualizeLayers(samples=0)
+
+
+def test_asks_for_examples_where_it_needs_them() -> None:
+    with pytest.raises(ValueError, match=r"need examples, got no task; pass EqualizeLayers\(task"):
+        EqualizeLayers(removes_clips=True)

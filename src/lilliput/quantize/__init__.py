@@ -1,7 +1,7 @@
 """Fewer bits per number, placed by the rules of the runtime that will execute them."""
 
 from lilliput.quantize.aware import QuantizeAware
-from lilliput.quantize.bias import CorrectBias
+from lilliput.quantize.bias import CorrectBias, CorrectBiasFromStatistics
 from lilliput.quantize.check import check_rules
 from lilliput.quantize.equalize import EqualizeLayers
 from lilliput.quantize.fake import FakeQuantize, quantizers
@@ -13,6 +13,7 @@ from lilliput.quantize.static import QuantizeStatic
 
 __all__ = [
     "CorrectBias",
+    "CorrectBiasFromStatistics",
     "Entropy",
     "EqualizeLayers",
     "FakeQuantize",

@@ -27,27 +27,22 @@ def can_absorb(layer: ScalableLayer, path: ChannelPath) -> bool:
 
 
 @torch.no_grad()
-def absorb_bias(
-    layer: ScalableLayer, path: ChannelPath, least: Float[Tensor, " channels"] | None
-) -> None:
+def absorb_bias(layer: ScalableLayer, path: ChannelPath, least: Float[Tensor, " channels"]) -> None:
     """Takes from a layer's bias what its outputs are at least, and gives it to the next one's.
 
     Args:
-        layer: Whose outputs have known statistics; others stay.
+        layer: One for which `can_absorb` holds.
         path: To the next layer.
         least: Of the layer's outputs, as far as it was seen.
 
     Source: Nagel et al. 2019, section 4.1.3, eq. 12 to 15.
     """
-    if not can_absorb(layer, path):
-        return
     reader, statistics = path.reader, layer.statistics
     assert reader is not None  # noqa: S101
     assert statistics is not None  # noqa: S101
     assert layer.bias is not None  # noqa: S101
     mean, deviation = statistics
-    amount = mean - _DEVIATIONS * deviation
-    amount = (amount if least is None else torch.minimum(amount, least)).clamp_min(0.0).double()
+    amount = torch.minimum(mean - _DEVIATIONS * deviation, least).clamp_min(0.0).double()
     layer.bias.copy_(layer.bias.double() - amount)
     mean.copy_(mean.double() - amount)
     weight = reader.weight.double()

@@ -1,6 +1,7 @@
 """Biases that take up what quantization shifts on average."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ from lilliput.quantize.expected import ExpectedMeans
 from lilliput.quantize.insert import layer_of
 from lilliput.quantize.lockstep import Lockstep, Place, weighted
 
-__all__ = ["CorrectBias"]
+__all__ = ["CorrectBias", "CorrectBiasFromStatistics"]
 
 _BATCH = 16
 
@@ -25,23 +26,20 @@ _BATCH = 16
 class CorrectBias:
     """Shifts each layer's bias so that its outputs have the float network's means.
 
-    With a task, layer after layer, the means of each channel are compared on examples. Without,
-    they follow from what BatchNorm layers knew before they were folded, outputs being taken for
-    normal: layers that read anything but a BatchNorm's channels, clipped and averaged at most, stay
-    as they are; so do all after training that moved the means. Layers without a bias get one.
-    Layers that run more than once stay.
+    Layer after layer, the means of each channel are compared on examples. Layers without a bias get
+    one; layers that run more than once stay.
 
     Args:
-        task: Its training inputs are looked at, without labels; None does without data.
+        task: Its training inputs are looked at, without labels.
         samples: How many examples. What two neighbouring layers read of them is held in memory.
 
     Source: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
-    Correction", section 4.2 and appendix D.
+    Correction", appendix D.
     """
 
     stage: ClassVar[Stage] = "reconstruct"
 
-    task: Task | None = None
+    task: Task
     samples: int = 256
 
     def __post_init__(self) -> None:
@@ -54,18 +52,50 @@ class CorrectBias:
         Raises:
             PassError: The network has no quantizers, or an example makes a layer NaN or infinite.
         """
-        batches = [] if self.task is None else _batches(self.task, self.samples)
-        walk = Lockstep(model.module, batches)
-        layers = Counter(layer_of(node) for node, _ in weighted(walk.module))
-        once = {layer for layer, count in layers.items() if count == 1}
-        if _give_biases(walk.module, once):
-            walk = Lockstep(model.module, batches)
-        means = ExpectedMeans(walk.module)
-        for place in track(walk.walk(), "bias correction", layers.total()):
-            if place.layer in once and place.bias is not None:
-                shift = _seen(place) if batches else _expected(place, means)
-                place.bias.add_(shift)
+        for place in _places(model, _batches(self.task, self.samples)):
+            if place.bias is not None:
+                place.bias.add_(_seen(place))
         return model
+
+
+@dataclass(frozen=True)
+class CorrectBiasFromStatistics:
+    """Does the same without data, from what BatchNorm layers knew before they were folded.
+
+    Outputs are taken for normal, with BatchNorm's mean and deviation. Layers that read anything but
+    such channels, clipped and averaged at most, stay as they are. Training or pruning makes the
+    statistics untrue, so it comes right after quantization.
+
+    Source: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
+    Correction", section 4.2.
+    """
+
+    stage: ClassVar[Stage] = "reconstruct"
+
+    def __call__(self, model: Model, /) -> Model:
+        """Gives the network with other biases.
+
+        Raises:
+            PassError: The network has no quantizers.
+        """
+        module = model.module
+        for place in _places(model, []):
+            assert isinstance(module, fx.GraphModule)  # noqa: S101  _places refuses others
+            if place.bias is not None:
+                place.bias.add_(_expected(place, ExpectedMeans(module)))
+        return model
+
+
+def _places(model: Model, batches: list[tuple[Tensor, ...]]) -> Iterator[Place]:
+    """The layers that run once, one after another, all with a bias."""
+    walk = Lockstep(model.module, batches)
+    layers = Counter(layer_of(node) for node, _ in weighted(walk.module))
+    once = {layer for layer, count in layers.items() if count == 1}
+    if _give_biases(walk.module, once):
+        walk = Lockstep(model.module, batches)
+    for place in track(walk.walk(), "bias correction", layers.total()):
+        if place.layer in once:
+            yield place
 
 
 def _batches(task: Task, samples: int) -> list[tuple[Tensor, ...]]:

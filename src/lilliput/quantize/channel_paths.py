@@ -152,11 +152,12 @@ def _averaged(_: str, node: Node, path: ChannelPath) -> ChannelPath | None:
 
 def _permuted(kind: str, node: Node, path: ChannelPath) -> ChannelPath:
     rank = len(shape_of(path.source))
-    order: Any = list(range(rank))
+    order = list(range(rank))
+    axes: Any = node.args[1] if kind == "permute" else node.args[1:3]
     if kind == "permute":
-        order = [axis % rank for axis in node.args[1]]  # type: ignore[union-attr]
+        order = [axis % rank for axis in axes]
     else:
-        first, second = (int(axis) % rank for axis in node.args[1:3])  # type: ignore[arg-type]
+        first, second = (axis % rank for axis in axes)
         order[first], order[second] = second, first
     return replace(path, source=node, axis=order.index(path.axis))
 

@@ -18,6 +18,7 @@ __all__ = ["EqualizeLayers"]
 
 _SWEEPS = 200
 _SETTLED = 1e-3
+_CONSTANT = 1e-3
 
 _Pair = tuple[ScalableLayer, ChannelPath]
 
@@ -30,15 +31,14 @@ class EqualizeLayers:
     factor of a channel pass, the first may give a channel divided by any number if the second
     multiplies it back. The number is chosen so that both have the same largest weight for the
     channel; chains are gone through until nothing changes. The network computes what it did.
-    BatchNorm is folded first. A clip such as ReLU6 between two layers forbids it, unless the task's
-    examples never reach the clip, which then goes.
+    BatchNorm is folded first. A clip such as ReLU6 between two layers lets no factor pass.
 
     Args:
-        task: Its training inputs are looked at, without labels, for clips and for biases.
+        task: Its training inputs are looked at, without labels, for the two settings that follow.
         samples: How many examples.
+        removes_clips: Whether clips between layers go where none of the examples reaches them.
         absorbs_biases: Whether what a channel gives at least goes on to the next layer's bias:
-            three deviations below the mean of a folded BatchNorm, and with a task at most the
-            least that is seen. One value in 700 lies below, for which the network changes.
+            three deviations below the mean of a folded BatchNorm, or the least that is seen.
 
     Source: Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
     Correction", eq. 7 to 11, and section 4.1.3.
@@ -48,11 +48,17 @@ class EqualizeLayers:
 
     task: Task | None = None
     samples: int = 512
+    removes_clips: bool = False
     absorbs_biases: bool = False
 
     def __post_init__(self) -> None:
         if self.samples < 1:
             raise ValueError(f"samples must be 1 or more, got {self.samples}")
+        if self.task is None and (self.removes_clips or self.absorbs_biases):
+            raise ValueError(
+                "removes_clips and absorbs_biases need examples, got no task; "
+                "pass EqualizeLayers(task, ...)"
+            )
 
     def __call__(self, model: Model, /) -> Model:
         """Gives a captured network with other weights; layers that cannot be evened out stay.
@@ -65,25 +71,15 @@ class EqualizeLayers:
         captured = capture(folded)
         module = captured.module
         assert isinstance(module, fx.GraphModule)  # noqa: S101
-        if self.task is not None:
+        if self.task is not None and self.removes_clips:
             _remove_idle_clips(module, self.task.calibration(self.samples))
         pairs = [pair for pair in _pairs(module) if not pair[1].clips]
         for _ in range(_SWEEPS):
             if max((_equalize(*pair) for pair in pairs), default=0.0) < _SETTLED:
                 break
-        if self.absorbs_biases:
-            self._absorb(module, pairs)
+        if self.task is not None and self.absorbs_biases:
+            _absorb(module, pairs, self.task, self.samples)
         return captured
-
-    def _absorb(self, module: fx.GraphModule, pairs: list[_Pair]) -> None:
-        # layers in the order they run, because what one takes up changes what it gives
-        for layer, path in pairs:
-            seen = None
-            if self.task is not None and can_absorb(layer, path):
-                axes = {layer.node: start_of(layer).axis}
-                batches = self.task.calibration(self.samples)
-                seen = channel_ranges(module, axes, batches)[layer.node][0]
-            absorb_bias(layer, path, seen)
 
 
 def _pairs(module: fx.GraphModule) -> list[_Pair]:
@@ -119,6 +115,15 @@ def _remove_idle_clips(module: fx.GraphModule, batches: Iterable[tuple[Tensor, .
     module.recompile()
 
 
+def _absorb(module: fx.GraphModule, pairs: list[_Pair], task: Task, samples: int) -> None:
+    pairs = [pair for pair in pairs if can_absorb(*pair)]
+    axes = {layer.node: start_of(layer).axis for layer, _ in pairs}
+    # what a layer takes up makes up for what the one before it gave away: its outputs stay
+    seen = channel_ranges(module, axes, task.calibration(samples)) if axes else {}
+    for layer, path in pairs:
+        absorb_bias(layer, path, seen[layer.node][0])
+
+
 def _equalize(layer: ScalableLayer, path: ChannelPath) -> float:
     """Gives each channel the same range in both layers.
 
@@ -129,6 +134,10 @@ def _equalize(layer: ScalableLayer, path: ChannelPath) -> float:
     first, second = layer.output_ranges(), path.reader.input_ranges(path.repeat)
     # a channel that is zero in one of them may be scaled by anything: it stays
     is_used = (first > 0) & (second > 0)
+    if layer.statistics is not None:
+        # one that hardly varies has small weights, but scaled up its bias would be all there is
+        mean, deviation = layer.statistics
+        is_used &= deviation > _CONSTANT * mean.abs()
     factors = torch.where(is_used, (second / first).sqrt(), 1.0)
     layer.scale_outputs(factors)
     path.reader.scale_inputs(1 / factors, path.repeat)

@@ -82,7 +82,8 @@ def clipped_mean(mean: _Channels, deviation: _Channels, low: float, high: float)
     share = [torch.special.ndtr(x) for x in (below, above)]
     inner = mean * (share[1] - share[0]) + deviation * (density[0] - density[1])
     ends = [0.0 if math.isinf(end) else end for end in (low, high)]
-    return inner + ends[0] * share[0] + ends[1] * (1 - share[1])
+    clipped: Tensor = inner + ends[0] * share[0] + ends[1] * (1 - share[1])
+    return clipped
 
 
 def _known(module: fx.GraphModule) -> list[tuple[Node, tuple[Tensor, Tensor]]]:
@@ -91,8 +92,9 @@ def _known(module: fx.GraphModule) -> list[tuple[Node, tuple[Tensor, Tensor]]]:
         holder = parts.get(layer_of(node))
         mean = getattr(holder, "output_mean", None)
         deviation = getattr(holder, "output_deviation", None)
-        is_wide_enough = isinstance(mean, Tensor) and len(mean) == shape_of(node)[1]
-        if is_wide_enough and isinstance(deviation, Tensor):
+        if not isinstance(mean, Tensor) or not isinstance(deviation, Tensor):
+            continue
+        if len(mean) == shape_of(node)[1]:  # channels may have been pruned since
             found.append((node, (mean, deviation)))
     return found
 

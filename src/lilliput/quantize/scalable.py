@@ -46,11 +46,10 @@ class ScalableLayer:
         """Mean and deviation of its outputs, where a folded BatchNorm left them."""
         mean = getattr(self.holder, "output_mean", None)
         deviation = getattr(self.holder, "output_deviation", None)
-        is_known = isinstance(mean, Tensor) and isinstance(deviation, Tensor)
-        # channels may have been pruned since
-        if not is_known or len(mean) != len(self.output_ranges()):
+        if not isinstance(mean, Tensor) or not isinstance(deviation, Tensor):
             return None
-        return mean, deviation
+        # channels may have been pruned since
+        return (mean, deviation) if len(mean) == len(self.output_ranges()) else None
 
     def output_ranges(self) -> _Channels:
         """The largest weight of each output channel, without its sign."""
@@ -112,22 +111,33 @@ def _layers(module: fx.GraphModule) -> Iterator[ScalableLayer]:
         kind = operator_kind(module, node)
         if kind not in WITH_WEIGHT:
             continue
-        if node.op == "call_module":
-            holder = module.get_submodule(str(node.target))
-            weight, bias = holder.weight, holder.bias
-            groups = int(getattr(holder, "groups", 1))
-            if getattr(holder, "padding_mode", "zeros") != "zeros":
-                continue
-        else:
-            names = [_name(argument) for argument in (*node.args[1:3], None)[:2]]
-            holder = module.get_submodule((names[0] or "").rpartition(".")[0])
-            weight, bias = (_parameter(module, name) for name in names)
-            # an argument that the network computes has no name
-            if bias is None and len(node.args) > 2 and node.args[2] is not None:
-                continue
-            groups = int(node.args[6]) if kind != "linear" and len(node.args) > 6 else 1
-        if isinstance(weight, nn.Parameter) and (bias is None or isinstance(bias, nn.Parameter)):
-            yield ScalableLayer(node, kind, holder, weight, bias, groups)
+        found = _of_module(module, node) if node.op == "call_module" else _of_call(module, node)
+        if found is not None:
+            yield ScalableLayer(node, kind, *found)
+
+
+_Found = tuple[nn.Module, nn.Parameter, nn.Parameter | None, int]
+
+
+def _of_module(module: fx.GraphModule, node: Node) -> _Found | None:
+    holder = module.get_submodule(str(node.target))
+    weight, bias = holder.weight, holder.bias
+    is_stored = isinstance(weight, nn.Parameter) and isinstance(bias, nn.Parameter | None)
+    if not is_stored or getattr(holder, "padding_mode", "zeros") != "zeros":
+        return None
+    return holder, weight, bias, int(getattr(holder, "groups", 1))  # type: ignore[return-value]
+
+
+def _of_call(module: fx.GraphModule, node: Node) -> _Found | None:
+    given = node.args[1:3]
+    weight, bias = (_parameter(module, _name(argument)) for argument in (*given, None)[:2])
+    # an argument that the network computes has no name
+    is_computed = bias is None and len(given) > 1 and given[1] is not None
+    if weight is None or is_computed:
+        return None
+    holder = module.get_submodule((_name(given[0]) or "").rpartition(".")[0])
+    groups = node.args[6] if len(node.args) > 6 else 1
+    return holder, weight, bias, int(groups)  # type: ignore[arg-type]
 
 
 def _readers(module: fx.GraphModule) -> Counter[int]:
