@@ -12,10 +12,10 @@ from tests.export.nets import examples, quantized
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from lilliput.core import ExportError, Model
+from lilliput.core import Accuracy, ExportError, Model, Task, run
 from lilliput.export import Format, export, load, onnx_strip
 from lilliput.export.onnx import Onnx, encode
-from lilliput.quantize import quantizers
+from lilliput.quantize import QuantizeStatic, quantizers
 from lilliput.quantize.fake import FakeQuantize
 from lilliput.targets import get_target
 from lilliput.testing import TINY_TASKS, FormatContract
@@ -63,6 +63,22 @@ def test_all_layers_run_in_integers(int8: Path, tmp_path: Path) -> None:
     assert counts["QLinearAdd"] == 1
     assert counts["QGemm"] == 1
     assert not counts["Conv"] + counts["Add"] + counts["Gemm"] + counts["BatchNormalization"]
+
+
+def test_linear_layers_on_tokens_run_in_integers(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(16, 5, 8)
+    task = Task("tokens", [(x, x)], [(x, x)], nn.functional.mse_loss, Accuracy())
+    net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8, bias=False), nn.LayerNorm(8))
+    model = run(Model(net.eval(), (x[:2],)), [QuantizeStatic(TARGET.rules, task)])
+    path = tmp_path / "tokens.onnx"
+    Onnx().write(model, path, None)
+    counts = executed(path, tmp_path)
+    assert counts["MatMulIntegerToFloat"] == 2
+    assert not counts["MatMul"] + counts["FusedMatMul"] + counts["Transpose"]
+    (outputs,) = Onnx().load(path, 1)((x.numpy(),))
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(outputs), model.module(x), atol=1e-4, rtol=0)
 
 
 def test_weights_are_stored_as_bytes_with_the_scales_of_the_network(int8: Path) -> None:

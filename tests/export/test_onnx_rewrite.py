@@ -110,3 +110,19 @@ def test_a_last_layer_gets_an_integer_bias_within_half_a_step() -> None:
     assert counts["DequantizeLinear"] == 3
     half_a_step = 0.05 * np.array([0.01, 0.02]) / 2
     assert (np.abs(before - after).max(0) <= half_a_step + 1e-5 * np.abs(before).max()).all()
+
+
+@pytest.mark.parametrize("scales", ["0.01", "0.01, 0.02, 0.03"])
+def test_weights_of_products_lie_as_they_are_read(scales: str) -> None:
+    count = scales.count(",") + 1
+    body = f"""
+        q = QuantizeLinear(x, s, z)  d = DequantizeLinear(q, s, z)
+        v = DequantizeLinear<axis = 0>(c, u{", k" if count == 1 else ""})
+        w = Transpose<perm = [1, 0]>(v)  y = MatMul(d, w)
+    """
+    codes = np.random.default_rng(1).integers(-127, 128, (3, 6))
+    rows = ", ".join(map(str, codes.ravel()))
+    shape = f"[{count}]" if count > 1 else ""
+    init = f"int8[3, 6] c = {{{rows}}}, float{shape} u = {{{scales}}}, int8 k = {{0}}"
+    _, before, after = both(body, "2,8,6,3", init)
+    np.testing.assert_array_equal(before, after)

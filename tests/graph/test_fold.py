@@ -58,6 +58,19 @@ def norms_left(module: nn.Module) -> int:
     return sum(isinstance(layer, batch_norms) for layer in module.modules())
 
 
+def test_keeps_what_batch_norm_knew_of_the_outputs() -> None:
+    net = trained_looking(nn.Sequential(nn.Conv2d(3, 5, 1), nn.BatchNorm2d(5, momentum=None)))
+    x = torch.randn(8, 3, 16, 16)
+    net[1].reset_running_stats()
+    net.train()(x)
+    folded, _ = fold_batch_norm(Model(net.eval(), (x,)))
+    layer = folded.module[0]
+    outputs = layer(x).transpose(0, 1).flatten(1)
+    torch.testing.assert_close(layer.output_mean, outputs.mean(1))
+    torch.testing.assert_close(layer.output_deviation, outputs.std(1), rtol=1e-3, atol=0)
+    assert "output_mean" not in layer.state_dict()
+
+
 @pytest.mark.parametrize("is_captured", [False, True], ids=["own", "captured"])
 @pytest.mark.parametrize("case", LAYERS)
 def test_computes_the_same(case: str, is_captured: bool) -> None:

@@ -21,13 +21,15 @@ def rewrite(graph: Any) -> None:
             _drop_requantize(graph, node)
         elif node.op_type in _MOVEMENTS:
             _move_integers(graph, node)
+    rules = {
+        "Slice": _merge_slices,
+        "Relu": _drop_relu,
+        "Gemm": _round_bias,
+        "MatMul": _store_transposed,
+    }
     for node in graph:
-        if node.op_type == "Slice":
-            _merge_slices(graph, node)
-        elif node.op_type == "Relu":
-            _drop_relu(graph, node)
-        elif node.op_type == "Gemm":
-            _round_bias(graph, node)
+        if node.op_type in rules:
+            rules[node.op_type](graph, node)
     for node in graph:
         if node.op_type in {"QuantizeLinear", "DequantizeLinear"}:
             _omit_zero_point(node)
@@ -150,6 +152,31 @@ def _round_bias(graph: Any, node: Any) -> None:
     rounded = ir.node("DequantizeLinear", inputs, axis)
     graph.insert_before(node, rounded)
     node.replace_input_with(2, rounded.outputs[0])
+
+
+def _store_transposed(graph: Any, node: Any) -> None:
+    """Stores the integer weight of a product of more than two axes the way the product reads it.
+
+    Source: ONNX Runtime 1.32.0, `MatMulNodeGroupSelector`: a product runs in integers
+    (MatMulIntegerToFloat) only where both of its inputs come straight from a dequantize.
+    """
+    import onnx_ir as ir
+
+    turn = node.inputs[1].producer()
+    source = turn.inputs[0].producer() if turn is not None and turn.op_type == "Transpose" else None
+    if source is None or source.op_type != "DequantizeLinear":
+        return
+    codes, scale, *zero_point = (_constant(value) for value in source.inputs)
+    if codes is None or codes.ndim != 2 or scale is None:
+        return
+    axis = source.attributes.get_int("axis", 1) % 2
+    if not zero_point:
+        zero_point = [np.zeros(scale.shape, codes.dtype)]
+    stored = [np.ascontiguousarray(codes.T), scale, *zero_point]
+    inputs = [_initializer(graph, array) for array in stored]
+    turned = ir.node("DequantizeLinear", inputs, {"axis": 1 - axis})
+    graph.insert_before(node, turned)
+    node.replace_input_with(1, turned.outputs[0])
 
 
 def _omit_zero_point(node: Any) -> None:

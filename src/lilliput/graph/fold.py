@@ -41,6 +41,9 @@ def fold_batch_norm(model: Model) -> tuple[Model, tuple[str, ...]]:
     carry hooks, and BatchNorm written as a function. Convolutions of a class of one's own are
     folded in captured networks only, whose graph says what they compute.
 
+    What BatchNorm knew of the outputs stays beside the layer, as buffers `output_mean` and
+    `output_deviation` that no state dict holds: its shift, and its scale without the sign.
+
     Returns:
         The model, and the names of the BatchNorm layers that were folded.
 
@@ -130,6 +133,12 @@ def _fold(layer: _Layer, norm: _Norm) -> None:
     weight = scaled(old.double(), scale, groups)
     layer.weight = nn.Parameter(weight.to(old.dtype), old.requires_grad)
     layer.bias = nn.Parameter(shift.to(old.dtype), old.requires_grad)
+    if norm.affine:
+        mean, deviation = norm.bias.detach().clone(), norm.weight.detach().abs()
+    else:
+        mean, deviation = torch.zeros_like(scale), torch.ones_like(scale)
+    layer.register_buffer("output_mean", mean.to(old.dtype), persistent=False)
+    layer.register_buffer("output_deviation", deviation.to(old.dtype), persistent=False)
 
 
 def _remove(module: nn.Module, name: str) -> None:

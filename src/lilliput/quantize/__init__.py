@@ -13,6 +13,11 @@ from lilliput.quantize.fake import FakeQuantize, quantizers
 from lilliput.quantize.learn_ranges import LearnRanges
 from lilliput.quantize.learn_rounding import LearnRounding
 from lilliput.quantize.mixed import Allotment, QuantizeMixed, allot_bits, bits_front
+from lilliput.quantize.bias import CorrectBias, CorrectBiasFromStatistics
+from lilliput.quantize.check import check_rules
+from lilliput.quantize.equalize import EqualizeLayers
+from lilliput.quantize.fake import FakeQuantize, quantizers
+from lilliput.quantize.migrate import MigrateScales
 from lilliput.quantize.observe import Entropy, MeanSquaredError, MinMax, Observer, Percentile
 from lilliput.quantize.precision import Precision
 from lilliput.quantize.progressive import LowerBits
@@ -26,13 +31,17 @@ __all__ = [
     "BitBudget",
     "BitSensitivity",
     "ClusterWeights",
+    "CorrectBias",
+    "CorrectBiasFromStatistics",
     "Entropy",
+    "EqualizeLayers",
     "FakeQuantize",
     "LayerCosts",
     "LearnRanges",
     "LearnRounding",
     "LowerBits",
     "MeanSquaredError",
+    "MigrateScales",
     "MinMax",
     "Observer",
     "Palette",
