@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         run,
     )
     from lilliput.core.data import data_dir
+    from lilliput.diagnose import diagnose
     from lilliput.edit import FuseBatchNorm
     from lilliput.export import export, load, parity
     from lilliput.graph import (
@@ -69,6 +70,7 @@ _HOMES = {
         "run",
     ),
     "lilliput.core.data": ("data_dir",),
+    "lilliput.diagnose": ("diagnose",),
     "lilliput.edit": ("FuseBatchNorm",),
     "lilliput.export": ("export", "load", "parity"),
     "lilliput.graph": (
@@ -134,6 +136,7 @@ __all__ = [
     "compress",
     "cost",
     "data_dir",
+    "diagnose",
     "export",
     "fold_batch_norm",
     "get_target",

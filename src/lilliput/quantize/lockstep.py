@@ -16,7 +16,7 @@ from lilliput.core import PassError
 from lilliput.quantize.fake import FakeQuantize
 from lilliput.quantize.insert import layer_of
 
-__all__ = ["Lockstep", "Place", "weighted"]
+__all__ = ["Lockstep", "Place", "float_beside", "last_uses", "weighted"]
 
 _KEPT = "_float"
 
@@ -71,7 +71,7 @@ class Lockstep:
         for node, _ in self._places:
             for source in (_parameter(node.args[1]), _parameter(node.args[2:3])):
                 _keep(module, source)
-        self._last_use = _last_uses(module.graph)
+        self._last_use = last_uses(module.graph)
 
     @torch.no_grad()
     def walk(self) -> Iterator[Place]:
@@ -85,6 +85,19 @@ class Lockstep:
                 yield self._place(node, places[node], plain, quantized)
                 self._round_again(node, quantized)
             quantized[node] = self._run(node, quantized, is_float=False)
+            for done in self._last_use.get(node, ()):
+                plain.pop(done, None)
+                quantized.pop(done, None)
+
+    @torch.no_grad()
+    def signals(self) -> Iterator[tuple[Node, list[Any], list[Any]]]:
+        """Gives each node with what it gives in the float and in the quantized network."""
+        plain: dict[Node, list[Any]] = {}
+        quantized: dict[Node, list[Any]] = {}
+        for node in self.module.graph.nodes:
+            plain[node] = self._run(node, plain, is_float=True)
+            quantized[node] = self._run(node, quantized, is_float=False)
+            yield node, plain[node], quantized[node]
             for done in self._last_use.get(node, ()):
                 plain.pop(done, None)
                 quantized.pop(done, None)
@@ -168,8 +181,15 @@ def _attribute(module: nn.Module, name: str, is_float: bool) -> Tensor:
     owner, _, leaf = name.rpartition(".")
     holder = module.get_submodule(owner)
     value: Tensor = getattr(holder, leaf)
-    kept = getattr(holder, leaf + _KEPT, None) if is_float else None
+    kept = float_beside(module, name) if is_float else None
     return (value if kept is None else kept).detach()
+
+
+def float_beside(module: nn.Module, name: str) -> Tensor | None:
+    """What a weight or bias was before a pass changed it; None where none did."""
+    owner, _, leaf = name.rpartition(".")
+    kept: Tensor | None = getattr(module.get_submodule(owner), leaf + _KEPT, None)
+    return kept
 
 
 def _keep(module: nn.Module, name: str | None) -> None:
@@ -183,7 +203,7 @@ def _keep(module: nn.Module, name: str | None) -> None:
         holder.register_buffer(leaf + _KEPT, value.detach().clone())
 
 
-def _last_uses(graph: fx.Graph) -> dict[Node, list[Node]]:
+def last_uses(graph: fx.Graph) -> dict[Node, list[Node]]:
     """Whose values nobody reads after a node."""
     last: dict[Node, Node] = {}
     for node in graph.nodes:
