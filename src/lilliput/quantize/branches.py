@@ -37,7 +37,6 @@ class Branches(fx.Interpreter):
         self._of_weight = _changed(module)
         self._rounded: dict[Node, Tensor] = {}
 
-    @torch.no_grad()
     def outputs(
         self, inputs: tuple[Tensor, ...], flips: Sequence[frozenset[str]], is_quantized: bool
     ) -> Iterator[tuple[int, Any]]:
@@ -81,7 +80,8 @@ class Branches(fx.Interpreter):
     def _step(self, node: Node, values: dict[Node, Any]) -> None:
         if node not in values:
             self.env = values
-            values[node] = self.run_node(node)
+            with torch.no_grad():
+                values[node] = self.run_node(node)
         for done in self._gone.get(node, ()):
             if done.op != "output":
                 values.pop(done, None)

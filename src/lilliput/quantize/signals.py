@@ -88,6 +88,7 @@ def signal_to_noise(plain: Sequence[Tensor], other: Sequence[Tensor]) -> float |
     return 10 * math.log10(max(power, 1e-300) / noise)
 
 
+@torch.no_grad()
 def signals(model: Model, batches: Sequence[tuple[Tensor, ...]]) -> tuple[Signal, ...]:
     """Every tensor of a network along the way, in the order they are made.
 

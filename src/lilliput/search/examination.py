@@ -1,14 +1,15 @@
 """All that is looked at in one quantized network: costs, signals, ranges, and its file."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from torch import Tensor, fx
 
 from lilliput.core import Artifact, Model, Task
 from lilliput.export import tensor_parity
 from lilliput.quantize.signals import Signal, Spread, signals, weight_ranges
-from lilliput.quantize.sites import Site, node_names, quantizer_at
-from lilliput.search.culprits import Effect, Found, Kind, Suspect, suspects
+from lilliput.quantize.sites import node_names, quantizer_at
+from lilliput.search.culprits import Found, Suspect, suspects
 from lilliput.search.diagnosis import Culprit
 
 __all__ = ["examine", "worst_layers"]
@@ -41,18 +42,15 @@ def examine(
     for suspect in found.suspects:
         name = suspect.site.name
         signal = by_name.get(name.removesuffix(" (result)"))
-        culprits.append(
-            Culprit(
-                name=name,
-                operator=suspect.site.operator,
-                **_effects(suspect),
-                decibels=signal.decibels if signal else None,
-                weight_range=ranges.get(name),
-                read=read.get(name),
-                given=signal.values if signal else None,
-                parity=inside.get(suspect.site.gives),
-            )
+        seen = replace(
+            _costs(suspect),
+            decibels=signal.decibels if signal else None,
+            weight_range=ranges.get(name),
+            read=read.get(name),
+            given=signal.values if signal else None,
+            parity=inside.get(suspect.site.gives),
         )
+        culprits.append(seen)
     return found, tuple(culprits), along
 
 
@@ -83,21 +81,21 @@ def _read(model: Model, by_name: Mapping[str, Signal]) -> dict[str, Spread]:
     return found
 
 
-def _effects(suspect: Suspect) -> dict[str, object]:
-    """The fields of a culprit that tell what it costs."""
-    site: Site = suspect.site
-    effects: dict[Kind, Effect] = dict(suspect.effects)
-    if site.is_layer and "weights" not in effects:
-        effects["weights"] = effects["alone"]
+def _costs(suspect: Suspect) -> Culprit:
+    """A culprit with what it costs."""
+    site, effects = suspect.site, suspect.effects
     alone, restored = effects["alone"], effects["restored"]
-    weights, reads = effects.get("weights"), effects.get("reads")
-    return {
-        "alone": alone.drop,
-        "alone_divergence": alone.divergence,
-        "recovered": restored.drop,
-        "recovered_divergence": restored.divergence,
-        "weights": weights and weights.drop,
-        "weights_divergence": weights and weights.divergence,
-        "reads": reads and reads.drop,
-        "reads_divergence": reads and reads.divergence,
-    }
+    reads = effects.get("reads")
+    weights = effects.get("weights", alone if site.is_layer else None)
+    return Culprit(
+        name=site.name,
+        operator=site.operator,
+        alone=alone.drop,
+        alone_divergence=alone.divergence,
+        recovered=restored.drop,
+        recovered_divergence=restored.divergence,
+        weights=weights.drop if weights else None,
+        weights_divergence=weights.divergence if weights else None,
+        reads=reads.drop if reads else None,
+        reads_divergence=reads.divergence if reads else None,
+    )
