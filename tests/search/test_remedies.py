@@ -29,7 +29,7 @@ def names(recipe) -> list[str]:
 
 def test_they_come_in_order_of_their_price() -> None:
     given = list(options(Treatment(task())))
-    order = ["better rounding", "better ranges", "keep the worst layers higher", "train"]
+    order = ["better rounding", "better ranges", "keep the worst higher", "train"]
     assert [name for name in given if name in order] == order
 
 
@@ -39,7 +39,7 @@ def test_every_observer_but_the_present_one_is_tried() -> None:
 
 
 def test_the_worst_layers_get_eight_bits_and_of_eight_bits_stay_float() -> None:
-    keep = "keep the worst layers higher"
+    keep = "keep the worst higher"
     raised = options(Treatment(task(), bits=4))[keep]
     assert [dict(t.raised) for t in raised] == [{"head": 8}, {"head": 8, "conv1": 8}]
     kept = options(Treatment(task()))[keep]

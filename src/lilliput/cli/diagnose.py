@@ -83,8 +83,8 @@ def _answer(answer: Answer, found: "lilliput.search.diagnosis.Diagnosis", folder
     from lilliput.cli.diagnosis import culprits_table, remedies_table
     from lilliput.cli.run_folder import open_run
     from lilliput.report import report
-    from lilliput.report.remedies import outcome
     from lilliput.report.facts import style_of
+    from lilliput.report.remedies import outcome
 
     family = open_run(folder)
     page = report(family, folder / "report.html")

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from lilliput.cli.tables import Column, fitted
 from lilliput.report.numbers import MetricStyle, short
-from lilliput.report.remedies import bar_text, source_of, with_ends
+from lilliput.report.remedies import bar_text, kept_text, source_of, with_ends
 
 __all__ = ["culprits_table", "remedies_table"]
 
@@ -51,7 +51,7 @@ def remedies_table(found: Mapping[str, Any], style: MetricStyle, width: int) -> 
         Column("variant", [row["variant"] for row in rows], 1),
         Column(f"drop{_unit(style)}", numbers("drop")),
         Column(f"bought{_unit(style)}", numbers("bought")),
-        Column("kept", ["yes" if row["is_kept"] else "no" for row in rows]),
+        Column("kept", [kept_text(row) for row in rows]),
         Column("about", [row["reason"] or ", ".join(row["layers"]) for row in rows], 2, wraps=True),
     ]
     return fitted(columns, width)

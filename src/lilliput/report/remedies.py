@@ -5,7 +5,7 @@ from typing import Any
 
 from lilliput.report.numbers import MetricStyle
 
-__all__ = ["bar_text", "outcome", "source_of", "with_ends"]
+__all__ = ["bar_text", "kept_text", "outcome", "source_of", "with_ends"]
 
 Row = Mapping[str, Any]
 
@@ -31,6 +31,14 @@ def with_ends(found: Row, style: MetricStyle) -> str:
 def bar_text(value: float, most: float) -> str:
     """A bar of at most ten characters."""
     return "\u2588" * round(_BAR * value / most) if most > 0 else ""
+
+
+def kept_text(tried: Row) -> str:
+    """Whether the next remedy went on from it, and whether that may be chance."""
+    if not tried["is_kept"]:
+        return "no"
+    low = tried["bought"]["low"] if tried["bought"] else 1.0
+    return "yes" if low is not None and low > 0 else "yes, within noise"
 
 
 def outcome(found: Row, style: MetricStyle) -> str:

@@ -105,6 +105,6 @@ REMEDIES: tuple[Remedy, ...] = (
     Remedy("better rounding", rounding("rounded", RoundSecondOrder)),
     # learned rounding and reconstruction of blocks stand here, as rounding(word, pass)
     Remedy("better ranges", ranging),
-    Remedy("keep the worst layers higher", keeping),
+    Remedy("keep the worst higher", keeping),
     Remedy("train", training),
 )
