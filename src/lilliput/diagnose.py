@@ -4,15 +4,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from torch import fx
 
-from lilliput.core import Budget, Model, Target, Task, UnsupportedError
+from lilliput.core import Budget, Model, Target, Task, UnsupportedError, run
 from lilliput.core.check import check_task
 from lilliput.core.progress import shown
+from lilliput.quantize import QuantizeStatic
+from lilliput.quantize.sites import sites
 from lilliput.registry import Store
 from lilliput.registry.lock import alone_in
 from lilliput.search import Workshop
 from lilliput.search.begin import check_installed, check_same_run, is_classifier, note_settings
 from lilliput.search.clinic import Clinic
+from lilliput.search.culprits import choose
 from lilliput.search.diagnosis import Diagnosis
 from lilliput.search.space import Space
 from lilliput.search.treatment import Treatment
@@ -73,9 +77,11 @@ def diagnose(  # noqa: PLR0913, PLR0917
     _check(place, budget, bits, samples, epochs)
     torch.manual_seed(seed)
     check_task(model, task)
+    _check_network(model, task, place, only)
     layers = layer_rows(model, model)
     fingerprint = fingerprint_of(model, model, task)
     folder = Path(out)
+    assert budget.max_drop is not None  # noqa: S101
     with alone_in(folder), shown():
         store = Store(folder)
         check_same_run(store, fingerprint)
@@ -83,7 +89,6 @@ def diagnose(  # noqa: PLR0913, PLR0917
         workshop = Workshop(model, task, store, folder, fingerprint, seed)
         workshop.original(place)
         space = Space(model, task, model, is_classifier(model, task), seed=seed)
-        assert budget.max_drop is not None  # noqa: S101
         clinic = Clinic(
             workshop,
             place,
@@ -115,3 +120,11 @@ def _check(target: Target, budget: Budget, bits: int, samples: int, epochs: int)
             f"files for {target.name!r} hold weights of {sorted(target.rules.stored_bits)} bits, "
             f"got bits={bits}"
         )
+
+
+def _check_network(model: Model, task: Task, target: Target, only: Sequence[str]) -> None:
+    """Refuses a network with nothing to quantize, and names that fit nothing, before any work."""
+    assert target.rules is not None  # noqa: S101
+    few = run(model, [QuantizeStatic(target.rules, task, samples=1)]).module
+    assert isinstance(few, fx.GraphModule)  # noqa: S101
+    choose(sites(few), only)

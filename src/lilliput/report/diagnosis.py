@@ -45,7 +45,8 @@ def _part(found: Row, style: MetricStyle, name: str) -> str:
         ),
         ("read", "What layers read: range, median, 0.1 and 99.9 %", ranges_figure(found, "read")),
     )
-    remedies = drawn(remedies_figure(found, style), f"{name}-remedies", "Remedies")
+    steps = remedies_figure(found, style)
+    remedies = "" if steps is None else drawn(steps, f"{name}-remedies", "Remedies")
     pictures = "".join(
         f"<figure><figcaption>{title}</figcaption>{drawn(figure, f'{name}-{key}', title)}</figure>"
         for key, title, figure in figures

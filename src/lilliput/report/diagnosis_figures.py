@@ -99,6 +99,8 @@ def remedies_figure(found: Row, style: MetricStyle) -> Any:
     import plotly.graph_objects as go
 
     rows = [row for row in found["tried"] if row["drop"]]
+    if not rows:
+        return None
     places, labels = list(range(len(rows))), [_label(row) for row in rows]
     bases, heights, colours = _steps(rows, style.factor)
     figure = go.Figure(

@@ -23,7 +23,7 @@ from lilliput.measure.examples import take
 from lilliput.quantize.branches import Branches
 from lilliput.quantize.sites import Site, sites
 
-__all__ = ["Effect", "Found", "Kind", "Suspect", "suspects"]
+__all__ = ["Effect", "Found", "Kind", "Suspect", "choose", "suspects"]
 
 Kind = Literal["alone", "weights", "reads", "restored"]
 KINDS: tuple[Kind, ...] = ("alone", "weights", "reads", "restored")
@@ -107,7 +107,7 @@ def suspects(
     """
     module = model.clone().module
     assert isinstance(module, fx.GraphModule)  # noqa: S101
-    chosen = _chosen(sites(module), only)
+    chosen = choose(sites(module), only)
     trials = [trial for site in chosen for trial in _trials(site) if trial.kind in kinds]
     pieces = list(_pieces(task, samples))
     count = len(trials) + 2
@@ -165,7 +165,13 @@ def _squares(outputs: Any, plain: Any) -> tuple[float, float]:
     return error, sum(float(x.square().sum()) for _, x in numbers)
 
 
-def _chosen(every: Sequence[Site], only: Sequence[str]) -> list[Site]:
+def choose(every: Sequence[Site], only: Sequence[str]) -> list[Site]:
+    """The places whose names fit.
+
+    Raises:
+        UnsupportedError: No place has such a name; gives the nearest.
+        PassError: There is no place at all.
+    """
     if not every:
         raise PassError("the network has no quantizers that act; QuantizeStatic comes before")
     names = [site.name for site in every]
