@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         run,
     )
     from lilliput.core.data import data_dir
-    from lilliput.diagnose import diagnose
+    from lilliput.diagnose import Diagnosis, diagnose
     from lilliput.edit import FuseBatchNorm
     from lilliput.export import export, load, parity
     from lilliput.graph import (
@@ -70,7 +70,7 @@ _HOMES = {
         "run",
     ),
     "lilliput.core.data": ("data_dir",),
-    "lilliput.diagnose": ("diagnose",),
+    "lilliput.diagnose": ("Diagnosis", "diagnose"),
     "lilliput.edit": ("FuseBatchNorm",),
     "lilliput.export": ("export", "load", "parity"),
     "lilliput.graph": (
@@ -105,6 +105,7 @@ __all__ = [
     "Artifact",
     "BatchNormScale",
     "Budget",
+    "Diagnosis",
     "Distill",
     "Entropy",
     "Family",

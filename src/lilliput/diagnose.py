@@ -23,7 +23,7 @@ from lilliput.search.treatment import Treatment
 from lilliput.search.workshop import fingerprint_of, layer_rows
 from lilliput.targets import get_target
 
-__all__ = ["diagnose"]
+__all__ = ["Diagnosis", "diagnose"]
 
 
 def quiet(_: str) -> None:

@@ -1,5 +1,6 @@
 """The tables of a diagnosis, for the terminal."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,8 @@ _ROWS = 12
 def culprits_table(found: Mapping[str, Any], style: MetricStyle, width: int) -> Table:
     """One row for each of the worst places."""
     rows: Sequence[Mapping[str, Any]] = found["culprits"][:_ROWS]
-    most = max((row["alone_divergence"] for row in rows), default=0.0)
+    costs = [row["alone_divergence"] for row in rows]
+    most = max(filter(math.isfinite, costs), default=0.0)
 
     def cells(name: str, text: Any) -> list[str]:
         return [text(row[name]) if row[name] is not None else "" for row in rows]
@@ -28,7 +30,7 @@ def culprits_table(found: Mapping[str, Any], style: MetricStyle, width: int) -> 
     columns = [
         Column("culprit", [row["name"] for row in rows]),
         Column(f"{found['divergence']} alone", cells("alone_divergence", short), is_number=True),
-        Column("", [bar_text(row["alone_divergence"], most) for row in rows], 4),
+        Column("", [bar_text(cost, most) for cost in costs], 4),
         Column("from", [source_of(row) for row in rows], 2),
         Column(f"drop alone{_unit(style)}", cells("alone", lambda m: with_ends(m, style)), 1),
         Column("recovered if float", cells("recovered", lambda m: with_ends(m, style)), 3),

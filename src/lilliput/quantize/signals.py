@@ -106,7 +106,9 @@ def signals(model: Model, batches: Sequence[tuple[Tensor, ...]]) -> tuple[Signal
     names = node_names(module)
     found: dict[Node, Signal] = {}
     computed: set[Node] = set()
-    for node, plain, other in track(walk.signals(), "float beside quantized", len(names)):
+    for node, plain, other in track(
+        walk.signals(), "float beside quantized", len(module.graph.nodes)
+    ):
         if node.op == "placeholder" or computed.intersection(node.all_input_nodes):
             computed.add(node)
         source = node

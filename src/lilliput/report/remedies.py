@@ -1,5 +1,6 @@
 """A diagnosis in words: where a culprit's cost comes from, numbers with ends, the outcome."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,9 @@ def with_ends(found: Row, style: MetricStyle) -> str:
 
 
 def bar_text(value: float, most: float) -> str:
-    """A bar of at most ten characters."""
+    """A bar of at most ten characters; a whole one for what is no number."""
+    if not math.isfinite(value):
+        return "\u2588" * _BAR
     return "\u2588" * round(_BAR * value / most) if most > 0 else ""
 
 

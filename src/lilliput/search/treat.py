@@ -39,7 +39,7 @@ def treat(  # noqa: PLR0913, PLR0917
     """
     if budget.max_drop is None:
         return
-    for target in targets:
+    for target in (target for target in targets if target.rules is not None):
         for bits in sorted({point.bits for point in points}, reverse=True):
             point, best = _best(workshop, target, space, [p for p in points if p.bits == bits])
             name = f"{target.name} {bits} bits"

@@ -20,8 +20,8 @@ class Treatment:
         bits: Of weights in the file.
         observer: What sets the ranges, a key of `OBSERVERS`.
         before: Passes that come before quantizers are in.
-        correction: Passes that correct what quantizers did to means.
         rounding: Passes that choose how weights are rounded.
+        correction: Passes that correct then what quantizers did to means.
         training: Passes that train with the quantizers in. Then nothing is corrected or rounded:
             trained weights make up for their own rounding.
         raised: Bits of the layers that have others.
@@ -33,8 +33,8 @@ class Treatment:
     bits: int = 8
     observer: str = "minmax"
     before: tuple[Pass, ...] = ()
-    correction: tuple[Pass, ...] = ()
     rounding: tuple[Pass, ...] = ()
+    correction: tuple[Pass, ...] = ()
     training: tuple[Pass, ...] = ()
     raised: Mapping[str, int] = field(default_factory=dict)
     floats: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class Treatment:
             aware = QuantizeAware(rules, self.task, observer=observer, precision=precision)
             return (*self.before, aware, *self.training)
         static = QuantizeStatic(rules, self.task, observer=observer, precision=precision)
-        return (*self.before, static, *self.correction, *self.rounding)
+        return (*self.before, static, *self.rounding, *self.correction)
 
     def candidate(self, parent: str = "") -> Candidate:
         """The same as the search makes it.
