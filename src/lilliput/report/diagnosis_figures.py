@@ -113,26 +113,7 @@ def remedies_figure(found: Row, style: MetricStyle) -> Any:
             hoverinfo="text",
         )
     )
-    drops = [row["drop"] for row in rows]
-    above, below = _ends(drops, style.factor)
-    figure.add_trace(
-        go.Scatter(
-            x=places,
-            y=[drop["value"] * style.factor for drop in drops],
-            mode="markers",
-            marker={"color": _INK, "size": 6},
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": above,
-                "arrayminus": below,
-                "color": _INK,
-                "thickness": 1,
-                "width": 4,
-            },
-            hoverinfo="skip",
-        )
-    )
+    figure.add_trace(_drops(places, rows, style.factor))
     figure.add_hline(
         y=found["max_drop"] * style.factor,
         line={"dash": "dash", "width": 1, "color": _LINE},
@@ -143,6 +124,23 @@ def remedies_figure(found: Row, style: MetricStyle) -> Any:
     figure.update_layout(**_layout(420, "", unit), showlegend=False)
     figure.update_xaxes(tickvals=places, ticktext=labels, tickangle=-35)
     return figure
+
+
+def _drops(places: Sequence[int], rows: Sequence[Row], factor: float) -> Any:
+    """The drops from the original as dots with their intervals."""
+    import plotly.graph_objects as go
+
+    drops = [row["drop"] for row in rows]
+    above, below = _ends(drops, factor)
+    ends = {"array": above, "arrayminus": below}
+    return go.Scatter(
+        x=places,
+        y=[drop["value"] * factor for drop in drops],
+        mode="markers",
+        marker={"color": _INK, "size": 6},
+        error_y={"type": "data", "symmetric": False, "color": _INK, "thickness": 1} | ends,
+        hoverinfo="skip",
+    )
 
 
 def _label(row: Row) -> str:
