@@ -25,7 +25,7 @@ def test_a_net_with_a_broken_range_comes_back(tmp_path: Path) -> None:
     assert found.culprits[0].name == BAD
     assert found.tried[0].drop.value > 0.1
     assert found.is_within
-    assert BAD in found.tried[-1].layers
+    assert found.tried[-1].is_kept
     assert found.tried[-1].bought.low > 0
     assert {t.method for t in (found.tried[-1].drop, found.tried[-1].bought)} == {"measured"}
     assert found.culprits[0].weight_range.ratio > 1000

@@ -102,12 +102,13 @@ class Branches(fx.Interpreter):
 
 def _changed(module: fx.GraphModule) -> dict[Node, str]:
     """Weights and biases that a pass changed, each with the quantizer of its layer's weight."""
-    found = {}
+    found: dict[Node, str] = {}
     for node, _ in weighted(module):
         weight = node.args[1]
         assert isinstance(weight, Node)  # noqa: S101
         for constant in (weight.args[0], *node.args[2:3]):
-            is_constant = isinstance(constant, Node) and constant.op == "get_attr"
-            if is_constant and float_beside(module, str(constant.target)) is not None:
+            if not isinstance(constant, Node) or constant.op != "get_attr":
+                continue
+            if float_beside(module, str(constant.target)) is not None:
                 found[constant] = str(weight.target)
     return found

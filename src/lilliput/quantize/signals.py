@@ -127,8 +127,8 @@ def _spread(values: Sequence[Tensor]) -> Spread:
     seen = Histogram()
     for value in values:
         seen.add(value)
-    inner = (seen.quantile(share) for share in (0.001, 0.5, 0.999))
-    return Spread(seen.low, *inner, seen.high)
+    lower, middle, upper = (seen.quantile(share) for share in (0.001, 0.5, 0.999))
+    return Spread(seen.low, lower, middle, upper, seen.high)
 
 
 def weight_ranges(model: Model) -> dict[str, WeightRange]:

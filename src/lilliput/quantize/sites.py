@@ -62,8 +62,8 @@ def sites(module: fx.GraphModule) -> tuple[Site, ...]:
             source = node.args[0]
             name = names.get(source, str(source))
             name = f"{name} (result)" if name in found else name
-            own = str(node.target)
-            found[name] = Site(name, "", frozenset(), frozenset({own}), own)
+            called = str(node.target)
+            found[name] = Site(name, "", frozenset(), frozenset({called}), called)
     return tuple(found.values())
 
 

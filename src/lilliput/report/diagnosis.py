@@ -26,7 +26,7 @@ def diagnosis_section(family: Family) -> str:
     """One part for each network that was diagnosed, the first one open; "" where none was."""
     diagnoses: Mapping[str, Row] = family.notes.get("diagnoses") or {}
     style = style_of(family)
-    parts = []
+    parts: list[str] = []
     for index, (name, found) in enumerate(diagnoses.items()):
         is_open = "" if parts else " open"
         body = _part(found, style, f"diagnosis-{index}")

@@ -111,7 +111,8 @@ def suspects(
     trials = [trial for site in chosen for trial in _trials(site) if trial.kind in kinds]
     pieces = list(_pieces(task, samples))
     count = len(trials) + 2
-    runs = {key: _Run(Tally(task, _ROOM_BYTES // count)) for key in (*trials, _FLOAT, _QUANTIZED)}
+    keys: list[_Trial | str] = [*trials, _FLOAT, _QUANTIZED]
+    runs = {key: _Run(Tally(task, _ROOM_BYTES // count)) for key in keys}
     is_classifier = _is_classifier(module, pieces[0])
     answers = _answers(Branches(module), trials, pieces)
     for key, outputs, plain, (inputs, labels) in track(answers, "culprits", count * len(pieces)):
