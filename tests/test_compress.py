@@ -68,7 +68,7 @@ def test_a_missing_extra_names_the_install(tmp_path: Path, monkeypatch: pytest.M
     import sys
 
     model, task = nets.image_classifier()
-    monkeypatch.setattr(sys.modules["lilliput.compress"], "find_spec", lambda _: None)
+    monkeypatch.setattr(sys.modules["lilliput.search.begin"], "find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'lilliput\[litert\]'"):
         lp.compress(model, task, targets=["litert-cpu"], out=tmp_path / "run")
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         run,
     )
     from lilliput.core.data import data_dir
+    from lilliput.diagnose import Diagnosis, diagnose
     from lilliput.edit import FuseBatchNorm
     from lilliput.export import export, load, parity
     from lilliput.graph import (
@@ -87,6 +88,7 @@ _HOMES = {
         "run",
     ),
     "lilliput.core.data": ("data_dir",),
+    "lilliput.diagnose": ("Diagnosis", "diagnose"),
     "lilliput.edit": ("FuseBatchNorm",),
     "lilliput.export": ("export", "load", "parity"),
     "lilliput.graph": (
@@ -144,6 +146,7 @@ __all__ = [
     "ClusterWeights",
     "CorrectBias",
     "CorrectBiasFromStatistics",
+    "Diagnosis",
     "Distill",
     "Entropy",
     "EqualizeLayers",
@@ -187,6 +190,7 @@ __all__ = [
     "compress",
     "cost",
     "data_dir",
+    "diagnose",
     "estimate_bit_sensitivity",
     "export",
     "fold_batch_norm",

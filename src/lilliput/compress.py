@@ -1,21 +1,14 @@
 """The one-call road: a trained model goes in, a measured family of deployable files comes out."""
 
-import platform
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from lilliput.core import (
     Budget,
     MeasureError,
-    MissingExtraError,
     Model,
-    RegistryError,
     Target,
     Task,
     UnsupportedError,
@@ -26,15 +19,13 @@ from lilliput.measure import measure_test
 from lilliput.registry import Family, Store
 from lilliput.registry.lock import alone_in
 from lilliput.search import Ladder, Workshop
+from lilliput.search.begin import check_installed, check_same_run, is_classifier, note_settings
 from lilliput.search.plan import Clock
 from lilliput.search.space import Space
 from lilliput.search.workshop import fingerprint_of, layer_rows
 from lilliput.targets import get_target
 
 __all__ = ["compress"]
-
-_EXTRAS = {"litert": ("litert_torch", "ai_edge_litert")}
-_PACKAGES = ("lilliput", "torch", "onnx", "onnxruntime")
 
 
 def quiet(_: str) -> None:
@@ -88,7 +79,7 @@ def compress(  # noqa: PLR0913, PLR0917
     names = (targets,) if isinstance(targets, str | Target) else targets
     chosen = [get_target(name) if isinstance(name, str) else name for name in names]
     for target in chosen:
-        _check_installed(target)
+        check_installed(target)
     _check_budget(budget, chosen)
     torch.manual_seed(seed)
     check_task(model, task)
@@ -99,18 +90,19 @@ def compress(  # noqa: PLR0913, PLR0917
         model,
         task,
         teacher or model,
-        _is_classifier(model, task),
+        is_classifier(model, task),
         seed=seed,
         is_float=all(target.rules is None for target in chosen),
         counts="macs" if budget.max_size_bytes is None else "bytes",
     )
     with alone_in(Path(out)):
         store = Store(Path(out))
-        _check_same_run(store, fingerprint)
+        check_same_run(store, fingerprint)
         clock = Clock(time_budget_s, float(store.notes().get("spent_s", 0.0)))
         workshop = Workshop(model, task, store, Path(out), fingerprint, seed)
         ladder = Ladder(workshop, chosen, budget, space, clock, tell, max_epochs, trials)
-        _note_settings(store, layers, task, budget, time_budget_s)
+        note_settings(store, layers, task, budget)
+        store.note("time_budget_s", time_budget_s)
         _climb(ladder)
         return store.family()
 
@@ -128,21 +120,6 @@ def _climb(ladder: Ladder) -> None:
         _read_test(ladder)
 
 
-def _check_same_run(store: Store, fingerprint: str) -> None:
-    """A run compares its variants with one original on one task.
-
-    Raises:
-        RegistryError: The run in the folder began with others.
-    """
-    began_with = store.notes().get("fingerprint", fingerprint)
-    if began_with != fingerprint:
-        raise RegistryError(
-            f"{store.folder} holds a run of another network, teacher, loss or data; give another "
-            "--out, or delete that folder to begin again"
-        )
-    store.note("fingerprint", fingerprint)
-
-
 def _check_budget(budget: Budget, targets: Sequence[Target]) -> None:
     if budget.max_flash_bytes is not None and all(t.flash_bytes is None for t in targets):
         names = ", ".join(target.name for target in targets)
@@ -150,44 +127,6 @@ def _check_budget(budget: Budget, targets: Sequence[Target]) -> None:
             f"max_flash_bytes limits microcontrollers, and {names} has no flash; "
             "max_size_bytes limits the file"
         )
-
-
-def _check_installed(target: Target) -> None:
-    missing = [name for name in _EXTRAS.get(target.extra, ()) if find_spec(name) is None]
-    if missing:
-        raise MissingExtraError(
-            f"target {target.name!r} needs {', '.join(missing)}; "
-            f"pip install 'lilliput[{target.extra}]'"
-        )
-
-
-def _is_classifier(model: Model, task: Task) -> bool:
-    """Whether outputs are `[batch, classes]` scores for class indices."""
-    inputs, labels = next(task.batches("validation"))
-    with torch.no_grad():
-        outputs = model.clone().module.eval()(*inputs)
-    if not (isinstance(outputs, Tensor) and isinstance(labels, Tensor)):
-        return False
-    is_index = not labels.is_floating_point() and labels.shape == outputs.shape[:1]
-    return outputs.dim() == 2 and is_index
-
-
-def _note_settings(
-    store: Store,
-    layers: list[dict[str, Any]],
-    task: Task,
-    budget: Budget,
-    time_budget_s: int | float,
-) -> None:
-    store.note("task", task.name)
-    store.note("higher_is_better", task.higher_is_better)
-    store.note("metric", type(task.metric).__name__)
-    store.note("budget", budget.limits())
-    store.note("time_budget_s", time_budget_s)
-    store.note("was_stopped", False)
-    store.note("machine", f"{platform.machine()} {platform.system()}")
-    store.note("versions", {name: version(name) for name in _PACKAGES})
-    store.note("layers", layers)
 
 
 def _read_test(ladder: Ladder) -> None:

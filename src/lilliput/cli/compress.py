@@ -21,7 +21,6 @@ from lilliput.cli.output import Answer, answering, say
 from lilliput.cli.values import parse_seconds, parse_share
 
 if TYPE_CHECKING:
-    import lilliput.core
     import lilliput.registry
 
 __all__ = ["compress"]
@@ -52,6 +51,7 @@ def compress(  # noqa: PLR0913, PLR0917
     with answering(as_json) as answer:
         from lilliput.cli.model_file import load_both, name_of
         from lilliput.cli.run_folder import make_budget
+        from lilliput.cli.share import check_is_share
         from lilliput.compress import compress as search
         from lilliput.core.check import check_task
         from lilliput.core.data import set_data_dir
@@ -64,7 +64,7 @@ def compress(  # noqa: PLR0913, PLR0917
         model, task = load_both(model_file)
         if max_drop is not None and "%" in max_drop:
             check_task(model, task)
-            _check_is_share(model, task, max_drop)
+            check_is_share(model, task, max_drop)
         folder = out or Path("runs") / name_of(model_file)
         family = search(
             model,
@@ -97,23 +97,3 @@ def _answer(answer: Answer, family: "lilliput.registry.Family", folder: Path) ->
         *(f"{target}: {sentence}" for target, sentence in headlines(family)),
         f"report: {page}",
     )
-
-
-def _check_is_share(model: "lilliput.core.Model", task: "lilliput.core.Task", text: str) -> None:
-    """Refuses `1%` of a metric that does not lie between 0 and 1, as seen on one batch.
-
-    Raises:
-        typer.BadParameter: The metric is not a share.
-    """
-    import torch
-
-    inputs, labels = next(task.batches("validation"))
-    metric = task.fresh_metric()
-    with torch.inference_mode():
-        metric.update(model.clone().module.eval()(*inputs), labels)
-    value = float(metric.compute())
-    if not 0 <= value <= 1:
-        raise typer.BadParameter(
-            f"--max-drop {text} is for a metric between 0 and 1; this one is {value:.4g} on a "
-            "first batch: give the drop in its own unit, without %"
-        )

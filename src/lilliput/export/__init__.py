@@ -12,7 +12,7 @@ from lilliput.core.spelling import did_you_mean
 from lilliput.export.format import Format, Predictor, TensorSpec
 from lilliput.export.litert import Litert
 from lilliput.export.onnx import Onnx
-from lilliput.export.parity import LayerParity, Parity, compare
+from lilliput.export.parity import LayerParity, Parity, compare, compare_tensors
 from lilliput.quantize import check_rules, quantizers
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "export",
     "load",
     "parity",
+    "tensor_parity",
 ]
 
 FORMATS: Mapping[str, Format] = {"onnx": Onnx(), "litert": Litert()}
@@ -92,6 +93,25 @@ def parity(
     """
     format_ = _format(artifact.format, "the artifact has format")
     return compare(model, artifact, inputs, format_, tolerance)
+
+
+def tensor_parity(model: Model, artifact: Artifact, inputs: tuple[Tensor, ...]) -> dict[str, float]:
+    """Compares what each quantizer of a network gives with the tensors inside the file.
+
+    Args:
+        model: The network, with its quantizers.
+        artifact: The file.
+        inputs: Of which the first example is looked at.
+
+    Returns:
+        The largest difference as a share of the tensor's range, by the quantizer's name; without
+        those that the file has no tensor for.
+
+    Raises:
+        ExportError: The file does not load.
+    """
+    format_ = _format(artifact.format, "the artifact has format")
+    return compare_tensors(model, artifact, inputs, format_)
 
 
 def _format(name: str, asked: str) -> Format:

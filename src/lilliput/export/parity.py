@@ -13,7 +13,7 @@ from lilliput.core.modes import in_eval_mode
 from lilliput.export.format import Array, Format
 from lilliput.graph import capture, operator_of, owner_of
 
-__all__ = ["LayerParity", "Parity", "compare"]
+__all__ = ["LayerParity", "Parity", "compare", "compare_tensors"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,26 @@ def compare(
     inside = format_.intermediates(artifact.path, tuple(x.numpy() for x in one))
     layers, culprit = _layers(model, one, inside, tolerance)
     return Parity(difference, cosine, len(inputs[0]), tolerance, layers, culprit)
+
+
+def compare_tensors(
+    model: Model, artifact: Artifact, inputs: tuple[Tensor, ...], format_: Format
+) -> dict[str, float]:
+    """How far what each quantizer gives in the file is from the network's; the rest was fused."""
+    captured = capture(model).module
+    assert isinstance(captured, fx.GraphModule)  # noqa: S101
+    one = tuple(x[:1] for x in inputs)
+    inside = format_.intermediates(artifact.path, tuple(x.numpy() for x in one))
+    recorder = _Recorder(captured)
+    with torch.no_grad():
+        recorder.run(*one)
+    found: dict[str, float] = {}
+    for node, value in recorder.values.items():
+        if node.op == "call_module":
+            likely = [_closest(value, array) for array in inside if array.size == value.size]
+            name, nearest = str(node.target), min(likely, default=float("inf"))
+            found[name] = max(nearest, found.get(name, 0.0))
+    return {name: difference for name, difference in found.items() if np.isfinite(difference)}
 
 
 def _outputs(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[Array]:

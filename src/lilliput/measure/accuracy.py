@@ -18,7 +18,7 @@ from lilliput.measure import intervals
 from lilliput.measure.examples import ExampleValues, as_number, take
 from lilliput.measure.frames import Array
 
-__all__ = ["Scores", "difference", "evaluate", "interval_of"]
+__all__ = ["Scores", "Tally", "difference", "evaluate", "interval_of"]
 
 _MAX_GROUPS = 50
 _KEPT_BYTES = 1 << 28
@@ -71,33 +71,41 @@ def evaluate(task: Task, split: Split, predict: Predict, name: str) -> Scores:
         TaskError: The metric raises, or does not give a finite number.
         MeasureError: `predict` fails.
     """
-    tally = _Tally(task)
+    tally, digest = Tally(task), hashlib.sha256()
     length = length_of(getattr(task, split))
     batches = None if length is None else float(length)
     for inputs, labels in track(task.batches(split), f"scoring {name}", batches):
         arrays = _arrays(inputs)
-        tally.add(arrays, predict(arrays), labels)
+        for array in arrays:
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        tally.add(predict(arrays), labels, len(arrays[0]))
 
     def again() -> Iterator[Answer]:
         for inputs, labels in task.batches(split):
             yield predict(_arrays(inputs)), labels, len(inputs[0])
 
-    return tally.scores(again)
+    return tally.scores(digest.hexdigest(), again)
 
 
-class _Tally:
-    """Counts batches as they come."""
+class Tally:
+    """Counts batches as they come.
 
-    def __init__(self, task: Task) -> None:
+    Args:
+        task: Has the metric.
+        room: How many bytes of outputs and labels are kept for intervals.
+    """
+
+    def __init__(self, task: Task, room: int = _KEPT_BYTES) -> None:
         self.task, self.metric, self.each = task, task.fresh_metric(), ExampleValues(task)
-        self.digest, self.samples = hashlib.sha256(), 0
+        self.samples, self.room = 0, room
         self.kept: list[Answer] = []
-        self.room = _KEPT_BYTES
 
-    def add(self, arrays: tuple[Array, ...], outputs: Any, labels: Any) -> None:
-        count = len(arrays[0])
-        for array in arrays:
-            self.digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    def add(self, outputs: Any, labels: Any, count: int) -> None:
+        """Counts the outputs of a batch of `count` examples.
+
+        Raises:
+            TaskError: The metric raises.
+        """
         try:
             self.metric.update(outputs, labels)
             self.each.add(outputs, labels, count)
@@ -111,7 +119,17 @@ class _Tally:
         if self.room >= 0:
             self.kept.append((outputs, labels, count))
 
-    def scores(self, again: Callable[[], Iterable[Answer]]) -> Scores:
+    def scores(self, examples: str, again: Callable[[], Iterable[Answer]] | None = None) -> Scores:
+        """The metric of all that was counted, with what an interval needs.
+
+        Args:
+            examples: Digest of the inputs.
+            again: Gives all answers once more, where they were too much to keep; without it there
+                is no interval then.
+
+        Raises:
+            TaskError: The metric raises, or does not give a finite number.
+        """
         try:
             value = as_number(self.metric.compute())
         except LilliputError:
@@ -121,15 +139,13 @@ class _Tally:
         if not np.isfinite(value):
             raise TaskError(f"the metric of task {self.task.name!r} is {value}, which is no score")
         values, left_out = self.each.found(value), None
-        if values is None and self.each.is_undecided:
-            values = _one_by_one(self.task, self._answers(again), value)
-        if values is None:
-            left_out = _without_groups(self.task, self._answers(again), self.samples)
-        return Scores(value, self.samples, self.digest.hexdigest(), values, left_out)
-
-    def _answers(self, again: Callable[[], Iterable[Answer]]) -> Iterable[Answer]:
-        """All that was counted: from memory, or computed anew where it was too much to keep."""
-        return self.kept if self.room >= 0 else again()
+        # all that was counted: from memory, or computed anew where it was too much to keep
+        answers = (lambda: self.kept) if self.room >= 0 else again
+        if values is None and answers and self.each.is_undecided:
+            values = _one_by_one(self.task, answers(), value)
+        if values is None and answers:
+            left_out = _without_groups(self.task, answers(), self.samples)
+        return Scores(value, self.samples, examples, values, left_out)
 
     def _refusal(self, call: str, error: Exception) -> TaskError:
         name = type(self.metric).__name__

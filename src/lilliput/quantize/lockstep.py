@@ -6,6 +6,7 @@ either network, and what it is to give; what comes after it then reads the layer
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -121,6 +122,16 @@ class Lockstep:
             reads = [quantized[node] for node in unit.reads]
             yield Stretch(unit, reads, plain[unit.exit])
             quantized.advance(unit.nodes)
+
+    def signals(self) -> Iterator[tuple[Node, Sequence[Any], Sequence[Any]]]:
+        """Gives each node with what it gives in the float and in the quantized network."""
+        plain, quantized = self._both()
+        for node in self.module.graph.nodes:
+            if node.op != "output" and node not in plain.constants:
+                for side in (plain, quantized):
+                    side.advance([node])
+                if node.users:
+                    yield node, plain[node], quantized[node]
 
     def _both(self) -> tuple[Replay, Replay]:
         return (

@@ -13,7 +13,15 @@ from torch.fx import Node
 
 from lilliput.quantize.fake import FakeQuantize
 
-__all__ = ["Replay", "attribute_of", "constants", "keep", "parameter_of"]
+__all__ = [
+    "Replay",
+    "attribute_of",
+    "constants",
+    "float_beside",
+    "keep",
+    "last_uses",
+    "parameter_of",
+]
 
 _KEPT = "_float"
 
@@ -33,7 +41,7 @@ class Replay:
         self.module, self.batches, self.is_float = module, batches, is_float
         self.constants = constants(module)
         self.inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
-        self._gone = _last_uses(module.graph, self.constants)
+        self._gone = last_uses(module.graph, self.constants)
         self._values: dict[Node, list[Any]] = {}
 
     def __getitem__(self, node: Node) -> list[Any]:
@@ -123,6 +131,13 @@ def attribute_of(module: nn.Module, name: str, is_float: bool) -> Any:
     return value.detach() if isinstance(value, Tensor) else value
 
 
+def float_beside(module: nn.Module, name: str) -> Tensor | None:
+    """What a weight or bias was before a pass changed it; None where none did."""
+    owner, _, leaf = name.rpartition(".")
+    kept: Tensor | None = getattr(module.get_submodule(owner), leaf + _KEPT, None)
+    return kept
+
+
 def keep(module: nn.Module, name: str | None) -> None:
     """Puts a copy of the float beside a weight or bias, once."""
     if name is None:
@@ -134,7 +149,7 @@ def keep(module: nn.Module, name: str | None) -> None:
         holder.register_buffer(leaf + _KEPT, value.detach().clone())
 
 
-def _last_uses(graph: fx.Graph, constants: Collection[Node]) -> dict[Node, list[Node]]:
+def last_uses(graph: fx.Graph, constants: Collection[Node] = ()) -> dict[Node, list[Node]]:
     """Whose values nobody reads after a node."""
     last: dict[Node, Node] = {}
     for node in graph.nodes:

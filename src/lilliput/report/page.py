@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from lilliput.registry import Family
+from lilliput.report.diagnosis import diagnosis_section
+from lilliput.report.drawing import drawn
 from lilliput.report.facts import budget_of, style_of, targets_of
 from lilliput.report.figures import front_figure, heat_map, hidden_below
 from lilliput.report.files import write_csv, write_json, write_text
@@ -20,6 +21,7 @@ __all__ = ["report"]
 _SECTIONS = {
     "front": "The front",
     "variants": "Variants",
+    "diagnosis": "Culprits and remedies",
     "layers": "Layers, before and after",
     "sensitivity": "Sensitivity",
     "skipped": "What was skipped",
@@ -53,16 +55,18 @@ def _page(family: Family) -> str:
     bodies = {
         "front": _front(family),
         "variants": variants_table(family),
+        "diagnosis": diagnosis_section(family),
         "layers": layers_section(family),
         "sensitivity": _sensitivity(family),
         "skipped": skipped_table(family),
         "measured": how_measured(family),
         "settings": _settings(family),
     }
-    links = "".join(f'<a href="#{key}">{title}</a>' for key, title in _SECTIONS.items())
+    titles = {key: title for key, title in _SECTIONS.items() if bodies[key]}
+    links = "".join(f'<a href="#{key}">{title}</a>' for key, title in titles.items())
     sections = "".join(
         f'<section id="{key}"><h2>{title}</h2>{bodies[key]}</section>'
-        for key, title in _SECTIONS.items()
+        for key, title in titles.items()
     )
     title = escape(f"{family.task}: smaller and faster variants")
     return (
@@ -95,26 +99,14 @@ def _front(family: Family) -> str:
             if hidden
             else ""
         )
-        drawn = '<p class="soft">Not measured.</p>' if figure is None else _drawn(figure, x, title)
-        figures.append(f"<figure><figcaption>{title}</figcaption>{drawn}{words}</figure>")
+        picture = '<p class="soft">Not measured.</p>' if figure is None else drawn(figure, x, title)
+        figures.append(f"<figure><figcaption>{title}</figcaption>{picture}{words}</figure>")
     return (
         "<p>Each point is a file that was loaded and scored in its own runtime, on validation "
         "data. Stars are the originals, lines the fronts, bars the intervals, dashes the budget's "
         "limits; a hollow point is slower than its original.</p>"
         f'<div class="pair">{"".join(figures)}</div>'
     )
-
-
-def _drawn(figure: Any, name: str, title: str) -> str:
-    drawn: str = figure.to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        div_id=f"figure-{name}",
-        default_height=f"{figure.layout.height}px",
-        config={"responsive": True, "displayModeBar": False},
-    )
-    label = escape(f"{title}; the table below has the numbers")
-    return f'<div role="img" aria-label="{label}">{drawn}</div>'
 
 
 def _sensitivity(family: Family) -> str:
@@ -126,7 +118,7 @@ def _sensitivity(family: Family) -> str:
     ):
         drops: Mapping[str, Mapping[str, float]] = family.notes.get(note) or {}
         if drops:
-            parts.append(f'<div class="narrow">{_drawn(heat_map(drops, title), note, title)}</div>')
+            parts.append(f'<div class="narrow">{drawn(heat_map(drops, title), note, title)}</div>')
     if not parts:
         return "<p>Not measured.</p>"
     words = (

@@ -12,6 +12,7 @@ from lilliput.search.plan import Clock
 from lilliput.search.space import OBSERVERS, Point, Space
 from lilliput.search.study import Objectives, explore
 from lilliput.search.survey import Survey, survey
+from lilliput.search.treat import treat
 from lilliput.search.workshop import Workshop
 
 __all__ = ["Ladder"]
@@ -58,6 +59,7 @@ class Ladder:
         self.workshop.store.forget_skipped()
         self._make_originals()
         self._quantize()
+        self._treat()
         if self.clock.left_s() <= 0:
             self.tell(
                 f"the time budget of {self.clock.limit_s:,.0f} s is spent before any training: "
@@ -93,6 +95,12 @@ class Ladder:
             self._try_in_time(Point(observer=self._best_observer(), bits=bits, is_rounded=True))
         for observer in rest:
             self._try_in_time(Point(observer=observer))
+
+    def _treat(self) -> None:
+        """Names the culprits and tries remedies where what was made without training loses much."""
+        points = [point for point, _ in self.made]
+        treat(self.workshop, self.targets, self.budget, self.space, points, self.clock, self.tell)
+        self.note_time()
 
     def _try_in_time(self, point: Point) -> None:
         is_in_time = self.clock.used_s() < self.clock.limit_s / 3

@@ -1,0 +1,110 @@
+"""What is tried when quantization costs too much, in order: as data."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from lilliput.core import Pass, Task
+from lilliput.quantize import RoundSecondOrder
+from lilliput.search.space import OBSERVERS
+from lilliput.search.treatment import Treatment
+from lilliput.train import Distill
+
+__all__ = ["REMEDIES", "Case", "Remedy"]
+
+_WORST = (1, 2, 4, 8)
+"""How many layers may keep more bits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What remedies ask of the network.
+
+    Args:
+        worst: Gives its layers, the costliest first, as quantized so far.
+        training: What trains with the quantizers in; None where nothing may be trained.
+    """
+
+    worst: Callable[[Treatment], Sequence[str]]
+    training: Distill | None = None
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """One remedy.
+
+    Args:
+        name: In tables.
+        options: From the treatment so far to those to try in its place, one after another.
+    """
+
+    name: str
+    options: Callable[[Treatment, Case], Iterator[Treatment]]
+
+
+def before(word: str, make: Callable[[Task], Pass]) -> Callable[..., Iterator[Treatment]]:
+    """Options of a pass that comes before the quantizers."""
+
+    def options(now: Treatment, _: Case) -> Iterator[Treatment]:
+        yield replace(now, before=(*now.before, make(now.task))).called(word)
+
+    return options
+
+
+def correcting(word: str, make: Callable[[Task], Pass]) -> Callable[..., Iterator[Treatment]]:
+    """Options of a pass that corrects a quantized network."""
+
+    def options(now: Treatment, _: Case) -> Iterator[Treatment]:
+        yield replace(now, correction=(*now.correction, make(now.task))).called(word)
+
+    return options
+
+
+def rounding(word: str, make: Callable[[Task], Pass]) -> Callable[..., Iterator[Treatment]]:
+    """Options of a pass that rounds weights, in place of one that did."""
+
+    def options(now: Treatment, _: Case) -> Iterator[Treatment]:
+        made = make(now.task)
+        if made not in now.rounding:
+            kept = tuple(w for w in now.words if not w.endswith("rounded"))
+            yield replace(now, rounding=(made,), words=kept).called(word)
+
+    return options
+
+
+def ranging(now: Treatment, _: Case) -> Iterator[Treatment]:
+    """Other observers."""
+    for observer in OBSERVERS:
+        if observer != now.observer:
+            yield replace(now, observer=observer)
+
+
+def keeping(now: Treatment, case: Case) -> Iterator[Treatment]:
+    """The worst layers at eight bits, where they have fewer; then, of eight bits, float."""
+    worst = tuple(case.worst(now))
+    counts = [count for count in _WORST if count <= len(worst) / 2]
+    if now.bits < 8:
+        for count in counts:
+            raised = dict.fromkeys(worst[:count], 8)
+            yield replace(now, raised=raised).called(f"eight{count}")
+    else:
+        for count in counts:
+            yield replace(now, floats=worst[:count]).called(f"float{count}")
+
+
+def training(now: Treatment, case: Case) -> Iterator[Treatment]:
+    """Training with the quantizers in, from the float weights."""
+    if case.training is not None:
+        words = tuple(w for w in now.words if not w.endswith("rounded"))
+        made = replace(now, training=(case.training,), words=words)
+        yield made.called(f"qat{case.training.epochs}")
+
+
+REMEDIES: tuple[Remedy, ...] = (
+    # equalization of layers and migration of scales stand here, as before(word, pass)
+    # correction of biases stands here, as correcting(word, pass)
+    Remedy("better rounding", rounding("rounded", RoundSecondOrder)),
+    # learned rounding and reconstruction of blocks stand here, as rounding(word, pass)
+    Remedy("better ranges", ranging),
+    Remedy("keep the worst higher", keeping),
+    Remedy("train", training),
+)
