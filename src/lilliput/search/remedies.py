@@ -4,7 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lilliput.core import Pass, Task
-from lilliput.quantize import RoundSecondOrder
+from lilliput.quantize import (
+    CorrectBias,
+    EqualizeLayers,
+    LearnRanges,
+    LearnRounding,
+    MigrateScales,
+    ReconstructBlocks,
+    RoundSecondOrder,
+)
 from lilliput.search.space import OBSERVERS
 from lilliput.search.treatment import Treatment
 from lilliput.train import Distill
@@ -94,17 +102,20 @@ def keeping(now: Treatment, case: Case) -> Iterator[Treatment]:
 def training(now: Treatment, case: Case) -> Iterator[Treatment]:
     """Training with the quantizers in, from the float weights."""
     if case.training is not None:
-        words = tuple(w for w in now.words if not w.endswith("rounded"))
+        words = tuple(w for w in now.words if not w.endswith(("rounded", "corrected", "ranged")))
         made = replace(now, training=(case.training,), words=words)
         yield made.called(f"qat{case.training.epochs}")
 
 
 REMEDIES: tuple[Remedy, ...] = (
-    # equalization of layers and migration of scales stand here, as before(word, pass)
-    # correction of biases stands here, as correcting(word, pass)
+    Remedy("equalize layers", before("equalized", lambda _: EqualizeLayers())),
+    Remedy("migrate scales", before("migrated", MigrateScales)),
+    Remedy("correct biases", correcting("corrected", CorrectBias)),
     Remedy("better rounding", rounding("rounded", RoundSecondOrder)),
-    # learned rounding and reconstruction of blocks stand here, as rounding(word, pass)
+    Remedy("rounding learned by layers", rounding("layers-rounded", LearnRounding)),
+    Remedy("rounding learned by blocks", rounding("blocks-rounded", ReconstructBlocks)),
     Remedy("better ranges", ranging),
+    Remedy("ranges learned from outputs", correcting("ranged", LearnRanges)),
     Remedy("keep the worst higher", keeping),
     Remedy("train", training),
 )
