@@ -197,9 +197,13 @@ def _pieces(task: Task, samples: int) -> Iterator[tuple[tuple[Tensor, ...], Any]
     left = samples
     for inputs, labels in task.first("validation", samples):
         count = len(inputs[0])
-        for chosen in torch.arange(min(left, count)).split(_PIECE):
-            yield tuple(x[chosen] for x in inputs), take(labels, chosen, count)
+        parts = torch.arange(min(left, count)).split(_PIECE)
         left -= count
+        try:
+            taken = [(tuple(x[p] for x in inputs), take(labels, p, count)) for p in parts]
+        except ValueError:  # labels without an item for each example come whole
+            taken = [(inputs, labels)]
+        yield from taken
 
 
 def _is_classifier(module: fx.GraphModule, piece: tuple[tuple[Tensor, ...], Any]) -> bool:
