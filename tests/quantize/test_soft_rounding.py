@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lilliput.core import IntegerType
-from lilliput.quantize.soft_rounding import SoftRounding, sharpness
+from lilliput.quantize.soft_rounding import SoftRounding, pressure
 
 KIND = IntegerType(4, is_symmetric=True)
 INSIDE = st.lists(st.floats(KIND.low, KIND.high, width=32), min_size=1, max_size=20)
@@ -57,7 +57,10 @@ def test_penalty_is_nothing_on_integers() -> None:
     assert soft.penalty(2.0).tolist() == [0.0, 0.0]
 
 
-def test_penalty_begins_late_and_gets_sharper() -> None:
-    powers = [sharpness(done) for done in (0.0, 0.19, 0.2, 0.6, 1.0)]
-    assert powers[:2] == [None, None]
-    assert powers[2:] == pytest.approx([20.0, 11.0, 2.0])
+def test_pressure_begins_late_and_grows() -> None:
+    assert pressure(0.0) is None
+    assert pressure(0.19) is None
+    assert pressure(0.2) == pytest.approx((0.1, 4.0))
+    assert pressure(1.0) == pytest.approx((100.0, 2.0))
+    weights = [pressure(done)[0] for done in (0.3, 0.5, 0.7, 0.9)]
+    assert weights == sorted(weights)

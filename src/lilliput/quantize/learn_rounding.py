@@ -15,7 +15,7 @@ from lilliput.quantize.grid import Grid
 from lilliput.quantize.insert import layer_of
 from lilliput.quantize.least_squares import LeastSquares
 from lilliput.quantize.lockstep import Lockstep, small_batches, weighted
-from lilliput.quantize.soft_rounding import SoftRounding, sharpness
+from lilliput.quantize.soft_rounding import SoftRounding, pressure
 
 __all__ = ["LearnRounding"]
 
@@ -43,8 +43,7 @@ class LearnRounding:
             memory.
         steps: Of the optimizer, for each layer.
         learning_rate: Of the optimizer (Adam).
-        strength: What the penalty of codes between integers weighs against the error, where 1 is
-            the error of the codes to begin with.
+        strength: Factor of the penalty of codes between integers.
         damping: Share of the mean of the squares of what a layer reads that is added to each, so
             that directions that the examples do not show stay as they were.
     """
@@ -54,7 +53,7 @@ class LearnRounding:
     task: Task
     samples: int = 512
     steps: int = 1000
-    learning_rate: float = 0.02
+    learning_rate: float = 0.05
     strength: float = 1.0
     damping: float = 0.01
 
@@ -85,7 +84,8 @@ class LearnRounding:
         """The weights that were learned, or those of before where they are better."""
         grid = problem.grid()
         start = grid.codes(filters(problem.place.weight.float(), len(problem.best)))
-        learned = self._learn(problem, grid, start)
+        with torch.enable_grad():
+            learned = self._learn(problem, grid, start)
         return problem.least([grid.real(start), grid.real(learned)])
 
     def _learn(
@@ -99,11 +99,12 @@ class LearnRounding:
             real = grid.real(soft())
             # half of it is missing in the derivative of each of the two factors
             slope = 2 * ((real.detach() - problem.best) @ problem.metric) * weighed
-            power = sharpness(step / self.steps)
-            if power is None:
+            pushed = pressure(step / self.steps)
+            if pushed is None:
                 real.backward(slope)
             else:
-                penalty = self.strength * soft.penalty(power).sum()
+                weight, power = pushed
+                penalty = self.strength * weight * soft.penalty(power).sum()
                 torch.autograd.backward([real, penalty], [slope, None])
             optimizer.step()
         return soft.rounded()

@@ -14,13 +14,14 @@ from lilliput.core.progress import track
 from lilliput.quantize.insert import layer_of
 from lilliput.quantize.lockstep import Lockstep, Stretch, small_batches, weighted
 from lilliput.quantize.replay import constants
-from lilliput.quantize.soft_rounding import sharpness
+from lilliput.quantize.soft_rounding import pressure
 from lilliput.quantize.soft_unit import SoftUnit
 from lilliput.quantize.units import find_units
 
 __all__ = ["ReconstructBlocks"]
 
-_TINY = 1e-20
+_SLOW = 0.01
+"""Biases and steps are moved by shares of what they are; roundings go all the way."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,8 @@ class ReconstructBlocks:
         samples: How many examples. What one block reads and gives of them is held in memory.
         steps: Of the optimizer, for each block.
         batch: Examples in a step.
-        learning_rate: Of the roundings (Adam); biases and steps learn a tenth as fast.
-        strength: What the penalty of codes between integers weighs against the error, where 1 is
-            the error of the block to begin with.
+        learning_rate: Of the roundings (Adam); biases and steps learn a hundredth as fast.
+        strength: Factor of the penalty of codes between integers.
         learns_steps: Also the steps of activations inside the block, for activations of few bits.
         most_layers: A block with more layers is taken apart.
         seed: Of the order in which examples come.
@@ -56,7 +56,7 @@ class ReconstructBlocks:
     samples: int = 256
     steps: int = 300
     batch: int = 16
-    learning_rate: float = 0.02
+    learning_rate: float = 0.1
     strength: float = 1.0
     learns_steps: bool = False
     most_layers: int = 6
@@ -111,7 +111,7 @@ class ReconstructBlocks:
         slow = [*unit.offsets, *unit.growths]
         groups = [
             {"params": list(unit.roundings.parameters()), "lr": self.learning_rate},
-            {"params": slow, "lr": self.learning_rate / 10},
+            {"params": slow, "lr": self.learning_rate * _SLOW},
         ]
         optimizer = torch.optim.Adam([group for group in groups if group["params"]])
         batches: list[int] = []
@@ -121,9 +121,10 @@ class ReconstructBlocks:
             batch = batches.pop()
             given = unit([read[batch] for read in stretch.reads])
             loss = _distance(given, stretch.wanted[batch]) / before
-            power = sharpness(step / self.steps)
-            if power is not None:
-                loss = loss + self.strength * unit.penalty(power)
+            pushed = pressure(step / self.steps)
+            if pushed is not None:
+                weight, power = pushed
+                loss = loss + self.strength * weight * unit.penalty(power)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

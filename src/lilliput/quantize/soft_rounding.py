@@ -10,12 +10,15 @@ from torch import Tensor, nn
 
 from lilliput.core import IntegerType
 
-__all__ = ["SoftRounding", "sharpness"]
+__all__ = ["SoftRounding", "pressure"]
 
 _STRETCH = 1.1, -0.1
 """The sigmoid is stretched to these ends, so that 0 and 1 are reached: zeta and gamma there."""
 _NEAREST = 0.45
-_FIRST_SHARPNESS, _LAST_SHARPNESS, _FREE = 20.0, 2.0, 0.2
+_FREE = 0.2
+"""Share of the steps that come before any penalty."""
+_FIRST_POWER, _LAST_POWER = 4.0, 2.0
+_FIRST_WEIGHT, _LAST_WEIGHT = 0.1, 100.0
 
 
 class SoftRounding(nn.Module):
@@ -67,15 +70,19 @@ class SoftRounding(nn.Module):
         return self.below + (self.share() >= 0.5).to(self.below.dtype)
 
 
-def sharpness(done: float) -> float | None:
-    """The power of the penalty; None as long as there is none.
+def pressure(done: float) -> tuple[float, float] | None:
+    """What the penalty weighs, and its power; None as long as there is none.
+
+    In the paper the weight stays and there are 10,000 steps. A weight that grows makes up its mind
+    about codes that matter little first, and lets the others make up for it, in a tenth of those.
 
     Args:
         done: Share of the steps that are done, 0 to 1.
 
-    Source: Nagel et al. 2020, section 4; ends as in its authors' experiments.
+    Source: Nagel et al. 2020, section 4: a start without penalty, a falling power.
     """
     if done < _FREE:
         return None
-    left = 1 - (done - _FREE) / (1 - _FREE)
-    return _LAST_SHARPNESS + (_FIRST_SHARPNESS - _LAST_SHARPNESS) * left
+    share = (done - _FREE) / (1 - _FREE)
+    power = _FIRST_POWER + (_LAST_POWER - _FIRST_POWER) * share
+    return _FIRST_WEIGHT * (_LAST_WEIGHT / _FIRST_WEIGHT) ** share, power
