@@ -12,7 +12,6 @@ from rows import Row
 from scoring import EXAMPLE, TARGET, WORK, float_reference, rows_of
 
 import lilliput as lp
-from lilliput.core import PerChannel
 from lilliput.quantize import Allotment, BitSensitivity
 from lilliput.train import SGD, Training
 
@@ -140,7 +139,7 @@ def cases() -> Iterator[Case]:
         yield Case(name, partial(mixed, name, partial(stored, bits), epochs))
     palettes = {
         "": lp.ClusterWeights(),
-        "-by-channel": lp.ClusterWeights(granularity=PerChannel()),
+        "-by-channel": lp.ClusterWeights(is_per_channel=True),
         "-weighed": None,
     }
     for kind, pass_ in palettes.items():

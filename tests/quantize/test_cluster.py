@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from lilliput.core import Model, Pass, PassError, PerChannel, Task, UnsupportedError, run
+from lilliput.core import Model, Pass, PassError, Task, UnsupportedError, run
 from lilliput.quantize import ClusterWeights, QuantizeStatic, palettes
 from lilliput.quantize.cluster import Palette, write_out
 from lilliput.targets import get_target
@@ -21,7 +21,7 @@ class TestClusterWeights(PassContract):
 class TestClusterChannels(PassContract):
     @pytest.fixture
     def pass_(self) -> Pass:
-        return ClusterWeights(clusters=4, granularity=PerChannel())
+        return ClusterWeights(clusters=4, is_per_channel=True)
 
 
 def clustered(**settings: object) -> tuple[Model, Model, Task]:
@@ -49,7 +49,7 @@ def test_weights_are_the_nearest_values_of_the_palette() -> None:
 
 
 def test_each_channel_has_a_palette_of_its_own() -> None:
-    model, done, _ = clustered(clusters=4, granularity=PerChannel())
+    model, done, _ = clustered(clusters=4, is_per_channel=True)
     for name, shared in palettes(done.module).items():
         weight = done.module.get_submodule(name.removesuffix(".weight")).weight
         assert len(shared.values) == len(weight)

@@ -1,7 +1,7 @@
 """Weight sharing: each layer's weights take few values, which training may move."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from lilliput.core import Model, PassError, PerChannel, PerTensor, Stage, Task, UnsupportedError
+from lilliput.core import Model, PassError, Stage, Task, UnsupportedError
 from lilliput.core.progress import track
 from lilliput.core.spelling import did_you_mean
 from lilliput.quantize.distance import distance_of
@@ -116,7 +116,7 @@ class ClusterWeights:
 
     Args:
         clusters: Values of a palette, 2 to 256; 16 are stored in four bits each, 4 in two.
-        granularity: One palette for a layer, or one for each output channel.
+        is_per_channel: One palette for each output channel, instead of one for a layer.
         floats: Layers to leave alone; `*` stands for anything.
         task: Its validation inputs say which weights matter, where `samples` is not 0.
         samples: How many examples to weigh the weights by, without labels: by the mean square of
@@ -129,7 +129,7 @@ class ClusterWeights:
     stage: ClassVar[Stage] = "quantize"
 
     clusters: int = 16
-    granularity: PerTensor | PerChannel = field(default_factory=PerTensor)
+    is_per_channel: bool = False
     floats: tuple[str, ...] = ()
     task: Task | None = None
     samples: int = 0
@@ -181,7 +181,7 @@ class ClusterWeights:
         if not weight.isfinite().all():
             raise PassError(f"the weight of {name!r} is NaN or infinite")
         keeps_zero = float((weight == 0).float().mean()) >= _PRUNED
-        rows = len(weight) if isinstance(self.granularity, PerChannel) else 1
+        rows = len(weight) if self.is_per_channel else 1
         lines = weight.detach().double().reshape(rows, -1).numpy()
         costs = [None] * rows if importance is None else list(importance.reshape(rows, -1).numpy())
         found = [
@@ -193,9 +193,10 @@ class ClusterWeights:
         whole = np.pad(values, ((0, 0), (1, 0))) if keeps_zero else values
         codes = np.stack([_nearest(line, row) for line, row in zip(lines, whole, strict=True)])
         palette = Palette(torch.from_numpy(codes).view(weight.shape), keeps_zero)
-        by_row = isinstance(self.granularity, PerChannel)
         _register(
-            layer, palette, torch.from_numpy(values if by_row else values[0]).to(weight.dtype)
+            layer,
+            palette,
+            torch.from_numpy(values if self.is_per_channel else values[0]).to(weight.dtype),
         )
 
 

@@ -13,9 +13,7 @@ Joined = Float64[np.ndarray, " joined"]
 Centroids = Float64[np.ndarray, " centroids"]
 
 
-def centroids_of(
-    values: Numbers, clusters: int, importance: Numbers | None = None
-) -> Centroids:
+def centroids_of(values: Numbers, clusters: int, importance: Numbers | None = None) -> Centroids:
     """The centroids, rising, of least squared distance.
 
     Exact for few numbers. Many are first joined to neighbours of about equal importance, 16 to a
