@@ -259,7 +259,10 @@ def _importance(
     """
     copy = model.clone()
     module = copy.module.eval().requires_grad_(True)
-    weights = {name: module.get_submodule(name).weight for name in layers}
+    weights: dict[str, Tensor] = {
+        name: module.get_submodule(name).weight  # type: ignore[misc]
+        for name in layers
+    }
     distance, draw = distance_of(model, task), torch.Generator().manual_seed(0)
     sums = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     for batch in track(in_small_batches(task.calibration(samples)), "weigh the weights"):
