@@ -11,13 +11,13 @@ import torch
 from tests.export.nets import examples, quantized
 from torch.utils._pytree import tree_leaves
 
-from lilliput.core import ExportError, Model, QuantizationRules
-from lilliput.export import Format, export, litert, parity
+from lilliput.core import ExportError, Model, QuantizationRules, run
+from lilliput.export import Format, export, litert, load, parity
 from lilliput.export.litert import Litert, convert
 from lilliput.export.litert_check import check_scales
 from lilliput.export.litert_file import kinds, pack, read
 from lilliput.export.lower import lower
-from lilliput.quantize import quantizers
+from lilliput.quantize import ClusterWeights, palettes, quantizers
 from lilliput.targets import get_target
 from lilliput.testing import TINY_TASKS, FormatContract
 
@@ -176,3 +176,17 @@ def test_whatever_fails_on_the_way_is_an_export_error(
 
 def test_rules_without_operators_allow_floats(model: Model, path: Path) -> None:
     check_scales(model.module, contents(path), QuantizationRules())
+
+
+@pytest.mark.slow
+def test_weights_that_share_values_are_plain_floats(tmp_path: Path) -> None:
+    clustered = run(TINY_TASKS["two_output_regressor"]()[0], [ClusterWeights()])
+    artifact = export(clustered, TARGET, tmp_path)
+    assert len(palettes(clustered.module)) == 4
+    file = contents(artifact.path)
+    assert set(kinds(file, file.subgraphs[0])) == {"FULLY_CONNECTED"}
+    with torch.no_grad():
+        wanted = clustered.module(*clustered.example_inputs)
+    outputs = load(artifact.path, artifact.format)((clustered.example_inputs[0].numpy(),))
+    for ours, right in zip(outputs, wanted, strict=True):
+        np.testing.assert_allclose(ours, right.numpy(), rtol=1e-4, atol=1e-5)

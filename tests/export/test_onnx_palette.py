@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from lilliput.core import Model, PerChannel, PerTensor, run
+from lilliput.core import Model, run
 from lilliput.export import export, load
 from lilliput.quantize import ClusterWeights
 from lilliput.targets import get_target
@@ -27,11 +27,11 @@ def net() -> Model:
 
 
 @pytest.mark.parametrize(("clusters", "bits"), [(4, 2), (16, 4), (256, 8)])
-@pytest.mark.parametrize("granularity", [PerTensor(), PerChannel()])
+@pytest.mark.parametrize("is_per_channel", [False, True])
 def test_the_file_says_what_the_network_says_in_few_bits(
-    clusters: int, bits: int, granularity: PerTensor | PerChannel, tmp_path: Path
+    clusters: int, bits: int, is_per_channel: bool, tmp_path: Path
 ) -> None:
-    done = run(net(), [ClusterWeights(clusters, granularity)])
+    done = run(net(), [ClusterWeights(clusters, is_per_channel)])
     artifact = export(done, TARGET, tmp_path)
     run_file = load(artifact.path, artifact.format)
     x = torch.randn(5, 3, 8, 8)
@@ -41,7 +41,7 @@ def test_the_file_says_what_the_network_says_in_few_bits(
         torch.from_numpy(run_file((x.numpy(),))[0]), wanted, rtol=1e-4, atol=1e-4
     )
     weights = 3 * 32 * 9 + 32 * 64 * 9 + 64 * 16 * 10
-    rows = 32 + 64 + 10 if isinstance(granularity, PerChannel) else 3
+    rows = 32 + 64 + 10 if is_per_channel else 3
     palettes = 4 * rows * clusters
     assert artifact.size_bytes < weights * bits / 8 + palettes + 3000
 
@@ -58,8 +58,8 @@ def test_kept_zeros_are_in_the_file(tmp_path: Path) -> None:
         for layer in model.module.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 layer.weight[layer.weight.abs() < layer.weight.abs().median()] = 0
-    for granularity in (PerTensor(), PerChannel()):
-        done = run(model, [ClusterWeights(16, granularity)])
+    for is_per_channel in (False, True):
+        done = run(model, [ClusterWeights(16, is_per_channel)])
         artifact = export(done, TARGET, tmp_path)
         x = torch.randn(5, 3, 8, 8)
         outputs = load(artifact.path, artifact.format)((x.numpy(),))

@@ -22,7 +22,7 @@ Stage = Literal["edit", "prune", "train", "quantize", "reconstruct"]
 _CANNOT_FOLLOW = {
     ("quantize", "edit"): "edited layers would lose their quantizers",
     ("quantize", "prune"): "removed channels would leave quantizers of another width",
-    ("quantize", "quantize"): "its weights are integers already, or share few values",
+    ("quantize", "quantize"): "the network's weights are integers already, or share few values",
 }
 
 

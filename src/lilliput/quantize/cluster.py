@@ -1,7 +1,8 @@
 """Weight sharing: each layer's weights take few values, which training may move."""
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from lilliput.core import Model, PassError, PerChannel, PerTensor, Stage, Task, UnsupportedError
+from lilliput.core import Model, PassError, Stage, Task, UnsupportedError
 from lilliput.core.progress import track
 from lilliput.core.spelling import did_you_mean
 from lilliput.quantize.distance import distance_of
@@ -83,16 +84,15 @@ def palettes(module: nn.Module) -> dict[str, SharedWeight]:
 
 def write_out(module: nn.Module) -> None:
     """Makes every weight that shares values a plain one, for what cannot look values up."""
-    for name, weight, _, _ in list(_shared(module)):
-        parametrize.remove_parametrizations(module.get_submodule(name), weight)
+    for name, weight, palette, values in list(_shared(module)):
+        _set(module.get_submodule(name), weight, nn.Identity(), palette(values))
 
 
 def spell_out_zeros(module: nn.Module) -> None:
     """Makes the zeros that palettes keep values like the others; for what is trained no more."""
     for name, weight, palette, values in list(_shared(module)):
-        chain = module.get_submodule(f"{name}.parametrizations.{weight}".lstrip("."))
-        chain.original = nn.Parameter(palette.palette(values).detach(), values.requires_grad)
-        palette.keeps_zero = False
+        plain = Palette(palette.codes, keeps_zero=False)
+        _set(module.get_submodule(name), weight, plain, palette.palette(values))
 
 
 def _shared(module: nn.Module) -> Iterator[tuple[str, str, Palette, Tensor]]:
@@ -112,11 +112,11 @@ class ClusterWeights:
 
     The codes stay as they are from then on; `FineTune` and `Distill` train the values. A layer of
     which a tenth of the weights are zeros or more keeps a zero, and its zeros. Layers of fewer
-    distinct weights than clusters stay exactly as they are.
+    distinct weights than clusters stay exactly as they are, and so do layers that share one weight.
 
     Args:
         clusters: Values of a palette, 2 to 256; 16 are stored in four bits each, 4 in two.
-        granularity: One palette for a layer, or one for each output channel.
+        is_per_channel: One palette for each output channel, instead of one for a layer.
         floats: Layers to leave alone; `*` stands for anything.
         task: Its validation inputs say which weights matter, where `samples` is not 0.
         samples: How many examples to weigh the weights by, without labels: by the mean square of
@@ -129,7 +129,7 @@ class ClusterWeights:
     stage: ClassVar[Stage] = "quantize"
 
     clusters: int = 16
-    granularity: PerTensor | PerChannel = field(default_factory=PerTensor)
+    is_per_channel: bool = False
     floats: tuple[str, ...] = ()
     task: Task | None = None
     samples: int = 0
@@ -175,13 +175,18 @@ class ClusterWeights:
 
     @torch.no_grad()
     def _cluster(self, name: str, layer: nn.Module, importance: Tensor | None) -> None:
-        if parametrize.is_parametrized(layer, "weight"):  # e.g. a mask, whose zeros are kept
-            parametrize.remove_parametrizations(layer, "weight")
+        if not parametrize.is_parametrized(layer, "weight"):
+            parametrize.register_parametrization(layer, "weight", nn.Identity())
+        if not hasattr(layer.parametrizations.weight, "original"):  # type: ignore[union-attr]
+            raise PassError(
+                f"the weight of {name!r} follows from several tensors, as weight_norm's does; "
+                "remove that parametrization, or leave the layer out by floats=..."
+            )
         weight: Tensor = layer.weight  # type: ignore[assignment]
         if not weight.isfinite().all():
             raise PassError(f"the weight of {name!r} is NaN or infinite")
         keeps_zero = float((weight == 0).float().mean()) >= _PRUNED
-        rows = len(weight) if isinstance(self.granularity, PerChannel) else 1
+        rows = len(weight) if self.is_per_channel else 1
         lines = weight.detach().double().reshape(rows, -1).numpy()
         costs = [None] * rows if importance is None else list(importance.reshape(rows, -1).numpy())
         found = [
@@ -193,18 +198,17 @@ class ClusterWeights:
         whole = np.pad(values, ((0, 0), (1, 0))) if keeps_zero else values
         codes = np.stack([_nearest(line, row) for line, row in zip(lines, whole, strict=True)])
         palette = Palette(torch.from_numpy(codes).view(weight.shape), keeps_zero)
-        by_row = isinstance(self.granularity, PerChannel)
-        _register(
-            layer, palette, torch.from_numpy(values if by_row else values[0]).to(weight.dtype)
-        )
+        chosen = torch.from_numpy(values if self.is_per_channel else values[0])
+        _set(layer, "weight", palette, chosen.to(weight.dtype))
 
 
 def _layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    seen = set()
-    for name, layer in module.named_modules():
-        if isinstance(layer, _LAYERS) and layer.weight.numel() and layer.weight not in seen:
-            seen.add(layer.weight)
-            yield name, layer
+    """Layers with a weight of their own: one that two share would no longer be shared."""
+    found = [(name, part) for name, part in module.named_modules() if isinstance(part, _LAYERS)]
+    owners = Counter(id(part.weight) for _, part in found if not parametrize.is_parametrized(part))
+    for name, part in found:
+        if part.weight.numel() and owners[id(part.weight)] <= 1:
+            yield name, part
 
 
 def _centroids(
@@ -231,14 +235,18 @@ def _nearest(
     return order[np.searchsorted(ends, line)].astype(np.uint8)
 
 
-def _register(layer: nn.Module, palette: Palette, values: Tensor) -> None:
-    """Makes the values the layer's parameter, in the place of its weight."""
-    was_trained = bool(layer.weight.requires_grad)
-    palette.right_inverse = lambda _: values  # type: ignore[assignment, method-assign]
-    parametrize.register_parametrization(layer, "weight", palette)
-    del palette.right_inverse
-    original: nn.Parameter = layer.parametrizations.weight.original  # type: ignore[union-attr, assignment]
-    original.requires_grad_(was_trained)
+def _set(layer: nn.Module, weight: str, part: nn.Module, original: Tensor) -> None:
+    """Makes a tensor the parameter, from which the weight follows by one parametrization.
+
+    The class of a parametrized layer is shared with its copies, so that parametrizations may be
+    changed but not removed.
+    """
+    chain: parametrize.ParametrizationList = layer.parametrizations[weight]  # type: ignore[assignment, index, operator]
+    trains = chain.original.requires_grad
+    for index in reversed(range(1, len(chain))):
+        del chain[index]
+    chain[0] = part
+    chain.original = nn.Parameter(original.detach().clone(), trains)
 
 
 def _importance(
@@ -251,7 +259,10 @@ def _importance(
     """
     copy = model.clone()
     module = copy.module.eval().requires_grad_(True)
-    weights = {name: module.get_submodule(name).weight for name in layers}
+    weights: dict[str, Tensor] = {
+        name: module.get_submodule(name).weight  # type: ignore[misc]
+        for name in layers
+    }
     distance, draw = distance_of(model, task), torch.Generator().manual_seed(0)
     sums = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     for batch in track(small_batches(task.calibration(samples)), "weigh the weights"):

@@ -53,7 +53,7 @@ class Divergence:
         scores = outputs.float().log_softmax(1)
         classes = torch.multinomial(scores.detach().exp(), 1, generator=draw)
         # KL is half of the quadratic form of the Fisher matrix
-        return scores.gather(1, classes).sum() * 0.5**0.5
+        return scores.gather(1, classes).sum().mul(0.5**0.5)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ __all__ = ["centroids_of"]
 _MOST_SWEEPS = 100
 
 Numbers = Float64[np.ndarray, " numbers"]
+Joined = Float64[np.ndarray, " joined"]
+Centroids = Float64[np.ndarray, " centroids"]
 
 
-def centroids_of(
-    values: Numbers, clusters: int, importance: Numbers | None = None
-) -> Float64[np.ndarray, " centroids"]:
+def centroids_of(values: Numbers, clusters: int, importance: Numbers | None = None) -> Centroids:
     """The centroids, rising, of least squared distance.
 
     Exact for few numbers. Many are first joined to neighbours of about equal importance, 16 to a
@@ -37,7 +37,7 @@ def centroids_of(
     return _swept(line, mass, _exact(*_joined(line, mass, 16 * clusters), clusters))
 
 
-def _joined(line: Numbers, mass: Numbers, most: int) -> tuple[Numbers, Numbers]:
+def _joined(line: Numbers, mass: Numbers, most: int) -> tuple[Joined, Joined]:
     """Neighbours joined into their mean, so that there are at most so many."""
     if len(line) <= most:
         return line, mass
@@ -48,7 +48,7 @@ def _joined(line: Numbers, mass: Numbers, most: int) -> tuple[Numbers, Numbers]:
     return np.add.reduceat(mass * line, starts) / total, total
 
 
-def _exact(line: Numbers, mass: Numbers, clusters: int) -> Numbers:
+def _exact(line: Numbers, mass: Numbers, clusters: int) -> Centroids:
     """Dynamic programming: the last cluster holds the numbers from some place on."""
     clusters = min(clusters, len(line))
     spread = _spread(line, mass)
@@ -82,7 +82,7 @@ def _spread(line: Numbers, mass: Numbers) -> Float64[np.ndarray, "first last"]:
     return np.where(np.arange(size)[:, None] <= np.arange(size)[None], cost, np.inf)
 
 
-def _swept(line: Numbers, mass: Numbers, centroids: Numbers) -> Numbers:
+def _swept(line: Numbers, mass: Numbers, centroids: Centroids) -> Centroids:
     """Each number to its nearest centroid and each centroid to its numbers' mean, again and again.
 
     A centroid without numbers stays where it is.

@@ -119,6 +119,7 @@ def lower_weights(
         layer = layer_of(node)
         if layer not in found:
             source = node.args[0]
+            assert isinstance(source, Node)  # noqa: S101
             place = _place(module, node, [state[source] for state in states])
             once = runs[layer] == 1
             found[layer] = _at_each(place, bits, looks=once and is_linear(place))
