@@ -222,7 +222,24 @@ def hooked() -> nn.Module:
     return net
 
 
+class SamePadded(nn.Conv2d):
+    """Pads by itself and reads its bias, as ports of TensorFlow's networks do."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv2d(functional.pad(x, (0, 1, 0, 1)), self.weight, self.bias)
+
+
+class Biasless(nn.Conv2d):
+    """Would not read a bias if it had one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv2d(x, self.weight)
+
+
 LEFT = {
+    "a layer that reads no bias": lambda: nn.Sequential(
+        Biasless(4, 4, 1, bias=False), nn.BatchNorm2d(4)
+    ),
     "a layer called twice": Shared,
     "a norm called twice": SharedNorm,
     "an output with other consumers": Branch,
@@ -275,3 +292,13 @@ def test_folds_through_the_blocks_of_a_residual_network() -> None:
     assert names == ("0.body.1", "1.body.1", "2.body.1")
     torch.testing.assert_close(folded.module(x), before, rtol=1e-4, atol=1e-4)
     assert "batch_norm" not in {operator_of(node) for node in trace(folded).nodes}
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_folds_into_a_layer_with_a_forward_of_its_own(has_bias: bool) -> None:
+    net = trained_looking(nn.Sequential(SamePadded(4, 6, 2, bias=has_bias), nn.BatchNorm2d(6)))
+    x = torch.randn(2, 4, 8, 8)
+    before = net(x)
+    folded, names = fold_batch_norm(Model(net, (x,)))
+    assert names == ("1",)
+    torch.testing.assert_close(folded.module(x), before, rtol=1e-4, atol=1e-4)

@@ -16,7 +16,7 @@ from lilliput.core import ExportError, IntegerType, Model
 from lilliput.graph import operator_of
 from lilliput.quantize.fake import FakeQuantize
 
-__all__ = ["constants_of", "evaluate", "is_quantized", "lower"]
+__all__ = ["constants_of", "is_quantized", "lower"]
 
 _Form = Literal["codes", "pair", "plain"]
 
@@ -61,7 +61,7 @@ def lower(model: Model, stores_integers: bool) -> Model:
             if not quantizer.is_enabled:
                 pair = source
             elif source in constants:
-                value = quantizer(evaluate(module, source)).detach()
+                value = quantizer(_evaluate(module, source)).detach()
                 form: _Form = "pair" if not _is_transposed(node) else "plain"
                 form = "codes" if stores_integers else form
                 pair = _constant(module, node.name, value, quantizer, form)
@@ -107,8 +107,7 @@ def constants_of(graph: fx.Graph) -> set[fx.Node]:
     return constants
 
 
-def evaluate(module: fx.GraphModule, node: fx.Node) -> Tensor:
-    """The value of a node that depends on parameters and buffers alone."""
+def _evaluate(module: fx.GraphModule, node: fx.Node) -> Tensor:
     if node.op == "get_attr":
         value = module
         for name in str(node.target).split("."):
@@ -116,7 +115,7 @@ def evaluate(module: fx.GraphModule, node: fx.Node) -> Tensor:
         assert isinstance(value, Tensor)  # noqa: S101
         return value.detach()
     assert callable(node.target)  # noqa: S101
-    args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: evaluate(module, n))
+    args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: _evaluate(module, n))
     result = node.target(*args, **kwargs)
     assert isinstance(result, Tensor)  # noqa: S101
     return result

@@ -7,6 +7,7 @@ from typing import get_args
 import torch
 from jaxtyping import Float64
 from torch import Tensor, fx, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from lilliput.core import Model
 from lilliput.graph.graph import Graph, operator_of, owner_of, shape_of
@@ -38,7 +39,8 @@ def fold_batch_norm(model: Model) -> tuple[Model, tuple[str, ...]]:
     The network is changed in place: the layer before takes over scale and shift, and the BatchNorm
     becomes `nn.Identity`, or leaves the graph where the network is a captured one. Left alone are
     layers that run twice, whose output or parameters go elsewhere too, that are parametrized or
-    carry hooks, and BatchNorm written as a function.
+    carry hooks, a layer with a `forward` of its own that reads no bias, and BatchNorm written as a
+    function.
 
     Returns:
         The model, and the names of the BatchNorm layers that were folded.
@@ -49,6 +51,7 @@ def fold_batch_norm(model: Model) -> tuple[Model, tuple[str, ...]]:
     Source: Jacob et al. 2018, section 3.2 (eq. 14), with the shift folded likewise.
     """
     pairs = _pairs(trace(model))
+    pairs = _with_bias(model, pairs)
     for pair in pairs:
         _fold(pair.layer, pair.norm)
         _remove(model.module, pair.norm_name)
@@ -56,6 +59,23 @@ def fold_batch_norm(model: Model) -> tuple[Model, tuple[str, ...]]:
         model.module.graph.lint()
         model.module.recompile()
     return model, tuple(pair.norm_name for pair in pairs)
+
+
+def _with_bias(model: Model, pairs: list[_Pair]) -> list[_Pair]:
+    """Those whose layer reads its bias, or would if it had one.
+
+    PyTorch's own layers do. A `forward` of somebody's own is asked: it is traced with a bias.
+    """
+    asked = [p for p in pairs if type(p.layer) not in _AXES and p.layer.bias is None]
+    if not asked:
+        return pairs
+    for pair in asked:
+        pair.layer.bias = nn.Parameter(pair.layer.weight.new_zeros(pair.norm.num_features))
+    graph = trace(model)
+    read = {graph.tensor_names.get(n.name) for node in graph.nodes for n in _weights(node)}
+    for pair in asked:
+        pair.layer.bias = None
+    return [pair for pair in pairs if pair not in asked or f"{pair.layer_name}.bias" in read]
 
 
 def foldable(graph: Graph) -> dict[str, str]:
@@ -97,9 +117,14 @@ def _layers_of_their_own(graph: Graph) -> dict[fx.Node, nn.Module]:
 
 
 def _is_plain(layer: nn.Module) -> bool:
-    """Whether the layer is PyTorch's own and nobody changes what goes in or out of it."""
+    """Whether nobody changes what goes in or out of it.
+
+    A layer's `forward` may be somebody's own, with padding before the operator for instance: its
+    operator still reads the weight as it is. A norm is PyTorch's own.
+    """
     hooks = layer._forward_hooks or layer._forward_pre_hooks  # noqa: SLF001
-    return type(layer) in (*_AXES, *get_args(_Norm)) and not hooks
+    is_known = isinstance(layer, tuple(_AXES)) or type(layer) in get_args(_Norm)
+    return is_known and not hooks and not is_parametrized(layer)
 
 
 def _weights(node: fx.Node) -> list[fx.Node]:

@@ -9,7 +9,6 @@ from torch import Tensor, fx, nn
 from torch.fx import Node
 
 from lilliput.export.litert_integers import Integers
-from lilliput.export.lower import constants_of, evaluate
 from lilliput.quantize.fake import FakeQuantize
 from lilliput.quantize.open_layers import WITH_WEIGHT, operator_kind
 from lilliput.quantize.plan import keeps_values
@@ -119,17 +118,16 @@ class Builder:
         quantizer = self._quantizer(weight)
         if quantizer.group_size or not self._is_whole(source):
             return None
-        values = quantizer(evaluate(self.module, _node(weight.args[0]))).detach()
+        values = quantizer(_parameter(self.module, weight.args[0])).detach()
         grid = self._grid(source)
         codes = (values / quantizer.spread(quantizer.scale, values)).round()
         axis = -1 if kind == "linear" else 1
         scale = quantizer.scale.detach().float().clone()
         bias = node.args[2] if len(node.args) > 2 else None
         rounded = None
-        if isinstance(bias, Node):
-            if bias not in constants_of(self.module.graph):
-                return None
-            rounded = self.arithmetic.bias(evaluate(self.module, bias), scale * grid.step)
+        if bias is not None:
+            value = _parameter(self.module, bias)
+            rounded = self.arithmetic.bias(value, scale * grid.step)
         shape = [-1] if axis == -1 else [-1, *[1] * (values.dim() - 2)]
         sums = Sums(
             _operator(node),
@@ -183,6 +181,15 @@ def _is_whole(grid: Grid) -> bool:
 def _node(argument: Any) -> Node:
     assert isinstance(argument, Node)  # noqa: S101
     return argument
+
+
+def _parameter(module: fx.GraphModule, argument: Any) -> Tensor:
+    node = _node(argument)
+    assert node.op == "get_attr"  # noqa: S101  so the inserter leaves weights, and layers biases
+    owner, _, leaf = str(node.target).rpartition(".")
+    value = getattr(module.get_submodule(owner), leaf)
+    assert isinstance(value, Tensor)  # noqa: S101
+    return value.detach()
 
 
 def _operator(node: Node) -> Callable[..., Tensor]:

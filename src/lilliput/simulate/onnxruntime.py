@@ -4,12 +4,14 @@ Source: ONNX Runtime 1.32.0, onnxruntime/core/mlas/lib (quantize.cpp, qladd.cpp 
 qlmul.cpp) and onnxruntime/contrib_ops/cpu/quantization (qlinear_pool.cc, qlinear_concat.cc).
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lilliput.simulate.eigen import sum_rows
 from lilliput.simulate.grid import Codes, Grid
 
 __all__ = ["OnnxRuntime"]
@@ -59,9 +61,19 @@ class OnnxRuntime:
         return (a * b * factor + output.zero_point).round().clamp(output.low, output.high)
 
     def mean(self, codes: Codes, axes: tuple[int, ...], grid: Grid, output: Grid) -> Codes:
-        """In floats, between a dequantize and a quantize; the order of the sum is not known."""
-        reals = (codes * grid.step).double().mean(axes, keepdim=True)
-        return self.quantize(reals.float(), output)
+        """In floats, between a dequantize and a quantize.
+
+        In the runtime's own order where the axes are the last ones; the order of others is not
+        known, and their exact sum stands for it.
+        """
+        reals = codes * grid.step
+        count = math.prod(reals.shape[axis] for axis in axes)
+        first = reals.dim() - len(axes)
+        if sorted(axis % reals.dim() for axis in axes) == list(range(first, reals.dim())):
+            total = sum_rows(reals.reshape(-1, count)).view(*reals.shape[:first], *[1] * len(axes))
+        else:
+            total = reals.double().sum(axes, keepdim=True).float()
+        return self.quantize(total / count, output)
 
     def average_pool(self, windows: Codes, grid: Grid, output: Grid) -> Codes:
         """Floats added one after the other; the zero point is added before ties go to even."""
