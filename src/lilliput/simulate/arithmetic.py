@@ -32,9 +32,9 @@ class Arithmetic(Protocol):
         ...
 
     def bias(
-        self, bias: Float[Tensor, "*shape"], scale: Float[Tensor, "*shape"]
-    ) -> Float[Tensor, "*shape"]:
-        """Rounds biases to 32 bits; the scale is that of the sums they are added to."""
+        self, bias: Float[Tensor, " channels"], scale: float, weight_scale: Tensor
+    ) -> Float[Tensor, " channels"]:
+        """Rounds biases to 32 bits; their scale is the input's times the weight's."""
         ...
 
     def requantize(self, sums: Codes, scale: float, weight_scale: Tensor, output: Grid) -> Codes:

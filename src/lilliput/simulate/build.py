@@ -127,7 +127,7 @@ class Builder:
         rounded = None
         if bias is not None:
             value = _parameter(self.module, bias)
-            rounded = self.arithmetic.bias(value, scale * grid.step)
+            rounded = self.arithmetic.bias(value, grid.scale, scale)
         shape = [-1] if axis == -1 else [-1, *[1] * (values.dim() - 2)]
         sums = Sums(
             _operator(node),

@@ -97,8 +97,7 @@ class Join(nn.Module):
         super().__init__()
         self.axis = axis
         self.rescale = nn.ModuleList(
-            nn.Identity() if grid == output else Rescale(arithmetic, grid, output)
-            for grid in grids
+            nn.Identity() if grid == output else Rescale(arithmetic, grid, output) for grid in grids
         )
 
     def forward(self, *tensors: Tensor) -> Tensor:

@@ -32,10 +32,10 @@ class OnnxRuntime:
         return _rounded(reals / grid.step, grid)
 
     def bias(
-        self, bias: Float[Tensor, "*shape"], scale: Float[Tensor, "*shape"]
-    ) -> Float[Tensor, "*shape"]:
-        """Ties to even."""
-        return (bias / scale).round().double()
+        self, bias: Float[Tensor, " channels"], scale: float, weight_scale: Tensor
+    ) -> Float[Tensor, " channels"]:
+        """In floats of 32 bits, the scale too; ties to even."""
+        return (bias / (weight_scale * torch.tensor(scale))).round().double()
 
     def requantize(self, sums: Codes, scale: float, weight_scale: Tensor, output: Grid) -> Codes:
         """One product with a float, and ties to even."""

@@ -30,10 +30,10 @@ class Xnnpack:
         return _rounded(reals / grid.step, grid)
 
     def bias(
-        self, bias: Float[Tensor, "*shape"], scale: Float[Tensor, "*shape"]
-    ) -> Float[Tensor, "*shape"]:
-        """As the converter writes them."""
-        return (bias / scale).round().double()
+        self, bias: Float[Tensor, " channels"], scale: float, weight_scale: Tensor
+    ) -> Float[Tensor, " channels"]:
+        """In floats of 64 bits, by the converter that writes the file."""
+        return (bias.double() / (weight_scale.double() * scale)).round()
 
     def requantize(self, sums: Codes, scale: float, weight_scale: Tensor, output: Grid) -> Codes:
         """One product with a float, and ties to even."""
