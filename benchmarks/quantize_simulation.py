@@ -52,7 +52,7 @@ def rows_of(case: str, net: Net, target: str) -> list[Row]:
     rows = []
     for system, simulated in (("fake-quantized", model), ("integers", integers)):
         rows += _against(case, system, wanted, _run(simulated.module, images))
-    assert isinstance(integers.module, fx.GraphModule)
+    assert isinstance(integers.module, fx.GraphModule)  # noqa: S101
     ours = from_simulation(integers.module, images[:_INSIDE])
     worst, equal, found = worst_layer(ours, from_file(artifact, images[:_INSIDE]))
     inside = partial(Row, case, "integers", method="measured", samples=_INSIDE)

@@ -28,6 +28,10 @@ def rewrite(graph: Any) -> None:
             _drop_relu(graph, node)
         elif node.op_type == "Gemm":
             _round_bias(graph, node)
+        elif node.op_type == "MatMul":
+            _turn_weight(graph, node)
+        elif node.op_type == "AveragePool":
+            _count_what_is_there(node)
     for node in graph:
         if node.op_type in {"QuantizeLinear", "DequantizeLinear"}:
             _omit_zero_point(node)
@@ -150,6 +154,38 @@ def _round_bias(graph: Any, node: Any) -> None:
     rounded = ir.node("DequantizeLinear", inputs, axis)
     graph.insert_before(node, rounded)
     node.replace_input_with(2, rounded.outputs[0])
+
+
+def _turn_weight(graph: Any, node: Any) -> None:
+    """Stores a linear layer's codes as the product reads them.
+
+    ONNX Runtime folds the transposition of floats only after it has looked for integer products.
+    """
+    import onnx_ir as ir
+
+    turned = node.inputs[1].producer()
+    source = turned.inputs[0].producer() if turned is not None else None
+    if source is None or turned.op_type != "Transpose" or source.op_type != "DequantizeLinear":
+        return
+    arrays = [_constant(value) for value in source.inputs]
+    if arrays[0] is None or arrays[0].ndim != 2 or turned.attributes["perm"].value != (1, 0):
+        return
+    codes = _initializer(graph, np.ascontiguousarray(arrays[0].T))
+    axis = {"axis": 1} if arrays[1].size > 1 else {}
+    reals = ir.node("DequantizeLinear", [codes, *source.inputs[1:]], axis)
+    graph.insert_before(node, reals)
+    node.replace_input_with(1, reals.outputs[0])
+
+
+def _count_what_is_there(node: Any) -> None:
+    """Windows that reach over the end count no padding where there is none.
+
+    Says what PyTorch and ONNX say; ONNX Runtime's integer kernel takes "counts padding" to mean
+    that every window is whole.
+    """
+    attributes = node.attributes
+    if attributes.get_int("ceil_mode", 0) and not any(attributes.get_ints("pads", (0,))):
+        attributes.pop("count_include_pad", None)
 
 
 def _omit_zero_point(node: Any) -> None:

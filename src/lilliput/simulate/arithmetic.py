@@ -19,7 +19,11 @@ class Arithmetic(Protocol):
 
     @property
     def gives_floats(self) -> bool:
-        """Whether a linear operator's sums become floats where no quantizer follows."""
+        """Whether a linear operator's sums become floats.
+
+        They do where no quantizer follows, and where it has more than two axes and a bias, which is
+        then added as it is.
+        """
         ...
 
     @property

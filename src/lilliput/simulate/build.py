@@ -15,9 +15,9 @@ from lilliput.quantize.plan import keeps_values
 from lilliput.simulate.arithmetic import Arithmetic
 from lilliput.simulate.exact import Sums
 from lilliput.simulate.grid import Grid
-from lilliput.simulate.modules import AveragePool, Binary, Join, Mean, Rescale, Weighted
+from lilliput.simulate.modules import AveragePool, Binary, Join, Mean, Rescale, Shift, Weighted
 
-__all__ = ["Built", "Builder"]
+__all__ = ["Builder", "Built"]
 
 _POOLS = frozenset({"avg_pool1d", "avg_pool2d"})
 _MEANS = frozenset({"mean", "adaptive_avg_pool1d", "adaptive_avg_pool2d"})
@@ -57,9 +57,9 @@ class Builder:
     def build(self, node: Node) -> Built | None:
         """The module for an operator; None where the runtime computes it in floats."""
         kind = operator_kind(self.module, node)
-        if kind in WITH_WEIGHT and self._gives_floats(node, kind):
-            module = self._weighted(node, kind, None)
-            return None if module is None else Built(module, (_node(node.args[0]),), (node,))
+        if kind == "linear" and self._gives_floats(node):
+            floats = self._weighted(node, kind, None)
+            return None if floats is None else Built(floats, (_node(node.args[0]),), (node,))
         if not self.integers.runs(node):
             return None
         result = self.integers.result(node)
@@ -113,7 +113,7 @@ class Builder:
             return None
         return Mean(self.arithmetic, (-2, -1)[2 - count :], True, grid, output)
 
-    def _weighted(self, node: Node, kind: str, output: Grid | None) -> Weighted | None:
+    def _weighted(self, node: Node, kind: str, output: Grid | None) -> nn.Module | None:
         weight, source = _node(node.args[1]), _node(node.args[0])
         quantizer = self._quantizer(weight)
         if quantizer.group_size or not self._is_whole(source):
@@ -124,28 +124,32 @@ class Builder:
         axis = -1 if kind == "linear" else 1
         scale = quantizer.scale.detach().float().clone()
         bias = node.args[2] if len(node.args) > 2 else None
+        value = None if bias is None else _parameter(self.module, bias)
         rounded = None
-        if bias is not None:
-            value = _parameter(self.module, bias)
+        if value is not None and (output is not None or not _is_wide(node)):
             rounded = self.arithmetic.bias(value, grid.scale, scale)
         shape = [-1] if axis == -1 else [-1, *[1] * (values.dim() - 2)]
         sums = Sums(
             _operator(node),
             codes,
             None if rounded is None else rounded.view(shape),
-            node.args[3:],
             max(grid.zero_point - grid.least, grid.most - grid.zero_point),
             1 if kind == "conv_transpose2d" else 0,
         )
-        return Weighted(self.arithmetic, sums, grid, scale.view(shape), output)
+        weighted = Weighted(self.arithmetic, sums, grid, scale.view(shape), output)
+        if value is None or rounded is not None:
+            return weighted
+        return nn.Sequential(weighted, Shift(value))
 
-    def _gives_floats(self, node: Node, kind: str) -> bool:
+    def _gives_floats(self, node: Node) -> bool:
         """Whether a linear operator reads integers and leaves floats."""
-        if kind != "linear" or not self.arithmetic.gives_floats or self.integers.runs(node):
+        if not self.arithmetic.gives_floats:
             return False
         reads = all(self.integers.gives(_node(operand)) for operand in node.args[:2])
         readers = self.integers.readers(self.integers.result(node))
-        return reads and not any(self.integers.is_quantizer(reader) for reader in readers)
+        is_quantized = any(self.integers.is_quantizer(reader) for reader in readers)
+        adds_floats = _is_wide(node) and len(node.args) > 2 and node.args[2] is not None
+        return reads and (adds_floats or not is_quantized)
 
     def _output(self, node: Node, result: Node, readers: Sequence[Node]) -> Grid | None:
         """The grid of a result, clipped as the activation says; None where it has no one grid."""
@@ -178,6 +182,11 @@ def _is_whole(grid: Grid) -> bool:
     return grid.most - grid.least == 255
 
 
+def _is_wide(node: Node) -> bool:
+    """Whether a linear operator has more than two axes."""
+    return bool(node.meta["val"].dim() > 2)
+
+
 def _node(argument: Any) -> Node:
     assert isinstance(argument, Node)  # noqa: S101
     return argument
@@ -192,9 +201,11 @@ def _parameter(module: fx.GraphModule, argument: Any) -> Tensor:
     return value.detach()
 
 
-def _operator(node: Node) -> Callable[..., Tensor]:
-    assert callable(node.target)  # noqa: S101
-    return node.target
+def _operator(node: Node) -> Callable[[Tensor, Tensor], Tensor]:
+    """The operator without bias, and with its stride, padding and so on."""
+    target, rest = node.target, node.args[3:]
+    assert callable(target)  # noqa: S101
+    return lambda codes, weight: target(codes, weight, None, *rest)
 
 
 def _argument(node: Node, place: int, name: str, default: Any) -> Any:

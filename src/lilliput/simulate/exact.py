@@ -1,7 +1,6 @@
 """Convolutions and linear operators with sums that are exact integers."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +19,9 @@ class Sums(nn.Module):
     reaches 2^24; elsewhere floats of 64 bits are.
 
     Args:
-        operator: Takes input, weight, bias and the rest.
+        operator: Takes input and weight.
         weight: Codes.
         bias: Codes, in a shape that broadcasts with the result; None for none.
-        rest: Further arguments: stride, padding, ...
         largest: Magnitude that the input's codes, less their zero point, do not exceed.
         output_axis: Of the weight: its output channels.
     """
@@ -33,16 +31,15 @@ class Sums(nn.Module):
 
     def __init__(
         self,
-        operator: Callable[..., Any],
+        operator: Callable[[Tensor, Tensor], Tensor],
         weight: Codes,
         bias: Tensor | None,
-        rest: tuple[Any, ...],
         largest: int,
         output_axis: int,
     ) -> None:
         super().__init__()
-        self.operator, self.rest = operator, rest
-        # each channel's magnitudes; of a grouped transposed convolution, more than each channel's
+        self.operator = operator
+        # of a grouped transposed convolution, more than each channel's
         magnitude = float(weight.abs().double().transpose(0, output_axis).flatten(1).sum(1).max())
         magnitude = magnitude * largest + (0.0 if bias is None else float(bias.abs().max()))
         dtype = torch.float32 if magnitude < _EXACT_IN_FLOAT32 else torch.float64
@@ -50,5 +47,5 @@ class Sums(nn.Module):
         self.register_buffer("bias", None if bias is None else bias.to(dtype))
 
     def forward(self, codes: Codes) -> Codes:
-        sums: Tensor = self.operator(codes.to(self.weight.dtype), self.weight, None, *self.rest)
+        sums = self.operator(codes.to(self.weight.dtype), self.weight)
         return sums if self.bias is None else sums + self.bias

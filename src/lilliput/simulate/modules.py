@@ -1,7 +1,7 @@
 """Operators as modules: reals on the operands' grids in, reals on the result's grid out.
 
-What passes between them are reals, as in the network itself, so all that only moves data stays as it
-is; inside, everything is an integer.
+What passes between them are reals, as in the network itself, so all that only moves data stays as
+it is; inside, everything is an integer.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from lilliput.simulate.arithmetic import Arithmetic
 from lilliput.simulate.exact import Sums
 from lilliput.simulate.grid import Codes, Grid
 
-__all__ = ["AveragePool", "Binary", "Join", "Mean", "Quantize", "Rescale", "Weighted"]
+__all__ = ["AveragePool", "Binary", "Join", "Mean", "Quantize", "Rescale", "Shift", "Weighted"]
 
 _Combine = Callable[[Codes, Codes, tuple[Grid, Grid], Grid], Codes]
 
@@ -74,6 +74,19 @@ class Weighted(nn.Module):
         scale = self.grid.scale
         codes = self.arithmetic.requantize(sums, scale, self.weight_scale, self.output)
         return self.output.reals(codes)
+
+
+class Shift(nn.Module):
+    """Adds a bias to floats."""
+
+    bias: Tensor
+
+    def __init__(self, bias: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("bias", bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias
 
 
 class Binary(nn.Module):
