@@ -11,6 +11,7 @@ from torch import Tensor, fx
 import lilliput as lp
 from lilliput.export.litert_file import constant, pack, read
 from lilliput.simulate.grid import Grid
+from lilliput.simulate.modules import Quantize
 
 __all__ = ["from_file", "from_simulation", "worst_layer"]
 
@@ -25,8 +26,10 @@ def from_simulation(module: fx.GraphModule, inputs: Tensor) -> dict[str, Codes]:
         def run_node(self, n: fx.Node) -> object:
             value = super().run_node(n)
             part = module.get_submodule(str(n.target)) if n.op == "call_module" else None
-            grid = getattr(part, "output", None) or getattr(part, "grid", None)
-            if isinstance(grid, Grid) and getattr(part, "output", 0) is not None:
+            # quantizers of what was only moved stay in no file
+            is_first = isinstance(part, Quantize) and n.all_input_nodes[0].op == "placeholder"
+            grid = getattr(part, "grid" if is_first else "output", None)
+            if isinstance(grid, Grid):
                 codes = (value / grid.step).round() + grid.zero_point
                 found[n.name] = codes.numpy().astype(np.int16)
             return value

@@ -110,3 +110,26 @@ def test_a_last_layer_gets_an_integer_bias_within_half_a_step() -> None:
     assert counts["DequantizeLinear"] == 3
     half_a_step = 0.05 * np.array([0.01, 0.02]) / 2
     assert (np.abs(before - after).max(0) <= half_a_step + 1e-5 * np.abs(before).max()).all()
+
+
+def test_the_weight_of_a_product_is_stored_as_the_product_reads_it() -> None:
+    body = """
+        w = DequantizeLinear <axis = 0> (c, v)  u = Transpose <perm = [1, 0]> (w)
+        q = QuantizeLinear(x, s, z)  d = DequantizeLinear(q, s, z)
+        y = MatMul(d, u)
+    """
+    codes = "int8[3,6] c = {1,-2,3,4,-5,6, 7,8,-9,10,11,-12, 13,14,15,-16,17,18}"
+    scales = "float[3] v = {0.1, 0.2, 0.3}"
+    counts, before, after = both(body, "2,8,6,3", f"{codes}, {scales}")
+    assert counts == {"QuantizeLinear": 1, "DequantizeLinear": 2, "MatMul": 1}
+    np.testing.assert_array_equal(before, after)
+
+
+def test_pools_that_reach_over_the_end_count_what_is_there() -> None:
+    body = """
+        y = AveragePool <kernel_shape = [3, 3], strides = [2, 2], ceil_mode = 1,
+            count_include_pad = 1> (x)
+    """
+    counts, before, after = both(body, "2,8,3,3")
+    assert counts == {"AveragePool": 1}
+    np.testing.assert_allclose(before, after, rtol=1e-6)

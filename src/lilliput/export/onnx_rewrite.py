@@ -22,19 +22,24 @@ def rewrite(graph: Any) -> None:
         elif node.op_type in _MOVEMENTS:
             _move_integers(graph, node)
     for node in graph:
-        if node.op_type == "Slice":
-            _merge_slices(graph, node)
-        elif node.op_type == "Relu":
-            _drop_relu(graph, node)
-        elif node.op_type == "Gemm":
-            _round_bias(graph, node)
-        elif node.op_type == "MatMul":
-            _turn_weight(graph, node)
-        elif node.op_type == "AveragePool":
-            _count_what_is_there(node)
+        _simplify(graph, node)
     for node in graph:
         if node.op_type in {"QuantizeLinear", "DequantizeLinear"}:
             _omit_zero_point(node)
+
+
+def _simplify(graph: Any, node: Any) -> None:
+    match node.op_type:
+        case "Slice":
+            _merge_slices(graph, node)
+        case "Relu":
+            _drop_relu(graph, node)
+        case "Gemm":
+            _round_bias(graph, node)
+        case "MatMul":
+            _turn_weight(graph, node)
+        case "AveragePool":
+            _count_what_is_there(node)
 
 
 def _drop_requantize(graph: Any, node: Any) -> None:
@@ -175,6 +180,9 @@ def _turn_weight(graph: Any, node: Any) -> None:
     reals = ir.node("DequantizeLinear", [codes, *source.inputs[1:]], axis)
     graph.insert_before(node, reals)
     node.replace_input_with(1, reals.outputs[0])
+    for old in (turned, source):
+        if not old.outputs[0].uses():
+            graph.remove(old, safe=True)
 
 
 def _count_what_is_there(node: Any) -> None:
