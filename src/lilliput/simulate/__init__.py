@@ -3,6 +3,7 @@
 from lilliput.simulate.arithmetic import Arithmetic
 from lilliput.simulate.onnxruntime import OnnxRuntime
 from lilliput.simulate.simulate import simulate
+from lilliput.simulate.tflite import TfliteReference
 from lilliput.simulate.xnnpack import Xnnpack
 
-__all__ = ["Arithmetic", "OnnxRuntime", "Xnnpack", "simulate"]
+__all__ = ["Arithmetic", "OnnxRuntime", "TfliteReference", "Xnnpack", "simulate"]
