@@ -62,11 +62,10 @@ class TfliteReference:
         return _placed(_scaled(a * b, _factor(factor)), output)
 
     def mean(self, codes: Codes, axes: tuple[int, ...], grid: Grid, output: Grid) -> Codes:
-        """The sum is scaled, rounding twice, and then divided, ties away from zero."""
+        """The sum scaled by the scales' ratio divided by the count: within 1 code of the kernel."""
         count = math.prod(codes.shape[axis] for axis in axes)
-        total = _scaled(codes.sum(axes, keepdim=True), _factor(grid.scale / output.scale))
-        total = total + total.sign() * (count // 2)
-        return _placed(torch.div(total, count, rounding_mode="trunc"), output)
+        total = codes.sum(axes, keepdim=True)
+        return _placed(_scaled(total, _factor(grid.scale / output.scale / count)), output)
 
     def average_pool(self, windows: Codes, grid: Grid, output: Grid) -> Codes:
         """The codes' own mean, whose ties go away from code zero."""
