@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     )
     from lilliput.registry import Family, Store, Variant
     from lilliput.report import report
+    from lilliput.simulate import simulate
     from lilliput.targets import get_target, target_names
     from lilliput.train import Distill, FineTune, MeanSquaredErrorMatch, SoftTargets
 
@@ -132,6 +133,7 @@ _HOMES = {
     ),
     "lilliput.registry": ("Family", "Store", "Variant"),
     "lilliput.report": ("report",),
+    "lilliput.simulate": ("simulate",),
     "lilliput.targets": ("get_target", "target_names"),
     "lilliput.train": ("Distill", "FineTune", "MeanSquaredErrorMatch", "SoftTargets"),
 }
@@ -203,6 +205,7 @@ __all__ = [
     "report",
     "run",
     "sensitivity",
+    "simulate",
     "target_names",
     "trace",
 ]

@@ -126,3 +126,13 @@ def test_weights_of_products_lie_as_they_are_read(scales: str) -> None:
     init = f"int8[3, 6] c = {{{rows}}}, float{shape} u = {{{scales}}}, int8 k = {{0}}"
     _, before, after = both(body, "2,8,6,3", init)
     np.testing.assert_array_equal(before, after)
+
+
+def test_pools_that_reach_over_the_end_count_what_is_there() -> None:
+    body = """
+        y = AveragePool <kernel_shape = [3, 3], strides = [2, 2], ceil_mode = 1,
+            count_include_pad = 1> (x)
+    """
+    counts, before, after = both(body, "2,8,3,3")
+    assert counts == {"AveragePool": 1}
+    np.testing.assert_allclose(before, after, rtol=1e-6)

@@ -26,6 +26,7 @@ def rewrite(graph: Any) -> None:
         "Relu": _drop_relu,
         "Gemm": _round_bias,
         "MatMul": _store_transposed,
+        "AveragePool": _count_what_is_there,
     }
     for node in graph:
         if node.op_type in rules:
@@ -177,6 +178,17 @@ def _store_transposed(graph: Any, node: Any) -> None:
     turned = ir.node("DequantizeLinear", inputs, {"axis": 1 - axis})
     graph.insert_before(node, turned)
     node.replace_input_with(1, turned.outputs[0])
+
+
+def _count_what_is_there(_: Any, node: Any) -> None:
+    """Windows that reach over the end count no padding where there is none.
+
+    Says what PyTorch and ONNX say; ONNX Runtime's integer kernel takes "counts padding" to mean
+    that every window is whole.
+    """
+    attributes = node.attributes
+    if attributes.get_int("ceil_mode", 0) and not any(attributes.get_ints("pads", (0,))):
+        attributes.pop("count_include_pad", None)
 
 
 def _omit_zero_point(node: Any) -> None:

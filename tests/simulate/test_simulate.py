@@ -1,0 +1,105 @@
+"""The files themselves are the oracle: the simulation gives what they give, bit for bit."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.export.nets import cifar10
+from tests.simulate.nets import images, int8
+from torch import Tensor, nn
+
+from lilliput.core import Model, UnsupportedError, run
+from lilliput.export import export, load
+from lilliput.quantize import QuantizeStatic, quantizers
+from lilliput.simulate import simulate
+from lilliput.targets import get_target
+
+TARGETS = ["onnxruntime-cpu", "litert-cpu"]
+
+
+def outputs(model: Model, x: Tensor) -> np.ndarray:
+    with torch.no_grad():
+        return np.asarray(model.module(x).numpy())
+
+
+def from_file(model: Model, target: str, folder: Path, x: Tensor) -> np.ndarray:
+    artifact = export(model, get_target(target), folder)
+    return load(artifact.path, artifact.format)((x.numpy(),))[0]
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("net", ["everything", "tokens", "pools"])
+def test_is_bit_for_bit_what_onnx_runtime_gives(net: str, seed: int, tmp_path: Path) -> None:
+    model, x = int8(net, "onnxruntime-cpu", seed), images(seed + 10)
+    wanted = from_file(model, "onnxruntime-cpu", tmp_path, x)
+    given = outputs(simulate(model, get_target("onnxruntime-cpu")), x)
+    np.testing.assert_array_equal(given, wanted)
+
+
+def test_is_bit_for_bit_what_litert_gives(tmp_path: Path) -> None:
+    model, x = int8("everything", "litert-cpu"), images(10)
+    wanted = from_file(model, "litert-cpu", tmp_path, x)
+    np.testing.assert_array_equal(outputs(simulate(model, get_target("litert-cpu")), x), wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("net", ["everything", "tokens", "pools"])
+def test_is_bit_for_bit_what_litert_gives_for_any_scales(
+    net: str, seed: int, tmp_path: Path
+) -> None:
+    model, x = int8(net, "litert-cpu", seed), images(seed + 10)
+    wanted = from_file(model, "litert-cpu", tmp_path, x)
+    np.testing.assert_array_equal(outputs(simulate(model, get_target("litert-cpu")), x), wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("depth", [20, 56])
+def test_trained_nets_give_what_their_files_give(target: str, depth: int, tmp_path: Path) -> None:
+    data = cifar10()
+    rules = get_target(target).rules
+    assert rules is not None
+    model = run(data.trained(depth), [QuantizeStatic(rules, data.task(), samples=256)])
+    x = data.normalise(data.images("test")[0][:200])
+    wanted = from_file(model, target, tmp_path, x)
+    np.testing.assert_array_equal(outputs(simulate(model, get_target(target)), x), wanted)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_leaves_the_network_as_it_was(target: str) -> None:
+    model = int8("everything", target)
+    x, names = images(10), list(quantizers(model.module))
+    before = outputs(model, x)
+    simulated = simulate(model, get_target(target))
+    assert list(quantizers(model.module)) == names
+    assert not quantizers(simulated.module)
+    assert simulated.history == model.history
+    np.testing.assert_array_equal(outputs(model, x), before)
+
+
+def test_operators_that_runtimes_have_in_floats_run_in_floats() -> None:
+    model = int8("everything", "onnxruntime-cpu")
+    simulated = simulate(model, get_target("onnxruntime-cpu"))
+    operators = [node.name for node in simulated.module.graph.nodes if node.op == "call_function"]
+    # all that is left moves data
+    assert operators == ["max_pool2d", "slice_1", "slice_2", "pad", "flatten"]
+
+
+def test_refuses_a_network_without_quantizers() -> None:
+    model = Model(nn.Conv2d(3, 4, 3), (images(0),))
+    with pytest.raises(UnsupportedError, match="Conv2d has no quantizers to simulate"):
+        simulate(model, get_target("onnxruntime-cpu"))
+
+
+def test_refuses_a_runtime_it_does_not_know() -> None:
+    target = replace(get_target("litert-cpu"), name="elsewhere", format="executorch")
+    with pytest.raises(UnsupportedError, match="'elsewhere' runs 'executorch' files"):
+        simulate(int8("tokens", "litert-cpu"), target)
+
+
+def test_refuses_quantizers_of_another_target() -> None:
+    with pytest.raises(UnsupportedError):
+        simulate(int8("tokens", "litert-cpu"), get_target("onnxruntime-cpu"))
