@@ -67,6 +67,9 @@ def lower(model: Model, stores_integers: bool) -> Model:
                 pair = _constant(module, node.name, value, quantizer, form)
             else:
                 pair = _pair(module, node.name, source, quantizer)
+                if quantizer.type.bits not in {8, 16}:
+                    clip = _clip_codes if stores_integers else _clip_reals
+                    pair = clip(module, node.name, pair, quantizer)
         if pair is not source:
             pair.meta = dict(node.meta)
         node.replace_all_uses_with(pair)
@@ -161,6 +164,26 @@ def _pair(module: fx.GraphModule, name: str, source: fx.Node, quantizer: FakeQua
     quantize, dequantize, arguments = _operators(module, name, quantizer)
     codes = module.graph.call_function(quantize, (source, *arguments))
     return module.graph.call_function(dequantize, (codes, *arguments))
+
+
+def _clip_codes(module: fx.GraphModule, _: str, pair: fx.Node, quantizer: FakeQuantize) -> fx.Node:
+    """Keeps the codes of a pair within few bits: files hold them in bytes, which end at 255."""
+    codes = pair.args[0]
+    limits = (codes, quantizer.type.low, quantizer.type.high)
+    with module.graph.inserting_before(pair):
+        clipped = module.graph.call_function(torch.ops.aten.clamp.default, limits)
+    pair.update_arg(0, clipped)
+    return pair
+
+
+def _clip_reals(
+    module: fx.GraphModule, name: str, pair: fx.Node, quantizer: FakeQuantize
+) -> fx.Node:
+    """The same between two pairs of one scale, where the converter makes integers of it."""
+    kind, scale, zero_point = quantizer.type, float(quantizer.scale), int(quantizer.zero_point)
+    limits = ((kind.low - zero_point) * scale, (kind.high - zero_point) * scale)
+    clipped = module.graph.call_function(torch.ops.aten.clamp.default, (pair, *limits))
+    return _pair(module, name, clipped, quantizer)
 
 
 def _operators(
