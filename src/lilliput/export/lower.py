@@ -13,8 +13,11 @@ import torch
 from torch import Tensor, fx
 
 from lilliput.core import ExportError, IntegerType, Model
+from lilliput.export.lower_weights import lower_lookup, lower_run_time
 from lilliput.graph import operator_of
+from lilliput.quantize.dynamic_range import DynamicQuantize
 from lilliput.quantize.fake import FakeQuantize
+from lilliput.quantize.scheme import weighted_operators
 
 __all__ = ["constants_of", "is_quantized", "lower"]
 
@@ -49,11 +52,22 @@ def lower(model: Model, stores_integers: bool) -> Model:
             f"{type(module).__name__} holds quantizers but is no captured network; only those that "
             "QuantizeStatic or QuantizeAware put in can be exported"
         )
-    constants = constants_of(module.graph)
-    if not stores_integers:
+    if stores_integers:
+        lower_run_time(module, lambda node: _evaluate(module, node))
+    else:
         _read_integer_inputs(module)
+    constants = constants_of(module.graph)
+    read_with_floats = {
+        weight
+        for found in weighted_operators(module)
+        if found.scheme != "static"
+        for weight in found.node.all_input_nodes
+    }
     for node in list(module.graph.nodes):
         quantizer = module.get_submodule(node.target) if node.op == "call_module" else None
+        if isinstance(quantizer, DynamicQuantize):
+            node.replace_all_uses_with(node.args[0])
+            module.graph.erase_node(node)
         if not isinstance(quantizer, FakeQuantize):
             continue
         source = node.args[0]
@@ -62,7 +76,11 @@ def lower(model: Model, stores_integers: bool) -> Model:
                 pair = source
             elif source in constants:
                 value = quantizer(_evaluate(module, source)).detach()
-                form: _Form = "pair" if not _is_transposed(node) else "plain"
+                if lower_lookup(module, node, value):
+                    module.graph.erase_node(node)
+                    continue
+                is_plain = _is_transposed(node) or node in read_with_floats
+                form: _Form = "plain" if is_plain else "pair"
                 form = "codes" if stores_integers else form
                 pair = _constant(module, node.name, value, quantizer, form)
             else:

@@ -15,6 +15,8 @@ import numpy as np
 
 __all__ = ["pack"]
 
+_READERS = frozenset({"DequantizeLinear", "Cast", "Gather", "MatMulInteger"})
+"""What reads the codes of a weight, first or second."""
 _FEWEST_BYTES_SAVED = 64
 """A `Cast` and its names take about 40 bytes."""
 
@@ -48,9 +50,7 @@ def _width_of(value: Any) -> _Width | None:
     import onnx_ir as ir
 
     uses = list(value.uses())
-    is_weight = uses and all(
-        use.node.op_type == "DequantizeLinear" and use.idx == 0 for use in uses
-    )
+    is_weight = uses and all(use.node.op_type in _READERS and use.idx in {0, 1} for use in uses)
     if not is_weight or value.const_value.dtype != ir.DataType.INT8 or value.is_graph_output():
         return None
     codes = value.const_value.numpy()

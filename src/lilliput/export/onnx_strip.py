@@ -9,6 +9,7 @@ from typing import Any
 
 from lilliput.export.onnx_pack import pack
 from lilliput.export.onnx_rewrite import rewrite
+from lilliput.export.onnx_weights import open_weights
 
 __all__ = ["strip"]
 
@@ -63,6 +64,7 @@ def strip(model: Any) -> dict[str, str]:
         common.CommonSubexpressionEliminationPass(),
     )(model)
     rewrite(model.graph)
+    open_weights(model)
     ir.passes.Sequential(
         common.CommonSubexpressionEliminationPass(),
         common.RemoveUnusedNodesPass(),
