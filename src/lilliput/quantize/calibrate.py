@@ -120,7 +120,7 @@ def _weight_of(module: fx.GraphModule, call: Any) -> tuple[FakeQuantize, Float[T
 
 def _quantizer_before(module: fx.GraphModule, source: Node) -> FakeQuantize | None:
     """The one whose integers an operator reads, through dropout and lists of tensors."""
-    while source.all_input_nodes:
+    while source.all_input_nodes and "is_weight" not in source.meta:
         part = module.get_submodule(str(source.target)) if source.op == "call_module" else None
         if isinstance(part, FakeQuantize):
             return part
