@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lilliput.measure import Reference, measure
     from lilliput.prune import BatchNormScale, Magnitude, PruneChannels, Taylor
     from lilliput.quantize import (
+        ConvertFloat,
         Entropy,
         MeanSquaredError,
         MinMax,
@@ -84,6 +85,7 @@ _HOMES = {
     "lilliput.measure": ("Reference", "measure"),
     "lilliput.prune": ("BatchNormScale", "Magnitude", "PruneChannels", "Taylor"),
     "lilliput.quantize": (
+        "ConvertFloat",
         "Entropy",
         "MeanSquaredError",
         "MinMax",
@@ -107,6 +109,7 @@ __all__ = [
     "Artifact",
     "BatchNormScale",
     "Budget",
+    "ConvertFloat",
     "Distill",
     "Entropy",
     "Family",

@@ -1,4 +1,4 @@
-"""What a runtime does with integers: which widths it computes with, stores, or turns into floats."""
+"""What a runtime does with integers: which widths it computes with, stores, or makes floats."""
 
 from dataclasses import dataclass
 from typing import Literal

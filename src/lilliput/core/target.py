@@ -28,6 +28,7 @@ class QuantizationRules:
         fused_activations: Absorbed by the operator before them: only their output is quantized.
         quantizes_outputs: Whether what the network gives is quantized, or left float.
         stored_bits: Widths that weights have in the file, all of which run as `weight`.
+        stored_floats: Types of 16 bits that the file holds float weights in.
         ranges_at_run_time: What has a range of its own where activations are quantized at run time:
             the whole tensor, or each row of a linear layer and each example of a convolution.
         kernels: What the runtime does with each operator's weights, the best first; none where it
@@ -41,6 +42,7 @@ class QuantizationRules:
     fused_activations: frozenset[str] = frozenset()
     quantizes_outputs: bool = True
     stored_bits: frozenset[int] = frozenset({8})
+    stored_floats: frozenset[str] = frozenset()
     ranges_at_run_time: Literal["tensor", "row"] = "tensor"
     # of the runtime and not of this recipe, so no setting
     kernels: tuple[Kernel, ...] = field(default=(), metadata={"setting": False})

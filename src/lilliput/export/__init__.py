@@ -31,9 +31,7 @@ __all__ = [
 FORMATS: Mapping[str, Format] = {"onnx": Onnx(), "litert": Litert()}
 
 
-def export(
-    model: Model, target: Target, folder: Path | str, strict: bool = False
-) -> Artifact:
+def export(model: Model, target: Target, folder: Path | str, strict: bool = False) -> Artifact:
     """Writes `model` in the target's format as `<folder>/model.<suffix>`, whole or not at all.
 
     Args:

@@ -19,6 +19,7 @@ from lilliput.export.litert_converter import import_converter
 from lilliput.export.litert_file import pack, read, strip
 from lilliput.export.litert_floats import keep_floats
 from lilliput.export.litert_weights import (
+    drop_unused,
     halve_floats,
     narrow_floats,
     narrow_weights,
@@ -93,6 +94,7 @@ def _with_integers(model: Model, rules: QuantizationRules | None) -> Any:
     widen_biases(file)
     if rules is not None:
         narrow_weights(file, rules)
+    drop_unused(file)
     return file
 
 

@@ -22,7 +22,14 @@ from lilliput.export.litert_file import constant, kinds
 from lilliput.export.lower_weights import codes_of
 from lilliput.quantize.scheme import Weighted, kernel_of, weighted_operators
 
-__all__ = ["halve_floats", "narrow_floats", "narrow_weights", "pack_codes", "widen_biases"]
+__all__ = [
+    "drop_unused",
+    "halve_floats",
+    "narrow_floats",
+    "narrow_weights",
+    "pack_codes",
+    "widen_biases",
+]
 
 _FLOAT32, _FLOAT16, _INT8, _INT4, _INT16, _INT32, _INT64 = 0, 1, 9, 17, 7, 2, 4
 _CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0}
@@ -47,8 +54,7 @@ def narrow_weights(file: Any, rules: QuantizationRules) -> None:
             continue
         codes = constant(file, tensor).view(np.int8)
         if codes.size and codes.min() >= -8 and codes.max() <= 7:
-            file.buffers[tensor.buffer].data = pack_codes(codes)
-            tensor.type = _INT4
+            _hold(file, tensor, pack_codes(codes), _INT4)
 
 
 def widen_biases(file: Any) -> None:
@@ -61,8 +67,17 @@ def widen_biases(file: Any) -> None:
             bias = graph.tensors[index]
             if index >= 0 and bias.type == _INT32:
                 codes = constant(file, bias).view(np.int32).astype(np.int64)
-                file.buffers[bias.buffer].data = codes.view(np.uint8)
-                bias.type = _INT64
+                _hold(file, bias, codes.view(np.uint8), _INT64)
+
+
+def _hold(file: Any, tensor: Any, data: Array, type_: int) -> None:
+    """Gives a tensor a constant of its own: several may share a buffer."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    buffer = schema.BufferT()
+    buffer.data = data
+    file.buffers.append(buffer)
+    tensor.buffer, tensor.type = len(file.buffers) - 1, type_
 
 
 def narrow_floats(file: Any, module: fx.GraphModule, rules: QuantizationRules | None) -> None:
@@ -108,7 +123,7 @@ def narrow_floats(file: Any, module: fx.GraphModule, rules: QuantizationRules | 
     missing = [layer for layer in weights if layer not in seen]
     if missing:
         raise ExportError(f"the file does not show the weight of {missing[0]!r}: it stays float")
-    _drop_unused(file, graph)
+    drop_unused(file)
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,15 +244,16 @@ def halve_floats(file: Any) -> None:
             narrow = _add_constant(file, graph, half.view(np.uint8), shape, _FLOAT16)
             _widen_to(file, graph, narrow, index)
             done.add(index)
-    _drop_unused(file, graph)
+    drop_unused(file)
 
 
 _FEWEST = 100
 """Another tensor and its DEQUANTIZE take about 150 bytes."""
 
 
-def _drop_unused(file: Any, graph: Any) -> None:
+def drop_unused(file: Any) -> None:
     """Empties constants that no tensor in use holds any more."""
+    graph = file.subgraphs[0]
     used = {int(i) for operator in graph.operators for i in operator.inputs if i >= 0}
     used |= {int(i) for i in [*graph.outputs, *graph.inputs]}
     kept = {graph.tensors[i].buffer for i in used}

@@ -64,39 +64,55 @@ def lower(model: Model, stores_integers: bool) -> Model:
         for weight in found.node.all_input_nodes
     }
     for node in list(module.graph.nodes):
-        quantizer = module.get_submodule(node.target) if node.op == "call_module" else None
-        if isinstance(quantizer, DynamicQuantize):
-            node.replace_all_uses_with(node.args[0])
+        part = module.get_submodule(node.target) if node.op == "call_module" else None
+        source = node.args[0] if node.args else None
+        if isinstance(part, DynamicQuantize) or (
+            isinstance(part, FakeQuantize) and not part.is_enabled
+        ):
+            node.replace_all_uses_with(source)
             module.graph.erase_node(node)
-        if not isinstance(quantizer, FakeQuantize):
-            continue
-        source = node.args[0]
-        with module.graph.inserting_before(node):
-            if not quantizer.is_enabled:
-                pair = source
-            elif source in constants:
-                value = quantizer(_evaluate(module, source)).detach()
-                if lower_lookup(module, node, value):
-                    module.graph.erase_node(node)
-                    continue
-                is_plain = _is_transposed(node) or node in read_with_floats
-                form: _Form = "plain" if is_plain else "pair"
-                form = "codes" if stores_integers else form
-                pair = _constant(module, node.name, value, quantizer, form)
-            else:
-                pair = _pair(module, node.name, source, quantizer)
-                if quantizer.type.bits not in {8, 16}:
-                    clip = _clip_codes if stores_integers else _clip_reals
-                    pair = clip(module, node.name, pair, quantizer)
-        if pair is not source:
-            pair.meta = dict(node.meta)
-        node.replace_all_uses_with(pair)
-        module.graph.erase_node(node)
+        elif isinstance(part, FakeQuantize) and source in constants:
+            is_plain = _is_transposed(node) or node in read_with_floats
+            form: _Form = "plain" if is_plain else "pair"
+            _lower_constant(module, node, part, "codes" if stores_integers else form)
+        elif isinstance(part, FakeQuantize):
+            _lower_activation(module, node, part, stores_integers)
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
     _drop_unused(module)
     module.recompile()
     return replace(model, module=module.eval())
+
+
+def _lower_constant(
+    module: fx.GraphModule, node: fx.Node, quantizer: FakeQuantize, form: _Form
+) -> None:
+    """Puts a weight's integers in the place of its quantizer."""
+    source = node.args[0]
+    assert isinstance(source, fx.Node)  # noqa: S101
+    value = quantizer(_evaluate(module, source)).detach()
+    if not lower_lookup(module, node, value):
+        with module.graph.inserting_before(node):
+            constant = _constant(module, node.name, value, quantizer, form)
+        constant.meta = dict(node.meta)
+        node.replace_all_uses_with(constant)
+    module.graph.erase_node(node)
+
+
+def _lower_activation(
+    module: fx.GraphModule, node: fx.Node, quantizer: FakeQuantize, stores_integers: bool
+) -> None:
+    """Puts a pair in the place of a quantizer, clipped where a byte holds more codes than it has."""
+    source = node.args[0]
+    assert isinstance(source, fx.Node)  # noqa: S101
+    with module.graph.inserting_before(node):
+        pair = _pair(module, node.name, source, quantizer)
+        if quantizer.type.bits not in {8, 16}:
+            clip = _clip_codes if stores_integers else _clip_reals
+            pair = clip(module, node.name, pair, quantizer)
+    pair.meta = dict(node.meta)
+    node.replace_all_uses_with(pair)
+    module.graph.erase_node(node)
 
 
 def _read_integer_inputs(module: fx.GraphModule) -> None:

@@ -12,10 +12,12 @@ from lilliput.export.lower import is_quantized, lower
 from lilliput.export.quiet import quiet
 from lilliput.export.refusal import refusing
 from lilliput.graph import Graph, trace
+from lilliput.quantize import quantizers
 
 __all__ = ["Onnx", "OnnxPredictor", "encode"]
 
-_OPSET = 20
+_OPSET, _WIDE_OPSET = 20, 21
+"""QuantizeLinear gives 16 bits from opset 21 on."""
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -73,7 +75,8 @@ def encode(model: Model) -> bytes:
 
     with refusing(model.module, "ONNX"):
         lowered = lower(model, stores_integers=True) if is_quantized(model) else model
-        converted = _convert(trace(lowered))
+        is_wide = any(part.type.bits > 8 for part in quantizers(model.module).values())
+        converted = _convert(trace(lowered), _WIDE_OPSET if is_wide else _OPSET)
         strip(converted)
         proto = ir.serde.serialize_model(converted)
         del proto.graph.value_info[:]
@@ -81,12 +84,12 @@ def encode(model: Model) -> bytes:
         return bytes(proto.SerializeToString())
 
 
-def _convert(graph: Graph) -> Any:
+def _convert(graph: Graph, opset: int) -> Any:
     import torch
 
     with quiet():
         program = torch.onnx.export(
-            graph.program, (), dynamo=True, opset_version=_OPSET, verbose=False
+            graph.program, (), dynamo=True, opset_version=opset, verbose=False
         )
     assert program is not None  # noqa: S101
     return program.model

@@ -49,9 +49,11 @@ def _readers(node: Any) -> list[tuple[Any, tuple[str, ...]]]:
 
 def _reads_integers(node: Any) -> bool:
     source = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
-    return source is not None and source.op_type == "DequantizeLinear" and _constant(
-        source.inputs[0]
-    ) is None
+    return (
+        source is not None
+        and source.op_type == "DequantizeLinear"
+        and _constant(source.inputs[0]) is None
+    )
 
 
 def _as_product(graph: Any, node: Any) -> None:
@@ -88,7 +90,7 @@ def _as_blocks(graph: Any, node: Any, reader: Any, moves: tuple[str, ...]) -> bo
         return False
     codes = rows.reshape(shape[-1], -1).T
     scales = np.ascontiguousarray(scale.reshape(shape[-1], -1).T)
-    is_narrow = -8 <= codes.min() and codes.max() <= 7
+    is_narrow = codes.min() >= -8 and codes.max() <= 7
     codes = np.ascontiguousarray(codes).astype(ml_dtypes.int4 if is_narrow else np.int8)
     inputs = [_initializer(graph, codes), _initializer(graph, scales)]
     weight = ir.node("DequantizeLinear", inputs, {"axis": 0, "block_size": size})
@@ -99,9 +101,7 @@ def _as_blocks(graph: Any, node: Any, reader: Any, moves: tuple[str, ...]) -> bo
     graph.insert_before(reader, new)
     output = new[-1].outputs[0]
     output.type, output.shape = reader.outputs[0].type, reader.outputs[0].shape
-    ir.convenience.replace_all_uses_with(
-        reader.outputs[0], output, replace_graph_outputs=True
-    )
+    ir.convenience.replace_all_uses_with(reader.outputs[0], output, replace_graph_outputs=True)
     graph.remove(reader, safe=True)
     return True
 

@@ -4,6 +4,7 @@ from lilliput.quantize.aware import QuantizeAware
 from lilliput.quantize.check import check_rules, weights_line
 from lilliput.quantize.dynamic import QuantizeDynamic
 from lilliput.quantize.fake import FakeQuantize, quantizers
+from lilliput.quantize.floats import ConvertFloat
 from lilliput.quantize.observe import Entropy, MeanSquaredError, MinMax, Observer, Percentile
 from lilliput.quantize.precision import Precision
 from lilliput.quantize.second_order import RoundSecondOrder
@@ -11,6 +12,7 @@ from lilliput.quantize.static import QuantizeStatic
 from lilliput.quantize.weights import QuantizeWeights
 
 __all__ = [
+    "ConvertFloat",
     "Entropy",
     "FakeQuantize",
     "MeanSquaredError",

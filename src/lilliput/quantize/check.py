@@ -102,8 +102,9 @@ def _of_weights(module: nn.Module) -> set[str]:
 
 
 def _is_held(kind: IntegerType, wanted: IntegerType, rules: QuantizationRules) -> bool:
-    """Whether the file's integers hold those of `kind`: how wide they are, and how many share a
-    scale, is for the kernels to say, where these are known.
+    """Whether the file's integers hold those of `kind`.
+
+    How wide they are, and how many share a scale, is for the kernels to say where they are known.
     """
     widest = wanted.bits
     granularity = kind.granularity

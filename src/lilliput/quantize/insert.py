@@ -66,7 +66,8 @@ def insert(
         precision: What differs from the rules.
         momentum: In training, how fast an activation's range follows, while weights' ranges are
             the weights' own; None keeps both as calibrated.
-        scheme: Whether activations are integers of fixed scale, of one found at run time, or floats.
+        scheme: Whether activations are integers of fixed scale, of one found at run time, or
+            floats.
 
     Raises:
         UnsupportedError: The network has no operator that the rules quantize, or no layer of a

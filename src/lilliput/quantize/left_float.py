@@ -13,7 +13,13 @@ from lilliput.quantize.plan import is_float
 __all__ = ["left_float"]
 
 _WEIGHTED = WITH_WEIGHT | {
-    "conv_transpose1d", "conv_transpose3d", "conv3d", "embedding", "gru", "lstm", "rnn_tanh",
+    "conv_transpose1d",
+    "conv_transpose3d",
+    "conv3d",
+    "embedding",
+    "gru",
+    "lstm",
+    "rnn_tanh",
 }
 _NOT_TOLD = frozenset({"", "getitem", "_to_copy", "sym_size", "dropout"})
 
@@ -32,7 +38,9 @@ def left_float(module: fx.GraphModule, rules: QuantizationRules, scheme: Scheme)
         if kind in _WEIGHTED:
             if not any("is_weight" in source.meta for source in node.all_input_nodes):
                 yield Note(f"{owner_of(node) or node.name} ({kind}) stays float", is_fallback=False)
-        elif scheme == "static" and kind not in _NOT_TOLD and _computes_in_floats(node, kind, rules):
+        elif (
+            scheme == "static" and kind not in _NOT_TOLD and _computes_in_floats(node, kind, rules)
+        ):
             others.append(kind)
     if others:
         yield Note(f"in floats run {', '.join(sorted(set(others)))}", is_fallback=False)

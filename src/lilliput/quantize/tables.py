@@ -42,9 +42,7 @@ def _opened(module: fx.GraphModule, node: Node) -> Node | None:
         return None
     with module.graph.inserting_before(node):
         table = module.graph.get_attr(f"{node.target}.weight")
-        opened = module.graph.call_function(
-            torch.ops.aten.embedding.default, (table, node.args[0])
-        )
+        opened = module.graph.call_function(torch.ops.aten.embedding.default, (table, node.args[0]))
     opened.meta = dict(node.meta)
     node.replace_all_uses_with(opened)
     module.graph.erase_node(node)

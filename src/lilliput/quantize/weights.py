@@ -50,4 +50,3 @@ class QuantizeWeights:
         inserted = insert(model, rules, self.precision, scheme="weights")
         set_weights(inserted, self.observer)
         return inserted.model
-
