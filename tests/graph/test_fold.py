@@ -72,12 +72,12 @@ def test_computes_the_same(case: str, is_captured: bool) -> None:
     torch.testing.assert_close(folded.module(x), before)
 
 
-def test_a_captured_layer_of_two_operators_is_left() -> None:
+def test_a_captured_layer_of_two_operators_folds() -> None:
     layer, norm, shape = copy.deepcopy(PADDED)
     model = capture(Model(trained_looking(nn.Sequential(layer, norm)), (torch.randn(shape),)))
     before = model.module(*model.example_inputs)
     folded, names = fold_batch_norm(model)
-    assert names == ()
+    assert names == ("1",)
     torch.testing.assert_close(folded.module(*model.example_inputs), before)
 
 
@@ -275,3 +275,45 @@ def test_folds_through_the_blocks_of_a_residual_network() -> None:
     assert names == ("0.body.1", "1.body.1", "2.body.1")
     torch.testing.assert_close(folded.module(x), before, rtol=1e-4, atol=1e-4)
     assert "batch_norm" not in {operator_of(node) for node in trace(folded).nodes}
+
+
+class PaddedOnOneSide(nn.Conv2d):
+    """A convolution of one's own, as TensorFlow pads: not a layer that the trace knows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = functional.pad(x, (0, 1, 0, 1))
+        return functional.conv2d(padded, self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_convolutions_of_ones_own_fold_in_captured_networks(has_bias: bool) -> None:
+    own = PaddedOnOneSide(4, 6, 2, bias=has_bias)
+    depthwise = PaddedOnOneSide(6, 6, 2, groups=6, bias=has_bias)
+    net = trained_looking(
+        nn.Sequential(own, nn.BatchNorm2d(6), nn.ReLU6(), depthwise, nn.BatchNorm2d(6))
+    )
+    model = Model(net, (torch.randn(2, 4, 9, 9),))
+    expected = net(*model.example_inputs)
+
+    folded, names = fold_batch_norm(capture(model))
+
+    assert names == ("1", "4")
+    assert not [n for n in folded.module.graph.nodes if n.op == "call_module"]
+    torch.testing.assert_close(folded.module(*model.example_inputs), expected)
+
+
+def test_an_operator_that_others_read_keeps_its_batch_norm() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = PaddedOnOneSide(4, 4, 2), nn.BatchNorm2d(4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x)
+            return self.norm(y) + y
+
+    model = Model(trained_looking(Shared()), (torch.randn(2, 4, 5, 5),))
+    folded, names = fold_batch_norm(capture(model))
+    assert not names
+    expected = model.module(*model.example_inputs)
+    torch.testing.assert_close(folded.module(*model.example_inputs), expected)

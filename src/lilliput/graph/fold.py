@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import get_args
 
 import torch
-from jaxtyping import Float64
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from lilliput.core import Model
+from lilliput.graph.fold_operators import fold_into_operators
 from lilliput.graph.graph import Graph, operator_of, owner_of, shape_of
+from lilliput.graph.norm_scale import scale_and_shift, scaled
 from lilliput.graph.trace import trace
 
 __all__ = ["fold_batch_norm", "foldable"]
@@ -19,7 +20,6 @@ _AXES = {nn.Conv1d: 3, nn.Conv2d: 4, nn.ConvTranspose2d: 4, nn.Linear: 2}
 
 _Layer = nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 _Norm = nn.BatchNorm1d | nn.BatchNorm2d
-_Channels = Float64[Tensor, " channels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,8 @@ def fold_batch_norm(model: Model) -> tuple[Model, tuple[str, ...]]:
     The network is changed in place: the layer before takes over scale and shift, and the BatchNorm
     becomes `nn.Identity`, or leaves the graph where the network is a captured one. Left alone are
     layers that run twice, whose output or parameters go elsewhere too, that are parametrized or
-    carry hooks, and BatchNorm written as a function.
+    carry hooks, and BatchNorm written as a function. Convolutions of a class of one's own are
+    folded in captured networks only, whose graph says what they compute.
 
     Returns:
         The model, and the names of the BatchNorm layers that were folded.
@@ -52,10 +53,12 @@ def fold_batch_norm(model: Model) -> tuple[Model, tuple[str, ...]]:
     for pair in pairs:
         _fold(pair.layer, pair.norm)
         _remove(model.module, pair.norm_name)
-    if pairs and isinstance(model.module, fx.GraphModule):
+    names = [pair.norm_name for pair in pairs]
+    if isinstance(model.module, fx.GraphModule):
+        names += fold_into_operators(model.module)
         model.module.graph.lint()
         model.module.recompile()
-    return model, tuple(pair.norm_name for pair in pairs)
+    return model, tuple(names)
 
 
 def foldable(graph: Graph) -> dict[str, str]:
@@ -119,33 +122,14 @@ def _shares_nothing(graph: Graph, node: fx.Node, layer: nn.Module) -> bool:
 
 @torch.no_grad()
 def _fold(layer: _Layer, norm: _Norm) -> None:
-    scale, shift = _scale_and_shift(norm)
+    scale, shift = scale_and_shift(norm)
     if layer.bias is not None:
         shift = shift + layer.bias.double() * scale
     old = layer.weight
-    weight = _scaled(layer, old.double(), scale)
+    groups = layer.groups if isinstance(layer, nn.ConvTranspose2d) else 0
+    weight = scaled(old.double(), scale, groups)
     layer.weight = nn.Parameter(weight.to(old.dtype), old.requires_grad)
     layer.bias = nn.Parameter(shift.to(old.dtype), old.requires_grad)
-
-
-def _scale_and_shift(norm: _Norm) -> tuple[_Channels, _Channels]:
-    """What BatchNorm does in eval mode, as `y = x * scale + shift`; in double."""
-    assert norm.running_mean is not None  # noqa: S101  checked by _pairs
-    assert norm.running_var is not None  # noqa: S101
-    scale = (norm.running_var.double() + norm.eps).rsqrt()
-    shift = -norm.running_mean.double() * scale
-    if not norm.affine:
-        return scale, shift
-    gamma, beta = norm.weight.double(), norm.bias.double()
-    return scale * gamma, shift * gamma + beta
-
-
-def _scaled(layer: _Layer, weight: Tensor, scale: _Channels) -> Tensor:
-    """Multiplies each output channel; a transposed convolution has them on axis 1, per group."""
-    if not isinstance(layer, nn.ConvTranspose2d):
-        return weight * scale.view(-1, *[1] * (weight.dim() - 1))
-    grouped = weight.view(layer.groups, -1, *weight.shape[1:])
-    return (grouped * scale.view(layer.groups, 1, -1, 1, 1)).view_as(weight)
 
 
 def _remove(module: nn.Module, name: str) -> None:

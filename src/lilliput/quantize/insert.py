@@ -74,8 +74,7 @@ def insert(
             name in `precision`.
         TraceError: The network cannot be traced.
     """
-    folded, _ = fold_batch_norm(model.clone())
-    captured = capture(folded)
+    captured, _ = fold_batch_norm(capture(model))
     module = captured.module
     assert isinstance(module, fx.GraphModule)  # noqa: S101
     activation, notes = nearest_activation(rules.activation, rules)
