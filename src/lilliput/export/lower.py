@@ -102,7 +102,7 @@ def _lower_constant(
 def _lower_activation(
     module: fx.GraphModule, node: fx.Node, quantizer: FakeQuantize, stores_integers: bool
 ) -> None:
-    """Puts a pair in the place of a quantizer, clipped where a byte holds more codes than it has."""
+    """Puts a pair in the place of a quantizer, clipped where bytes hold more codes than it has."""
     source = node.args[0]
     assert isinstance(source, fx.Node)  # noqa: S101
     with module.graph.inserting_before(node):

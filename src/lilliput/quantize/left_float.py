@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from torch import fx
+from torch import fx, nn
 from torch.fx import Node
 
 from lilliput.core import Note, QuantizationRules, Scheme
@@ -21,6 +21,12 @@ _WEIGHTED = WITH_WEIGHT | {
     "lstm",
     "rnn_tanh",
 }
+_NORMS: dict[type[nn.Module], str] = {
+    nn.LayerNorm: "layer_norm",
+    nn.GroupNorm: "group_norm",
+    nn.BatchNorm1d: "batch_norm",
+    nn.BatchNorm2d: "batch_norm",
+}
 _NOT_TOLD = frozenset({"", "getitem", "_to_copy", "sym_size", "dropout"})
 
 
@@ -34,7 +40,8 @@ def left_float(module: fx.GraphModule, rules: QuantizationRules, scheme: Scheme)
     """
     others = []
     for node in module.graph.nodes:
-        kind = operator_kind(module, node)
+        part = module.get_submodule(str(node.target)) if node.op == "call_module" else None
+        kind = _NORMS.get(type(part)) or operator_kind(module, node)
         if kind in _WEIGHTED:
             if not any("is_weight" in source.meta for source in node.all_input_nodes):
                 yield Note(f"{owner_of(node) or node.name} ({kind}) stays float", is_fallback=False)
@@ -48,7 +55,7 @@ def left_float(module: fx.GraphModule, rules: QuantizationRules, scheme: Scheme)
 
 def _computes_in_floats(node: Node, kind: str, rules: QuantizationRules) -> bool:
     """Whether the rules have no integers for an operator on activations."""
-    if node.op != "call_function" or not is_float(node):
+    if not is_float(node):
         return False
     known = rules.quantized_operators | rules.shared_scale_operators | rules.fused_activations
     return kind not in known and any(is_float(source) for source in node.all_input_nodes)
