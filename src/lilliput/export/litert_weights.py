@@ -140,8 +140,8 @@ class _Weight:
     @staticmethod
     @torch.no_grad()
     def of(module: fx.GraphModule, found: Weighted, rules: QuantizationRules | None) -> "_Weight":
-        name = next(n for n in found.node.all_input_nodes if "is_weight" in n.meta).args[0].target
-        value = found.quantizer(_tensor(module, str(name)))
+        call = next(n for n in found.node.all_input_nodes if "is_weight" in n.meta)
+        value = found.quantizer(_tensor(module, str(call.all_input_nodes[0].target)))
         kernel = kernel_of(found, rules) if rules else None
         bits = found.quantizer.type.bits
         return _Weight(
@@ -256,7 +256,7 @@ def drop_unused(file: Any) -> None:
     graph = file.subgraphs[0]
     used = {int(i) for operator in graph.operators for i in operator.inputs if i >= 0}
     used |= {int(i) for i in [*graph.outputs, *graph.inputs]}
-    kept = {graph.tensors[i].buffer for i in used}
+    kept = {graph.tensors[i].buffer for i in used} | {n.buffer for n in file.metadata or []}
     for index, buffer in enumerate(file.buffers):
         if index not in kept:
             buffer.data = None

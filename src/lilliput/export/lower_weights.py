@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int, Int8, Shaped
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 from lilliput.quantize.affine import quantize
 from lilliput.quantize.dynamic_range import DynamicQuantize
@@ -49,8 +50,8 @@ def lower_lookup(module: fx.GraphModule, call: fx.Node, value: Tensor) -> bool:
 def _rows(
     codes: Int8[Tensor, "rows features"], scale: Float[Tensor, "..."], index: Int[Tensor, "..."]
 ) -> Float[Tensor, "..."]:
-    found = torch.ops.aten.embedding.default(codes, index).to(torch.float32)
-    return found * (torch.ops.aten.embedding.default(scale, index) if scale.dim() else scale)
+    found = functional.embedding(index, codes).to(torch.float32)
+    return found * (functional.embedding(index, scale) if scale.dim() else scale)
 
 
 def lower_run_time(module: fx.GraphModule, evaluate: Callable[[fx.Node], Tensor]) -> None:

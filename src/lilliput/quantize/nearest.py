@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from lilliput.core import (
+    Granularity,
     IntegerType,
     Kernel,
     Note,
@@ -39,9 +40,8 @@ def nearest_weight(
         return kind, ()
     for granularity in _coarser(kind):
         for kernel in kernels:
-            near = replace(
-                kind, bits=min(kind.bits, max(kernel.weight_bits)), granularity=granularity
-            )
+            bits = min(kind.bits, max(kernel.weight_bits))
+            near = replace(kind, bits=bits, granularity=granularity)
             if kernel.takes(near, reads):
                 return near, (_note(f"{layer} ({operator})", "weights", kind, near, kernel),)
     raise UnsupportedError(
@@ -72,11 +72,8 @@ def _note(where: str, what: str, asked: IntegerType, got: IntegerType, kernel: K
     return Note(f"{where} has {what} of {got} instead of {asked}{why}")
 
 
-def _coarser(kind: IntegerType) -> tuple[PerGroup | PerChannel | PerTensor, ...]:
-    """Granularities from the one asked for on, then finer ones."""
-    rest = {
-        PerGroup: (PerChannel(), PerTensor()),
-        PerChannel: (PerTensor(), PerGroup(32)),
-        PerTensor: (PerChannel(), PerGroup(32)),
-    }
-    return kind.granularity, *rest[type(kind.granularity)]
+def _coarser(kind: IntegerType) -> tuple[Granularity, ...]:
+    """Granularities from the one asked for on, then others."""
+    if isinstance(kind.granularity, PerChannel):
+        return kind.granularity, PerTensor(), PerGroup(32)
+    return kind.granularity, PerChannel(), PerTensor(), PerGroup(32)

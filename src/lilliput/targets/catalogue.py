@@ -47,7 +47,10 @@ def _tables() -> Mapping[str, Any]:
 
 
 def _kernel(table: Mapping[str, Any]) -> Kernel:
-    return Kernel(**{k: frozenset(v) if isinstance(v, list) else v for k, v in table.items()})
+    facts: dict[str, Any] = {
+        key: frozenset(value) if isinstance(value, list) else value for key, value in table.items()
+    }
+    return Kernel(**facts)
 
 
 def _rules(table: Mapping[str, Any], kernels: tuple[Kernel, ...]) -> QuantizationRules:
