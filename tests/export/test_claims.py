@@ -148,7 +148,7 @@ def test_floats_of_16_bits_are_stored_so(target: Target, dtype: str, tmp_path: P
     model, _ = images()
     size = export(model, target, tmp_path).size_bytes
     assert target.rules is not None
-    convert = ConvertFloat(dtype, rules=target.rules)  # type: ignore[arg-type]
+    convert = ConvertFloat(dtype, rules=target.rules)
     small, artifact = made(model, [convert], target, tmp_path)
     assert difference(small, artifact, model.example_inputs) < FLOAT
     is_held = dtype in target.rules.stored_floats

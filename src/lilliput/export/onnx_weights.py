@@ -97,7 +97,11 @@ def _as_blocks(graph: Any, node: Any, reader: Any, moves: tuple[str, ...]) -> bo
     product = ir.node("MatMul", [reader.inputs[0], weight.outputs[0]])
     new = [weight, product]
     if reader.op_type == "Gemm" and len(reader.inputs) > 2 and reader.inputs[2] is not None:
-        new.append(ir.node("Add", [product.outputs[0], reader.inputs[2]]))
+        bias = _constant(reader.inputs[2])
+        if bias is None:
+            return False
+        # an Add the runtime would fuse first, to a Gemm that reads floats
+        new.append(ir.node("Sub", [product.outputs[0], _initializer(graph, -bias)]))
     graph.insert_before(reader, new)
     output = new[-1].outputs[0]
     output.type, output.shape = reader.outputs[0].type, reader.outputs[0].shape

@@ -1,7 +1,7 @@
 """Half the bytes for each weight, still as floats."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ class ConvertFloat:
 
     stage: ClassVar[Stage] = "quantize"
 
-    dtype: Literal["float16", "bfloat16"] = "float16"
+    dtype: str = "float16"
     rules: QuantizationRules | None = None
 
     def __post_init__(self) -> None:
