@@ -1,5 +1,6 @@
 """Fewer bits per number, placed by the rules of the runtime that will execute them."""
 
+from lilliput.core import PerChannel, PerGroup, PerTensor
 from lilliput.quantize.aware import QuantizeAware
 from lilliput.quantize.check import check_rules, weights_line
 from lilliput.quantize.dynamic import QuantizeDynamic
@@ -18,6 +19,9 @@ __all__ = [
     "MeanSquaredError",
     "MinMax",
     "Observer",
+    "PerChannel",
+    "PerGroup",
+    "PerTensor",
     "Percentile",
     "Precision",
     "QuantizeAware",

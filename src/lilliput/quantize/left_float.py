@@ -41,7 +41,7 @@ def left_float(module: fx.GraphModule, rules: QuantizationRules, scheme: Scheme)
     others = []
     for node in module.graph.nodes:
         part = module.get_submodule(str(node.target)) if node.op == "call_module" else None
-        kind = _NORMS.get(type(part)) or operator_kind(module, node)
+        kind = (_NORMS.get(type(part)) if part is not None else None) or operator_kind(module, node)
         if kind in _WEIGHTED:
             if not any("is_weight" in source.meta for source in node.all_input_nodes):
                 yield Note(f"{owner_of(node) or node.name} ({kind}) stays float", is_fallback=False)
