@@ -44,6 +44,7 @@ def compress(  # noqa: PLR0913, PLR0917
     tell: Callable[[str], None] = quiet,
     max_epochs: int = 100,
     trials: int | None = None,
+    strict: bool = False,
 ) -> Family:
     """Searches for smaller and faster variants of `model`, each exported and measured.
 
@@ -62,6 +63,8 @@ def compress(  # noqa: PLR0913, PLR0917
         tell: Receives a line for each variant made or left out, e.g. `print`.
         max_epochs: Most epochs of one training.
         trials: Most recipes that the sampler tries after the known ones; None for no limit.
+        strict: Leave out variants that a target does not run as asked for; else their notes say
+            what it does instead.
 
     Returns:
         All variants; `family.best(budget)` chooses.
@@ -99,7 +102,7 @@ def compress(  # noqa: PLR0913, PLR0917
         store = Store(Path(out))
         check_same_run(store, fingerprint)
         clock = Clock(time_budget_s, float(store.notes().get("spent_s", 0.0)))
-        workshop = Workshop(model, task, store, Path(out), fingerprint, seed)
+        workshop = Workshop(model, task, store, Path(out), fingerprint, seed, strict=strict)
         ladder = Ladder(workshop, chosen, budget, space, clock, tell, max_epochs, trials)
         note_settings(store, layers, task, budget)
         store.note("time_budget_s", time_budget_s)

@@ -123,3 +123,27 @@ def test_a_data_folder_that_is_not_there_is_refused_even_where_no_file_asks_for_
     called = lilliput(verb, model_file, *more, "--data", tmp_path / "gone")
     assert called.code == 1
     assert "gone does not exist; pass --data DIR" in called.err
+
+
+WEIGHTS = """
+[[pass]]
+name = "QuantizeWeights"
+bits = 3
+granularity = { name = "PerTensor" }
+"""
+
+
+def test_what_runs_otherwise_is_said_and_strict_refuses_it(lilliput, model_file, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(WEIGHTS)
+    command = ("export", model_file, "--recipe", recipe, "-o", tmp_path / "out", "--json")
+    called = lilliput(*command)
+    assert called.json["weights"] == "stored 4, runs float"
+    (note,) = called.json["notes"]
+    assert "(linear) has weights of 3 bits, stored at 4" in note
+    assert f"note: {note}" in called.err
+    (tmp_path / "out" / "model.onnx").unlink()
+    called = lilliput(*command, "--strict")
+    assert called.code == 1
+    assert "strict allows nothing else: " in called.err
+    assert not (tmp_path / "out" / "model.onnx").exists()

@@ -165,7 +165,7 @@ def test_whatever_fails_on_the_way_is_an_export_error(
     def fail(*_: object, **__: object) -> None:
         raise AssertionError
 
-    for name in ("convert", "read", "strip", "pack"):
+    for name in ("convert", "read", "halve_floats", "strip", "pack"):
         monkeypatch.setattr(litert, name, lambda *_, **__: None)
     monkeypatch.setattr(litert, step, fail)
     linear = Model(torch.nn.Linear(3, 2), (torch.randn(2, 3),))

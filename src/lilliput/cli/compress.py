@@ -15,6 +15,7 @@ from lilliput.cli.options import (
     MaxSize,
     ModelFile,
     Out,
+    Strict,
     Targets,
 )
 from lilliput.cli.output import Answer, answering, say
@@ -40,6 +41,7 @@ def compress(  # noqa: PLR0913, PLR0917
     ] = "30m",
     out: Out = None,
     seed: Annotated[int, typer.Option(help="Of training and of the search.")] = 0,
+    strict: Strict = False,
     as_json: Json = False,
 ) -> None:
     """Make smaller and faster variants, each exported and measured (into runs/NAME by default).
@@ -75,6 +77,7 @@ def compress(  # noqa: PLR0913, PLR0917
             time_budget_s=seconds,
             seed=seed,
             tell=say,
+            strict=strict,
         )
         _answer(answer, family, folder)
     if family.notes.get("was_stopped"):

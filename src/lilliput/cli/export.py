@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lilliput.cli.options import Data, Json, ModelFile, Out
+from lilliput.cli.options import Data, Json, ModelFile, Out, Strict
 from lilliput.cli.output import answering, say
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def export(  # noqa: PLR0913, PLR0917
     data: Data = None,
     out: Out = None,
     seed: Annotated[int, typer.Option(help="Of training.")] = 0,
+    strict: Strict = False,
     as_json: Json = False,
 ) -> None:
     """Apply a recipe, write the file for a target (into out/), and compare it with the network."""
@@ -53,7 +54,7 @@ def export(  # noqa: PLR0913, PLR0917
             check_inputs(model, task, "train")
             model = _applied(text, model, task, place)
             inputs = next(task.calibration(16))
-        artifact = write(model, place, out or Path("out"))
+        artifact = write(model, place, out or Path("out"), strict=strict)
         found = parity(model, artifact, inputs or model.example_inputs)
         value = {
             "path": str(artifact.path),
@@ -62,13 +63,18 @@ def export(  # noqa: PLR0913, PLR0917
             "sha256": artifact.sha256,
             "parity": found.difference,
             "passes": [step.name for step in artifact.history],
+            "weights": artifact.weights,
+            "notes": [note.text for note in artifact.notes],
         }
         answer.give(
             value,
             str(artifact.path),
             f"{bytes_text(float(artifact.size_bytes))}; differs from the network by "
             f"{found.difference:.2g} of its output's range",
+            *([f"weights: {artifact.weights}"] if artifact.weights else []),
         )
+        for note in artifact.notes:
+            say(f"note: {note}")
         if not found.is_close:
             say(f"from layer {found.culprit or 'unknown'} on the file says something else")
 

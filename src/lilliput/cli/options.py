@@ -19,6 +19,7 @@ __all__ = [
     "Out",
     "RunFolder",
     "Split",
+    "Strict",
     "Targets",
 ]
 
@@ -89,4 +90,10 @@ Out = Annotated[
 Split = Annotated[
     str,
     typer.Option(metavar="SPLIT", help="Data to score on: validation or test."),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Refuse what the target does not run as asked for, instead of telling."
+    ),
 ]

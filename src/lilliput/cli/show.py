@@ -40,6 +40,7 @@ def show(
             f"lineage: {' > '.join(_lineage(family, found))}",
             "",
             measurements_table(found.measurements, style_of(family), width),
+            *_running(found),
             "",
             "recipe:",
             recipe,
@@ -57,6 +58,14 @@ def _lineage(family: "lilliput.registry.Family", variant: "lilliput.registry.Var
         seen.add(variant.id)
         names.append(variant.name)
     return names[::-1]
+
+
+def _running(variant: "lilliput.registry.Variant") -> list[str]:
+    """How wide weights are, and what the target does otherwise than asked for."""
+    weights, notes = variant.details.get("weights"), variant.details.get("notes") or []
+    lines = [f"weights: {weights}"] if weights else []
+    lines += [f"note: {note}" for note in notes]
+    return ["", *lines] if lines else []
 
 
 def _layers(variant: "lilliput.registry.Variant", width: int) -> list[Any]:

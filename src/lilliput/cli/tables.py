@@ -83,6 +83,7 @@ def variants_table(family: Family, variants: Sequence[Variant], width: int) -> T
         ),
         Column("peak RAM", [_text(v, "peak_ram", style) for v in variants], 7, is_number=True),
         Column("test", [_text(v, "test_metric", style) for v in variants], 8, is_number=True),
+        Column("weights", [str(v.details.get("weights") or "") for v in variants], 3),
         Column("from", [_from(family, v) for v in variants], 9),
     ]
     return fitted(columns, width)

@@ -20,6 +20,7 @@ from lilliput.core.errors import (
 )
 from lilliput.core.hooks import TrainingHook
 from lilliput.core.integer import Granularity, IntegerType, PerChannel, PerGroup, PerTensor
+from lilliput.core.kernel import Kernel, Note, Scheme
 from lilliput.core.measurement import Measurement, Method
 from lilliput.core.model import Model, Step
 from lilliput.core.passes import Pass, Stage, check_order, run
@@ -34,6 +35,7 @@ __all__ = [
     "ExportError",
     "Granularity",
     "IntegerType",
+    "Kernel",
     "LilliputError",
     "MeasureError",
     "Measurement",
@@ -42,6 +44,7 @@ __all__ = [
     "MissingExtraError",
     "Model",
     "ModelFileError",
+    "Note",
     "Pass",
     "PassError",
     "PerChannel",
@@ -50,6 +53,7 @@ __all__ = [
     "QuantizationRules",
     "RecipeError",
     "RegistryError",
+    "Scheme",
     "Split",
     "Stage",
     "Step",

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from lilliput.core.kernel import Note
 from lilliput.core.model import Step
 
 __all__ = ["Artifact", "sha256_of"]
@@ -24,12 +25,16 @@ class Artifact:
         format: Key of `lilliput.export.FORMATS`.
         sha256: Hex digest of the file; two artifacts are the same if it is.
         history: The passes that made it, oldest first.
+        notes: What of the network is otherwise in the file, or runs otherwise, than asked for.
+        weights: How wide weights are in the file and when they run: `stored 4, runs 8`.
     """
 
     path: Path
     format: str
     sha256: str
     history: tuple[Step, ...] = ()
+    notes: tuple[Note, ...] = ()
+    weights: str = ""
 
     @classmethod
     def of(cls, path: Path, format: str, history: tuple[Step, ...] = ()) -> "Artifact":  # noqa: A002

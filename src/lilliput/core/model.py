@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lilliput.core.kernel import Note
+
 __all__ = ["Model", "Step", "check_model"]
 
 
@@ -34,6 +36,7 @@ class Model:
         module: The network; `run` puts it into eval mode.
         example_inputs: One batch for each positional argument of `forward`; axis 0 is the batch.
         history: Passes already applied, oldest first.
+        notes: What was done otherwise than asked for, or cannot be done.
 
     Raises:
         TypeError: The module is no `nn.Module`, or the example inputs are no tuple of tensors.
@@ -43,6 +46,7 @@ class Model:
     module: nn.Module
     example_inputs: tuple[Tensor, ...]
     history: tuple[Step, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.module, nn.Module):

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from lilliput.core.integer import IntegerType, PerChannel
+from lilliput.core.kernel import Kernel, Scheme
 
 __all__ = ["QuantizationRules", "Target"]
 
@@ -26,6 +28,11 @@ class QuantizationRules:
         fused_activations: Absorbed by the operator before them: only their output is quantized.
         quantizes_outputs: Whether what the network gives is quantized, or left float.
         stored_bits: Widths that weights have in the file, all of which run as `weight`.
+        stored_floats: Types of 16 bits that the file holds float weights in.
+        ranges_at_run_time: What has a range of its own where activations are quantized at run time:
+            the whole tensor, or each row of a linear layer and each example of a convolution.
+        kernels: What the runtime does with each operator's weights, the best first; none where it
+            is not known.
     """
 
     weight: IntegerType = WEIGHT
@@ -35,6 +42,14 @@ class QuantizationRules:
     fused_activations: frozenset[str] = frozenset()
     quantizes_outputs: bool = True
     stored_bits: frozenset[int] = frozenset({8})
+    stored_floats: frozenset[str] = frozenset()
+    ranges_at_run_time: Literal["tensor", "row"] = "tensor"
+    # of the runtime and not of this recipe, so no setting
+    kernels: tuple[Kernel, ...] = field(default=(), metadata={"setting": False})
+
+    def kernels_of(self, operator: str, scheme: Scheme) -> tuple[Kernel, ...]:
+        """What the runtime has for an operator, the best first."""
+        return tuple(k for k in self.kernels if k.scheme == scheme and operator in k.operators)
 
 
 @dataclass(frozen=True)

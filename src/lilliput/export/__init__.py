@@ -1,11 +1,12 @@
 """From a model to a file a device can load, and back to a function."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
-from lilliput.core import Artifact, ExportError, Model, Target, UnsupportedError
+from lilliput.core import Artifact, ExportError, Model, Note, Target, UnsupportedError
 from lilliput.core.disk import replacing
 from lilliput.core.model import check_model
 from lilliput.core.spelling import did_you_mean
@@ -13,7 +14,7 @@ from lilliput.export.format import Format, Predictor, TensorSpec
 from lilliput.export.litert import Litert
 from lilliput.export.onnx import Onnx
 from lilliput.export.parity import LayerParity, Parity, compare, compare_tensors
-from lilliput.quantize import check_rules, quantizers
+from lilliput.quantize import check_rules, quantizers, weights_line
 
 __all__ = [
     "FORMATS",
@@ -31,12 +32,19 @@ __all__ = [
 FORMATS: Mapping[str, Format] = {"onnx": Onnx(), "litert": Litert()}
 
 
-def export(model: Model, target: Target, folder: Path | str) -> Artifact:
+def export(model: Model, target: Target, folder: Path | str, strict: bool = False) -> Artifact:
     """Writes `model` in the target's format as `<folder>/model.<suffix>`, whole or not at all.
 
+    Args:
+        model: The network, quantized or not.
+        target: Where it is to run.
+        folder: Where the file goes.
+        strict: Refuse what the target does not run as asked for; else the artifact's `notes` say
+            what was done instead.
+
     Raises:
-        UnsupportedError: No such format, quantizers against the target's rules, or a file that
-            does not fit in `target.flash_bytes`.
+        UnsupportedError: No such format, quantizers against the target's rules, a file that does
+            not fit in `target.flash_bytes`, or, if `strict`, a fallback.
         MissingExtraError: The format needs a package that is not installed.
         TraceError: `torch.export` cannot follow the network.
         ExportError: The file would not say what the network says, or cannot be written.
@@ -44,7 +52,9 @@ def export(model: Model, target: Target, folder: Path | str) -> Artifact:
     """
     check_model(model)
     format_ = _format(target.format, f"target {target.name!r} asks for format")
-    _check_quantizers(model, target)
+    notes = (*model.notes, *_check_quantizers(model, target))
+    if strict:
+        _refuse(notes, target)
     folder = Path(folder)
     path = folder / f"model{format_.suffix}"
     try:
@@ -54,7 +64,8 @@ def export(model: Model, target: Target, folder: Path | str) -> Artifact:
             _check_size(part, path.name, target)
     except OSError as error:
         raise ExportError(f"cannot write {path}: {error.strerror or error}") from error
-    return Artifact.of(path, target.format, model.history)
+    artifact = Artifact.of(path, target.format, model.history)
+    return replace(artifact, notes=notes, weights=weights_line(model.module, target.rules))
 
 
 def load(path: Path | str, format: str, threads: int = 1) -> Predictor:  # noqa: A002
@@ -120,16 +131,25 @@ def _format(name: str, asked: str) -> Format:
     return FORMATS[name]
 
 
-def _check_quantizers(model: Model, target: Target) -> None:
+def _refuse(notes: tuple[Note, ...], target: Target) -> None:
+    fallbacks = [note.text for note in notes if note.is_fallback]
+    if fallbacks:
+        raise UnsupportedError(
+            f"{target.name!r} does not run it as asked for, and strict allows nothing else: "
+            f"{'; '.join(fallbacks)}"
+        )
+
+
+def _check_quantizers(model: Model, target: Target) -> tuple[Note, ...]:
     if target.rules is not None:
-        check_rules(model.module, target.rules, target.name)
-        return
+        return check_rules(model.module, target.rules, target.name)
     names = list(quantizers(model.module))
     if names:
         raise UnsupportedError(
             f"{target.name!r} runs floats only, but the network has {len(names)} quantizers, "
             f"{names[0]!r} the first; export the network as it was before it was quantized"
         )
+    return ()
 
 
 def _check_size(part: Path, name: str, target: Target) -> None:

@@ -18,11 +18,19 @@ from lilliput.export.litert_check import check_scales
 from lilliput.export.litert_converter import import_converter
 from lilliput.export.litert_file import pack, read, strip
 from lilliput.export.litert_floats import keep_floats
+from lilliput.export.litert_weights import (
+    drop_unused,
+    halve_floats,
+    narrow_floats,
+    narrow_weights,
+    widen_biases,
+)
 from lilliput.export.lower import is_quantized, lower
 from lilliput.export.quiet import quiet
 from lilliput.export.refusal import refusal, refusing
 from lilliput.graph import trace
 from lilliput.quantize.cluster import write_out
+from lilliput.quantize.scheme import weighted_operators
 
 __all__ = ["Litert", "LitertPredictor", "convert", "encode"]
 
@@ -67,8 +75,11 @@ def encode(model: Model, rules: QuantizationRules | None) -> bytes:
         write_out(one.module)  # a lookup would run each time, on codes no narrower than floats
         if not is_quantized(model):
             file = read(convert(one, fuses_pairs=False), "the converter's output")
-        else:
+        elif any(found.scheme == "static" for found in weighted_operators(model.module)):
             file = _with_integers(one, rules)
+        else:
+            file = _with_narrow_weights(one, rules)
+        halve_floats(file)
         strip(file)
         return pack(file)
 
@@ -83,6 +94,19 @@ def _with_integers(model: Model, rules: QuantizationRules | None) -> Any:
     in_floats = check_scales(module, file, rules)
     if in_floats:
         _log.warning("in the LiteRT file these run in floats: %s", ", ".join(in_floats))
+    widen_biases(file)
+    if rules is not None:
+        narrow_weights(file, rules)
+    drop_unused(file)
+    return file
+
+
+def _with_narrow_weights(model: Model, rules: QuantizationRules | None) -> Any:
+    """What the converter makes of a network whose activations are floats, its weights narrowed."""
+    lowered = lower(model, stores_integers=False)
+    file = read(convert(lowered, fuses_pairs=False), "the converter's output")
+    assert isinstance(model.module, GraphModule)  # noqa: S101  lower refuses others
+    narrow_floats(file, model.module, rules)
     return file
 
 

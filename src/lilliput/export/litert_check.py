@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import torch
 from torch import fx
 
 from lilliput.core import ExportError, QuantizationRules
@@ -84,8 +85,13 @@ def _makers(module: fx.GraphModule, rules: QuantizationRules) -> dict[fx.Node, s
 def _quantizers(module: fx.GraphModule) -> Iterable[tuple[fx.Node, FakeQuantize]]:
     for node in module.graph.nodes:
         part = module.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if isinstance(part, FakeQuantize) and part.is_enabled:
+        if isinstance(part, FakeQuantize) and part.is_enabled and not _is_table(node):
             yield node, part
+
+
+def _is_table(node: fx.Node) -> bool:
+    """Whether it quantizes an embedding's table, whose codes the file holds without scales."""
+    return any(user.target == torch.ops.aten.embedding.default for user in node.users)
 
 
 def _grid(scale: Any, zero_point: Any) -> Grid:

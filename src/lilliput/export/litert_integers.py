@@ -47,7 +47,7 @@ class Integers:
     def runs(self, node: fx.Node) -> bool:
         """Whether the operator reads and gives integers, and the runtime has it in them."""
         kind = operator_kind(self.module, node)
-        if kind in self.rules.quantized_operators:
+        if kind in self.rules.quantized_operators - {"embedding"}:
             can = not node.kwargs.get("alpha")
         else:
             can = kind in self.rules.shared_scale_operators and keeps_values(node, kind)

@@ -13,8 +13,11 @@ import torch
 from torch import Tensor, fx
 
 from lilliput.core import ExportError, IntegerType, Model
+from lilliput.export.lower_weights import lower_lookup, lower_run_time
 from lilliput.graph import operator_of
+from lilliput.quantize.dynamic_range import DynamicQuantize
 from lilliput.quantize.fake import FakeQuantize
+from lilliput.quantize.scheme import weighted_operators
 
 __all__ = ["constants_of", "is_quantized", "lower"]
 
@@ -49,33 +52,67 @@ def lower(model: Model, stores_integers: bool) -> Model:
             f"{type(module).__name__} holds quantizers but is no captured network; only those that "
             "QuantizeStatic or QuantizeAware put in can be exported"
         )
-    constants = constants_of(module.graph)
-    if not stores_integers:
+    if stores_integers:
+        lower_run_time(module, lambda node: _evaluate(module, node))
+    else:
         _read_integer_inputs(module)
+    constants = constants_of(module.graph)
+    read_with_floats = {
+        weight
+        for found in weighted_operators(module)
+        if found.scheme != "static"
+        for weight in found.node.all_input_nodes
+    }
     for node in list(module.graph.nodes):
-        quantizer = module.get_submodule(node.target) if node.op == "call_module" else None
-        if not isinstance(quantizer, FakeQuantize):
-            continue
-        source = node.args[0]
-        with module.graph.inserting_before(node):
-            if not quantizer.is_enabled:
-                pair = source
-            elif source in constants:
-                value = quantizer(_evaluate(module, source)).detach()
-                form: _Form = "pair" if not _is_transposed(node) else "plain"
-                form = "codes" if stores_integers else form
-                pair = _constant(module, node.name, value, quantizer, form)
-            else:
-                pair = _pair(module, node.name, source, quantizer)
-        if pair is not source:
-            pair.meta = dict(node.meta)
-        node.replace_all_uses_with(pair)
-        module.graph.erase_node(node)
+        part = module.get_submodule(node.target) if node.op == "call_module" else None
+        source = node.args[0] if node.args else None
+        if isinstance(part, DynamicQuantize) or (
+            isinstance(part, FakeQuantize) and not part.is_enabled
+        ):
+            node.replace_all_uses_with(source)
+            module.graph.erase_node(node)
+        elif isinstance(part, FakeQuantize) and source in constants:
+            is_plain = _is_transposed(node) or node in read_with_floats
+            form: _Form = "plain" if is_plain else "pair"
+            _lower_constant(module, node, part, "codes" if stores_integers else form)
+        elif isinstance(part, FakeQuantize):
+            _lower_activation(module, node, part, stores_integers)
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
     _drop_unused(module)
     module.recompile()
     return replace(model, module=module.eval())
+
+
+def _lower_constant(
+    module: fx.GraphModule, node: fx.Node, quantizer: FakeQuantize, form: _Form
+) -> None:
+    """Puts a weight's integers in the place of its quantizer."""
+    source = node.args[0]
+    assert isinstance(source, fx.Node)  # noqa: S101
+    value = quantizer(_evaluate(module, source)).detach()
+    if not lower_lookup(module, node, value):
+        with module.graph.inserting_before(node):
+            constant = _constant(module, node.name, value, quantizer, form)
+        constant.meta = dict(node.meta)
+        node.replace_all_uses_with(constant)
+    module.graph.erase_node(node)
+
+
+def _lower_activation(
+    module: fx.GraphModule, node: fx.Node, quantizer: FakeQuantize, stores_integers: bool
+) -> None:
+    """Puts a pair in the place of a quantizer, clipped where bytes hold more codes than it has."""
+    source = node.args[0]
+    assert isinstance(source, fx.Node)  # noqa: S101
+    with module.graph.inserting_before(node):
+        pair = _pair(module, node.name, source, quantizer)
+        if quantizer.type.bits not in {8, 16}:
+            clip = _clip_codes if stores_integers else _clip_reals
+            pair = clip(module, node.name, pair, quantizer)
+    pair.meta = dict(node.meta)
+    node.replace_all_uses_with(pair)
+    module.graph.erase_node(node)
 
 
 def _read_integer_inputs(module: fx.GraphModule) -> None:
@@ -161,6 +198,26 @@ def _pair(module: fx.GraphModule, name: str, source: fx.Node, quantizer: FakeQua
     quantize, dequantize, arguments = _operators(module, name, quantizer)
     codes = module.graph.call_function(quantize, (source, *arguments))
     return module.graph.call_function(dequantize, (codes, *arguments))
+
+
+def _clip_codes(module: fx.GraphModule, _: str, pair: fx.Node, quantizer: FakeQuantize) -> fx.Node:
+    """Keeps the codes of a pair within few bits: files hold them in bytes, which end at 255."""
+    codes = pair.args[0]
+    limits = (codes, quantizer.type.low, quantizer.type.high)
+    with module.graph.inserting_before(pair):
+        clipped = module.graph.call_function(torch.ops.aten.clamp.default, limits)
+    pair.update_arg(0, clipped)
+    return pair
+
+
+def _clip_reals(
+    module: fx.GraphModule, name: str, pair: fx.Node, quantizer: FakeQuantize
+) -> fx.Node:
+    """The same between two pairs of one scale, where the converter makes integers of it."""
+    kind, scale, zero_point = quantizer.type, float(quantizer.scale), int(quantizer.zero_point)
+    limits = ((kind.low - zero_point) * scale, (kind.high - zero_point) * scale)
+    clipped = module.graph.call_function(torch.ops.aten.clamp.default, (pair, *limits))
+    return _pair(module, name, clipped, quantizer)
 
 
 def _operators(

@@ -12,14 +12,15 @@ from lilliput.export.lower import is_quantized, lower
 from lilliput.export.quiet import quiet
 from lilliput.export.refusal import refusing
 from lilliput.graph import Graph, trace
+from lilliput.quantize import quantizers
 from lilliput.quantize.cluster import palettes, spell_out_zeros
 
 __all__ = ["Onnx", "OnnxPredictor", "encode"]
 
-_OPSET = 20
+_OPSET, _WIDE_OPSET = 20, 21
+"""QuantizeLinear gives 16 bits from opset 21 on."""
 _MOST_FOLDED = 256
 """Bytes of constants of which what follows is worked out: shapes, and no weights."""
-
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -81,7 +82,9 @@ def encode(model: Model) -> bytes:
         if has_palettes:
             lowered = lowered.clone()
             spell_out_zeros(lowered.module)
-        converted = _convert(trace(lowered), has_palettes)
+        is_wide = any(part.type.bits > 8 for part in quantizers(model.module).values())
+        opset = _WIDE_OPSET if is_wide else _OPSET
+        converted = _convert(trace(lowered), opset, has_palettes)
         strip(converted)
         proto = ir.serde.serialize_model(converted)
         del proto.graph.value_info[:]
@@ -89,7 +92,7 @@ def encode(model: Model) -> bytes:
         return bytes(proto.SerializeToString())
 
 
-def _convert(graph: Graph, has_palettes: bool) -> Any:
+def _convert(graph: Graph, opset: int, has_palettes: bool) -> Any:
     """What the exporter makes of a network; palettes and their codes stay apart."""
     import torch
     from onnxscript.optimizer import optimize
@@ -99,7 +102,7 @@ def _convert(graph: Graph, has_palettes: bool) -> Any:
             graph.program,
             (),
             dynamo=True,
-            opset_version=_OPSET,
+            opset_version=opset,
             verbose=False,
             optimize=not has_palettes,
         )

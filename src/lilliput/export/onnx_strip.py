@@ -10,6 +10,7 @@ from typing import Any
 from lilliput.export.onnx_pack import pack
 from lilliput.export.onnx_palette import share
 from lilliput.export.onnx_rewrite import rewrite
+from lilliput.export.onnx_weights import open_weights
 
 __all__ = ["strip"]
 
@@ -65,6 +66,7 @@ def strip(model: Any) -> dict[str, str]:
     )(model)
     rewrite(model.graph)
     share(model)
+    open_weights(model)
     ir.passes.Sequential(
         common.CommonSubexpressionEliminationPass(),
         common.RemoveUnusedNodesPass(),

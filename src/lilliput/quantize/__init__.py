@@ -1,5 +1,6 @@
 """Fewer bits per number, placed by the rules of the runtime that will execute them."""
 
+from lilliput.core import PerChannel, PerGroup, PerTensor
 from lilliput.quantize.aware import QuantizeAware
 from lilliput.quantize.bias import CorrectBias, CorrectBiasFromStatistics
 from lilliput.quantize.bit_budget import AverageBits, BitBudget, LayerCosts, WeightBytes
@@ -8,10 +9,12 @@ from lilliput.quantize.bit_sensitivity import (
     bit_sensitivity,
     estimate_bit_sensitivity,
 )
-from lilliput.quantize.check import check_rules
+from lilliput.quantize.check import check_rules, weights_line
 from lilliput.quantize.cluster import ClusterWeights, Palette, SharedWeight, palettes
+from lilliput.quantize.dynamic import QuantizeDynamic
 from lilliput.quantize.equalize import EqualizeLayers
 from lilliput.quantize.fake import FakeQuantize, quantizers
+from lilliput.quantize.floats import ConvertFloat
 from lilliput.quantize.learn_ranges import LearnRanges
 from lilliput.quantize.learn_rounding import LearnRounding
 from lilliput.quantize.migrate import MigrateScales
@@ -22,6 +25,7 @@ from lilliput.quantize.progressive import LowerBits
 from lilliput.quantize.reconstruct_blocks import ReconstructBlocks
 from lilliput.quantize.second_order import RoundSecondOrder
 from lilliput.quantize.static import QuantizeStatic
+from lilliput.quantize.weights import QuantizeWeights
 
 __all__ = [
     "Allotment",
@@ -29,6 +33,7 @@ __all__ = [
     "BitBudget",
     "BitSensitivity",
     "ClusterWeights",
+    "ConvertFloat",
     "CorrectBias",
     "CorrectBiasFromStatistics",
     "Entropy",
@@ -43,11 +48,16 @@ __all__ = [
     "MinMax",
     "Observer",
     "Palette",
+    "PerChannel",
+    "PerGroup",
+    "PerTensor",
     "Percentile",
     "Precision",
     "QuantizeAware",
+    "QuantizeDynamic",
     "QuantizeMixed",
     "QuantizeStatic",
+    "QuantizeWeights",
     "ReconstructBlocks",
     "RoundSecondOrder",
     "SharedWeight",
@@ -59,4 +69,5 @@ __all__ = [
     "estimate_bit_sensitivity",
     "palettes",
     "quantizers",
+    "weights_line",
 ]

@@ -15,7 +15,7 @@ from lilliput.quantize.histogram import Histogram
 from lilliput.quantize.insert import Inserted
 from lilliput.quantize.observe import Observer, weight_range
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "set_weights"]
 
 _LARGEST_BIAS = 2**30
 """Biases are 32-bit integers whose scale is input scale times weight scale; half is headroom."""
@@ -44,8 +44,27 @@ def calibrate(inserted: Inserted, task: Task, observer: Observer, samples: int) 
             quantizer = _quantizer(module, name)
             low, high = observer.range(histogram, quantizer.type)
             quantizer.set_range(torch.tensor([low]), torch.tensor([high]))
-        for node in inserted.operators:
-            _set_weight(module, node, observer)
+    set_weights(inserted, observer)
+
+
+@torch.no_grad()
+def set_weights(inserted: Inserted, observer: Observer) -> None:
+    """Sets the range of every weight's quantizer, which then acts.
+
+    Args:
+        inserted: Where activations are quantized, their ranges are set already.
+        observer: Chooses ranges.
+
+    Raises:
+        PassError: A weight is NaN or infinite; names it.
+    """
+    module = inserted.model.module
+    assert isinstance(module, fx.GraphModule)  # noqa: S101
+    for node in inserted.operators:
+        _set_weight(module, node, observer)
+    for node in inserted.tables:
+        quantizer, table = _weight_of(module, node.args[0])
+        quantizer.set_range(*weight_range(quantizer.rows(table), quantizer.type, observer))
 
 
 class _Recorder(fx.Interpreter):
@@ -76,14 +95,11 @@ def _set_weight(module: fx.GraphModule, node: Node, observer: Observer) -> None:
     source, call, *rest = node.args
     assert isinstance(source, Node)  # noqa: S101
     assert isinstance(call, Node)  # noqa: S101
-    quantizer = _quantizer(module, str(call.target))
-    weight = _tensor(module, call.args[0])
-    assert weight is not None  # noqa: S101
-    if not weight.isfinite().all():
-        raise PassError(f"the weight {call.args[0]} is NaN or infinite")
+    quantizer, weight = _weight_of(module, call)
     bias = _tensor(module, rest[0] if rest else None)
-    if bias is not None:
-        scale = _quantizer_before(module, source).scale
+    before = _quantizer_before(module, source)
+    if bias is not None and before is not None:
+        scale = before.scale
         least = bias.abs() / scale / _LARGEST_BIAS * quantizer.type.high
         if quantizer.axis is None:
             least = least.amax().view(1)
@@ -92,13 +108,24 @@ def _set_weight(module: fx.GraphModule, node: Node, observer: Observer) -> None:
     quantizer.set_range(*weight_range(quantizer.rows(weight), quantizer.type, observer))
 
 
-def _quantizer_before(module: fx.GraphModule, source: Node) -> FakeQuantize:
+def _weight_of(module: fx.GraphModule, call: Any) -> tuple[FakeQuantize, Float[Tensor, "..."]]:
+    """A weight's quantizer and the weight."""
+    assert isinstance(call, Node)  # noqa: S101
+    weight = _tensor(module, call.args[0])
+    assert weight is not None  # noqa: S101
+    if not weight.isfinite().all():
+        raise PassError(f"the weight {call.args[0]} is NaN or infinite")
+    return _quantizer(module, str(call.target)), weight
+
+
+def _quantizer_before(module: fx.GraphModule, source: Node) -> FakeQuantize | None:
     """The one whose integers an operator reads, through dropout and lists of tensors."""
-    while True:
+    while source.all_input_nodes and "is_weight" not in source.meta:
         part = module.get_submodule(str(source.target)) if source.op == "call_module" else None
         if isinstance(part, FakeQuantize):
             return part
         source = source.all_input_nodes[0]
+    return None
 
 
 def _quantizer(module: fx.GraphModule, name: str) -> FakeQuantize:

@@ -1,25 +1,33 @@
 """The one inserter: puts quantizers where a target's rules want them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, fx
 from torch.fx import Node
 
 from lilliput.core import (
     IntegerType,
     Model,
+    Note,
+    PerChannel,
     PerGroup,
     PerTensor,
     QuantizationRules,
+    Scheme,
     UnsupportedError,
 )
 from lilliput.graph import capture, fold_batch_norm
+from lilliput.quantize.dynamic_range import DynamicQuantize
 from lilliput.quantize.fake import FakeQuantize
+from lilliput.quantize.left_float import left_float
+from lilliput.quantize.nearest import nearest_activation, nearest_weight
 from lilliput.quantize.open_layers import WITH_WEIGHT, open_layer, operator_kind
 from lilliput.quantize.plan import Plan
 from lilliput.quantize.precision import Precision
+from lilliput.quantize.tables import embeddings
 
 __all__ = ["Inserted", "insert", "layer_of"]
 
@@ -32,11 +40,13 @@ class Inserted:
         model: BatchNorm folded, `FakeQuantize` modules in place.
         observed: Calls of activations' quantizers, except where data was only moved before.
         operators: Operators with a quantized weight: input, weight and bias are their arguments.
+        tables: Lookups in a quantized table, which is their first argument.
     """
 
     model: Model
     observed: tuple[Node, ...]
     operators: tuple[Node, ...]
+    tables: tuple[Node, ...] = ()
 
 
 def insert(
@@ -44,8 +54,11 @@ def insert(
     rules: QuantizationRules,
     precision: Precision,
     momentum: float | None = None,
+    scheme: Scheme = "static",
 ) -> Inserted:
     """Places quantizers by `rules`.
+
+    What the target has no form for becomes the nearest that it has; the model's notes say so.
 
     Args:
         model: What to quantize; it is not changed.
@@ -53,6 +66,8 @@ def insert(
         precision: What differs from the rules.
         momentum: In training, how fast an activation's range follows, while weights' ranges are
             the weights' own; None keeps both as calibrated.
+        scheme: Whether activations are integers of fixed scale, of one found at run time, or
+            floats.
 
     Raises:
         UnsupportedError: The network has no operator that the rules quantize, or no layer of a
@@ -62,26 +77,37 @@ def insert(
     captured, _ = fold_batch_norm(capture(model))
     module = captured.module
     assert isinstance(module, fx.GraphModule)  # noqa: S101
-    candidates = dict(_weighted(module, rules))
-    precision.check(candidates)
-    chosen = {layer: nodes for layer, nodes in candidates.items() if not precision.is_float(layer)}
-    operators = _insert_for_weights(
-        module, chosen, rules.weight, precision, None if momentum is None else 1.0
-    )
-    if not operators:
-        wanted = ", ".join(sorted(rules.quantized_operators & WITH_WEIGHT)) or "no operator"
-        raise UnsupportedError(
-            "there is nothing to quantize: the rules quantize the weights of "
-            f"{wanted}, and the network runs none of them"
-            + (" that is not to stay float" if candidates else "")
-        )
-    plan = Plan(module, rules)
-    plan.walk()
-    observed = _insert_for_activations(plan, momentum)
-    observed += _insert_for_readers(module, operators, rules, precision, momentum)
+    activation, notes = nearest_activation(rules.activation, rules)
+    rules = replace(rules, activation=activation)
+    candidates = dict(_weighted(module, rules, scheme))
+    lookups = embeddings(module, rules)
+    precision.check([*candidates, *lookups])
+    weights = _Weights(module, rules, precision, None if momentum is None else 1.0)
+    operators = weights.insert(candidates, scheme)
+    tables = weights.insert(lookups, "weights")
+    if not operators and not tables:
+        raise UnsupportedError(_nothing(rules, scheme, bool(candidates or lookups)))
+    if scheme == "static":
+        plan = Plan(module, rules)
+        plan.walk()
+        observed = _insert_for_activations(plan, momentum)
+        observed += _insert_for_readers(module, operators, rules, precision, momentum)
+    else:
+        notes, observed = (), ()
+        if scheme == "dynamic":
+            _insert_at_run_time(module, operators, rules)
     module.graph.lint()
     module.recompile()
-    return Inserted(captured, observed, operators)
+    notes = (*captured.notes, *notes, *weights.notes, *left_float(module, rules, scheme))
+    return Inserted(replace(captured, notes=notes), observed, operators, tables)
+
+
+def _nothing(rules: QuantizationRules, scheme: Scheme, has_candidates: bool) -> str:
+    wanted = ", ".join(sorted(_quantized(rules, scheme))) or "no operator"
+    return (
+        f"there is nothing to quantize: the rules quantize the weights of {wanted}, and the "
+        "network runs none of them" + (" that is not to stay float" if has_candidates else "")
+    )
 
 
 def layer_of(node: Node) -> str:
@@ -93,12 +119,22 @@ def layer_of(node: Node) -> str:
     return str(weight.target).removesuffix(".weight")
 
 
-def _weighted(module: fx.GraphModule, rules: QuantizationRules) -> Iterator[tuple[str, list[Node]]]:
+def _quantized(rules: QuantizationRules, scheme: Scheme) -> frozenset[str]:
+    """The operators with a weight that rules quantize."""
+    known = [kernel.operators for kernel in rules.kernels if kernel.scheme == scheme]
+    if scheme == "static" or not known:
+        return WITH_WEIGHT & rules.quantized_operators
+    return WITH_WEIGHT.intersection(frozenset().union(*known))
+
+
+def _weighted(
+    module: fx.GraphModule, rules: QuantizationRules, scheme: Scheme
+) -> Iterator[tuple[str, list[Node]]]:
     """The operators whose weight can be quantized, opened, by layer."""
     found: dict[str, list[Node]] = {}
     for node in list(module.graph.nodes):
         kind = operator_kind(module, node)
-        if kind not in WITH_WEIGHT & rules.quantized_operators:
+        if kind not in _quantized(rules, scheme):
             continue
         opened = open_layer(module, node, kind)
         weight = opened.args[1] if opened is not None else None
@@ -108,32 +144,54 @@ def _weighted(module: fx.GraphModule, rules: QuantizationRules) -> Iterator[tupl
     yield from found.items()
 
 
-def _insert_for_weights(
-    module: fx.GraphModule,
-    layers: Mapping[str, list[Node]],
-    usual: IntegerType,
-    precision: Precision,
-    momentum: float | None,
-) -> tuple[Node, ...]:
-    """Lets every weight pass a quantizer; gives the operators."""
-    for layer, nodes in layers.items():
-        weight = nodes[0].args[1]
-        assert isinstance(weight, Node)  # noqa: S101
-        name = _add_for_weight(module, nodes[0], precision.weight(layer, usual), momentum)
-        for node in nodes:
-            own = node.args[1]
-            assert isinstance(own, Node)  # noqa: S101
-            with module.graph.inserting_before(node):
-                quantized = module.graph.call_module(name, (own,))
-            quantized.meta = {**own.meta, "is_weight": True}
-            node.replace_input_with(own, quantized)
-    return tuple(node for nodes in layers.values() for node in nodes)
+class _Weights:
+    """Lets weights pass quantizers, and keeps what is to be said of them."""
+
+    def __init__(
+        self,
+        module: fx.GraphModule,
+        rules: QuantizationRules,
+        precision: Precision,
+        momentum: float | None,
+    ) -> None:
+        self.module, self.rules, self.precision = module, rules, precision
+        self.momentum = momentum
+        self.notes: tuple[Note, ...] = ()
+
+    def insert(self, layers: Mapping[str, list[Node]], scheme: Scheme) -> tuple[Node, ...]:
+        """Gives the operators of those layers that are not to stay float."""
+        chosen = {k: nodes for k, nodes in layers.items() if not self.precision.is_float(k)}
+        for layer, nodes in chosen.items():
+            own = _weight_of(nodes[0])
+            operator = operator_kind(self.module, nodes[0])
+            usual = self.rules.weight
+            if operator == "embedding" and not isinstance(usual.granularity, PerTensor):
+                usual = replace(usual, granularity=PerChannel())
+            kind = self.precision.weight(layer, usual)
+            kind, notes = nearest_weight(kind, layer, operator, scheme, self.rules)
+            self.notes += notes
+            name = _add_for_weight(self.module, nodes[0], kind, self.momentum)
+            for node in nodes:
+                own = _weight_of(node)
+                with self.module.graph.inserting_before(node):
+                    quantized = self.module.graph.call_module(name, (own,))
+                quantized.meta = {**own.meta, "is_weight": True}
+                node.replace_input_with(own, quantized)
+        return tuple(node for nodes in chosen.values() for node in nodes)
+
+
+def _weight_of(node: Node) -> Node:
+    """The weight among an operator's arguments."""
+    is_lookup = node.target == torch.ops.aten.embedding.default
+    weight = node.args[0 if is_lookup else 1]
+    assert isinstance(weight, Node)  # noqa: S101
+    return weight
 
 
 def _add_for_weight(
     module: fx.GraphModule, node: Node, kind: IntegerType, momentum: float | None
 ) -> str:
-    weight = str(node.args[1].target)  # type: ignore[union-attr]
+    weight = str(_weight_of(node).target)
     owner, _, leaf = weight.rpartition(".")
     holder = module.get_submodule(owner)
     value: Tensor = getattr(holder, leaf)
@@ -147,6 +205,7 @@ def _add_for_weight(
         size = kind.granularity.size
         quantizer = FakeQuantize(kind, 0, value.numel() // size, momentum, size)
     else:
+        kind = replace(kind, granularity=PerChannel())
         quantizer = FakeQuantize(kind, axis, value.shape[axis], momentum)
     holder.add_module(f"{leaf}_quantizer", quantizer)
     return f"{weight}_quantizer"
@@ -154,6 +213,27 @@ def _add_for_weight(
 
 def _divides(size: int, weight: Tensor, axis: int) -> bool:
     return axis == 0 and weight[0].numel() % size == 0
+
+
+def _insert_at_run_time(
+    module: fx.GraphModule, operators: Sequence[Node], rules: QuantizationRules
+) -> None:
+    """Rounds what operators read to integers of the range at hand."""
+    added: dict[tuple[Node, int], Node] = {}
+    for node in operators:
+        source = node.args[0]
+        assert isinstance(source, Node)  # noqa: S101
+        axes = 0
+        if rules.ranges_at_run_time == "row":
+            axes = -1 if operator_kind(module, node) == "linear" else 1
+        if (source, axes) not in added:
+            name = f"{node.name}_input_quantizer"
+            module.add_module(name, DynamicQuantize(8, axes))
+            with module.graph.inserting_before(node):
+                call = module.graph.call_module(name, (source,))
+            call.meta = dict(source.meta)
+            added[source, axes] = call
+        node.replace_input_with(source, added[source, axes])
 
 
 def _insert_for_readers(

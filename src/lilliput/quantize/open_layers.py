@@ -17,6 +17,7 @@ _KIND: dict[type[nn.Module], str] = {
     nn.Conv2d: "conv2d",
     nn.ConvTranspose2d: "conv_transpose2d",
     nn.Linear: "linear",
+    nn.Embedding: "embedding",
     nn.Dropout: "dropout",
     nn.Dropout1d: "dropout",
     nn.Dropout2d: "dropout",

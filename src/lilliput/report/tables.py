@@ -73,13 +73,23 @@ def _variant_row(family: Family, variant: Variant) -> str:
     name = f'<span class="name">{escape(variant.name)}</span>{_tags(family, variant)}'
     cells = [
         f'<th scope="row">{name}<small>{escape(variant.id[:8])}</small></th>',
-        f"<td>{escape(variant.target)}</td>",
+        f"<td>{escape(variant.target)}{_running(variant)}</td>",
         *_number_cells(family, variant),
         f"<td>{escape(', '.join(_methods(variant)))}</td>",
         f"<td>{escape(parent_name(family, variant)) or '-'}</td>",
         f"<td>{_recipe(variant)}</td>",
     ]
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def _running(variant: Variant) -> str:
+    """How wide weights are, and what the target does otherwise than asked for."""
+    weights, notes = variant.details.get("weights"), variant.details.get("notes") or []
+    words = f"<small>weights {escape(str(weights))}</small>" if weights else ""
+    if not notes:
+        return words
+    items = "".join(f"<li>{escape(str(note))}</li>" for note in notes)
+    return f"{words}<details><summary>runs otherwise</summary><ul>{items}</ul></details>"
 
 
 def _tags(family: Family, variant: Variant) -> str:

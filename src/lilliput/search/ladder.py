@@ -49,6 +49,7 @@ class Ladder:
     max_epochs: int = 100
     trials: int | None = None
     made: list[tuple[Point, Objectives]] = field(default_factory=list)
+    _told: set[str] = field(default_factory=set, init=False)
 
     def climb(self) -> None:
         """Goes up until the rungs and the time are used up, or the front stops moving.
@@ -228,12 +229,21 @@ class Ladder:
             else:
                 is_new = variant.name == candidate.name
                 self.tell(line_of(variant) if is_new else f"{candidate.name}: as {variant.name}")
+                self._tell_notes(variant)
                 made.append(variant)
         self.note_time()
         if not made:
             return None
         self.made.append((point, _objectives(made)))
         return self.made[-1][1]
+
+    def _tell_notes(self, variant: Variant) -> None:
+        """What the target does otherwise than asked for, each line once."""
+        for note in variant.details.get("notes") or ():
+            line = f"note for {variant.target}: {note}"
+            if line not in self._told:
+                self._told.add(line)
+                self.tell(line)
 
     def _storing(self, point: Point) -> list[Target]:
         """The targets whose files hold weights of that width."""

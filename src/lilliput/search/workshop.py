@@ -72,6 +72,7 @@ class Workshop:
         seed: Recorded with every variant.
         epoch_limit_s: What an epoch of training may take at most, in seconds; None for no limit.
             Beyond it training ends early, so that a machine that turns slow keeps the time budget.
+        strict: Leave out what a target does not run as asked for.
     """
 
     model: Model
@@ -81,6 +82,7 @@ class Workshop:
     fingerprint: str
     seed: int = 0
     epoch_limit_s: float | None = None
+    strict: bool = False
     references: dict[str, Reference] = field(default_factory=dict)
     _shared: dict[str, Model] = field(default_factory=dict)
 
@@ -129,7 +131,7 @@ class Workshop:
         finish = self._ready(passes, target.name)[len(candidate.shared) :]
         model = run_passes(self.shared_model(candidate.shared), finish)
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
-            artifact = export(model, target, Path(scratch))
+            artifact = export(model, target, Path(scratch), strict=self.strict)
             measured = self._measure(artifact, target)
             # the runtime ran the file in a process of its own by now: it will not end this one
             agreement = parity(model, artifact, next(self.task.calibration(16)))
@@ -143,7 +145,7 @@ class Workshop:
                 recipe=write(passes),
                 parent=parent,
                 seed=self.seed,
-                details=_details(model, self.shared_model(candidate.shared), agreement),
+                details=_details(model, self.shared_model(candidate.shared), agreement, artifact),
             )
         self._forget_checkpoints(finish)
         return variant
@@ -191,10 +193,14 @@ class Workshop:
         return path
 
 
-def _details(model: Model, runnable: Model, agreement: Parity) -> Mapping[str, Any]:
+def _details(
+    model: Model, runnable: Model, agreement: Parity, artifact: Artifact
+) -> Mapping[str, Any]:
     """What the report tells of a variant besides its measurements."""
     return {
         "layers": layer_rows(model, runnable),
         "passes": [dataclasses.asdict(step) for step in model.history],
         "parity_culprit": agreement.culprit,
+        "weights": artifact.weights,
+        "notes": [note.text for note in artifact.notes],
     }

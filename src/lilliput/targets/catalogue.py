@@ -8,6 +8,7 @@ from typing import Any
 from lilliput.core import (
     Granularity,
     IntegerType,
+    Kernel,
     PerChannel,
     PerTensor,
     QuantizationRules,
@@ -37,14 +38,22 @@ def get_target(name: str) -> Target:
         raise UnsupportedError(f"no target is called {name!r}; {did_you_mean(name, tables)}")
     facts = dict(tables[name])
     rules = facts.pop("rules", None)
-    return Target(name=name, rules=_rules(rules) if rules else None, **facts)
+    kernels = tuple(_kernel(table) for table in facts.pop("kernels", ()))
+    return Target(name=name, rules=_rules(rules, kernels) if rules else None, **facts)
 
 
 def _tables() -> Mapping[str, Any]:
     return tomllib.loads((files("lilliput.targets") / "runtimes.toml").read_text())
 
 
-def _rules(table: Mapping[str, Any]) -> QuantizationRules:
+def _kernel(table: Mapping[str, Any]) -> Kernel:
+    facts: dict[str, Any] = {
+        key: frozenset(value) if isinstance(value, list) else value for key, value in table.items()
+    }
+    return Kernel(**facts)
+
+
+def _rules(table: Mapping[str, Any], kernels: tuple[Kernel, ...]) -> QuantizationRules:
     values: dict[str, Any] = {
         key: frozenset(value) if isinstance(value, list) else value for key, value in table.items()
     }
@@ -52,4 +61,4 @@ def _rules(table: Mapping[str, Any]) -> QuantizationRules:
         facts = dict(table[kind])
         granularity = _GRANULARITIES[facts.pop("granularity", "PerTensor")]
         values[kind] = IntegerType(granularity=granularity, **facts)
-    return QuantizationRules(**values)
+    return QuantizationRules(kernels=kernels, **values)
