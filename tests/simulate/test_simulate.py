@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lilliput.core import Model, UnsupportedError, run
 from lilliput.export import export, load
 from lilliput.quantize import QuantizeStatic, quantizers
-from lilliput.simulate import simulate
+from lilliput.simulate import TfliteReference, simulate
 from lilliput.targets import get_target
 
 TARGETS = ["onnxruntime-cpu", "litert-cpu"]
@@ -53,6 +53,30 @@ def test_is_bit_for_bit_what_litert_gives_for_any_scales(
     model, x = int8(net, "litert-cpu", seed), images(seed + 10)
     wanted = from_file(model, "litert-cpu", tmp_path, x)
     np.testing.assert_array_equal(outputs(simulate(model, get_target("litert-cpu")), x), wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_is_bit_for_bit_what_the_reference_kernels_give(seed: int, tmp_path: Path) -> None:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    target = get_target("litert-cpu")
+    model, x = int8("everything", target.name, seed), images(10)
+    path = export(model, target, tmp_path).path
+    kernels = OpResolverType.BUILTIN_REF
+    interpreter = Interpreter(str(path), experimental_op_resolver_type=kernels)
+    interpreter.allocate_tensors()
+    (entry,), (end,) = interpreter.get_input_details(), interpreter.get_output_details()
+    simulated = simulate(model, target, TfliteReference())
+    for one in x.split(1):
+        scale, zero_point = entry["quantization"]
+        codes = np.clip(np.round(one.numpy() / np.float32(scale)) + zero_point, -128, 127)
+        interpreter.set_tensor(entry["index"], codes.astype(np.int8))
+        interpreter.invoke()
+        scale, zero_point = end["quantization"]
+        wanted = interpreter.get_tensor(end["index"]).astype(np.int32) - zero_point
+        given = np.round(outputs(simulated, one) / np.float32(scale))
+        np.testing.assert_array_equal(given, wanted)
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ class Weighted(nn.Module):
         self.register_buffer("weight_scale", weight_scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        sums = self.sums(self.grid.codes(x))
+        sums: Tensor = self.sums(self.grid.codes(x))
         if self.output is None:
             return sums.float() * (self.grid.step * self.weight_scale)
         scale = self.grid.scale

@@ -62,10 +62,13 @@ class TfliteReference:
         return _placed(_scaled(a * b, _factor(factor)), output)
 
     def mean(self, codes: Codes, axes: tuple[int, ...], grid: Grid, output: Grid) -> Codes:
-        """The sum scaled by the scales' ratio divided by the count: within 1 code of the kernel."""
+        """The multiplier is divided by the count, and rounds twice."""
         count = math.prod(codes.shape[axis] for axis in axes)
+        multiplier, shift = _fixed(_factor(grid.scale / output.scale))
+        spare = count.bit_length() - 1
+        divided = torch.div(multiplier << spare, count, rounding_mode="floor")
         total = codes.sum(axes, keepdim=True)
-        return _placed(_scaled(total, _factor(grid.scale / output.scale / count)), output)
+        return _placed(_multiplied(total, divided, shift - spare), output)
 
     def average_pool(self, windows: Codes, grid: Grid, output: Grid) -> Codes:
         """The codes' own mean, whose ties go away from code zero."""
@@ -76,15 +79,23 @@ def _factor(value: float) -> Tensor:
     return torch.tensor(value, dtype=torch.float64)
 
 
+def _fixed(factor: Tensor) -> tuple[Tensor, Tensor]:
+    """A multiplier of 31 bits and a shift to the left."""
+    mantissa, exponent = torch.frexp(factor.double())
+    multiplier = (mantissa * 2.0**31 + 0.5).floor().long()
+    is_one = multiplier == 2**31
+    return torch.where(is_one, 2**30, multiplier), exponent.long() + is_one
+
+
 def _scaled(sums: Tensor, factor: Tensor) -> Tensor:
+    return _multiplied(sums, *_fixed(factor))
+
+
+def _multiplied(sums: Tensor, multiplier: Tensor, shift: Tensor) -> Tensor:
     """A doubling product whose high half is rounded, then a shift that rounds ties away from zero.
 
     All of it in integers: floats of 64 bits do not hold the product.
     """
-    mantissa, exponent = torch.frexp(factor.double())
-    multiplier = (mantissa * 2.0**31 + 0.5).floor().long()
-    shift = exponent.long() + (multiplier == 2**31)
-    multiplier = torch.where(multiplier == 2**31, 2**30, multiplier)
     product = (sums.long() << shift.clamp_min(0)) * multiplier
     nudge = torch.where(product >= 0, 2**30, 1 - 2**30)
     high = torch.div(product + nudge, 2**31, rounding_mode="trunc")
