@@ -99,7 +99,7 @@ def _shared(module: nn.Module) -> Iterator[tuple[str, str, Palette, Tensor]]:
     for name, layer in module.named_modules():
         if not parametrize.is_parametrized(layer):
             continue
-        parts: nn.ModuleDict = layer.parametrizations  # type: ignore[assignment]
+        parts: nn.ModuleDict = layer.parametrizations
         for weight, chain in parts.items():
             if isinstance(chain[0], Palette):  # type: ignore[index]
                 values: Tensor = chain.original  # type: ignore[assignment]
@@ -241,7 +241,7 @@ def _set(layer: nn.Module, weight: str, part: nn.Module, original: Tensor) -> No
     The class of a parametrized layer is shared with its copies, so that parametrizations may be
     changed but not removed.
     """
-    chain: parametrize.ParametrizationList = layer.parametrizations[weight]  # type: ignore[assignment, index, operator]
+    chain: parametrize.ParametrizationList = layer.parametrizations[weight]  # type: ignore[assignment, index]
     trains = chain.original.requires_grad
     for index in reversed(range(1, len(chain))):
         del chain[index]
