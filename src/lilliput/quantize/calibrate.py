@@ -43,6 +43,8 @@ def calibrate(inserted: Inserted, task: Task, observer: Observer, samples: int) 
         for name, histogram in recorder.seen.items():
             quantizer = _quantizer(module, name)
             low, high = observer.range(histogram, quantizer.type)
+            if low == high == 0.0:  # any step does, but runtimes refuse those near the least float
+                high = 1.0
             quantizer.set_range(torch.tensor([low]), torch.tensor([high]))
     set_weights(inserted, observer)
 
