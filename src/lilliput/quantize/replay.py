@@ -48,6 +48,11 @@ class Replay:
         """What a node gave, for each batch."""
         return self._values[node]
 
+    @property
+    def held(self) -> set[Node]:
+        """Nodes whose values are in memory."""
+        return set(self._values)
+
     @torch.no_grad()
     def advance(self, nodes: Sequence[Node]) -> None:
         """Runs nodes, whose sources have run, and drops what nobody reads any more."""

@@ -33,8 +33,6 @@ class SoftUnit(nn.Module):
     ) -> None:
         super().__init__()
         self.unit, self.is_soft = unit, True
-        # in a tuple, so that it is no part of this module
-        self._network = (module,)
         self._replay = Replay(module, [], is_float=False)
         self.weights = {node.args[1]: _Weight(module, node) for node in layers}
         found = [_Bias.of(module, node) for node in layers]
