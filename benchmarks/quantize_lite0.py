@@ -87,6 +87,11 @@ def static(observer: lp.MinMax | lp.MeanSquaredError | lp.Percentile) -> Passes:
     ]
 
 
+def rounded(target: Target, task: lp.Task) -> list[lp.Pass]:
+    """int8, each layer rounded by what it reads."""
+    return [*static(lp.MeanSquaredError())(target, task), second_order(task)]
+
+
 def four_bits(
     *after: Callable[[lp.Task], lp.Pass], weights: Mapping[str, int] | None = None
 ) -> Passes:
@@ -123,6 +128,7 @@ def cases() -> Iterator[Case]:
         "float": lambda _target, _task: [],
         "int8-MinMax": static(lp.MinMax()),
         "int8-MeanSquaredError": static(lp.MeanSquaredError()),
+        "int8-RoundSecondOrder": rounded,
     }
     for target in ("onnxruntime-cpu", "litert-cpu"):
         for name, passes in recipes.items():

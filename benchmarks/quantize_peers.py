@@ -1,0 +1,66 @@
+"""The peers' int8 of EfficientNet-Lite0: the same photos, the same split, the same measurements."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import lite0
+import numpy as np
+import peers_environment as environment
+import torch
+from cases import Case
+from peers_onnxruntime import METHODS, quantize
+from quantize_lite0 import reference, rows_of
+from rows import Row
+from scoring import WORK
+
+import lilliput as lp
+
+__all__ = ["cases"]
+
+
+def calibration() -> np.ndarray:
+    """The 200 photos, `[200, 3, 224, 224]`."""
+    return torch.cat([images for images, _ in lite0.task().train]).numpy()
+
+
+def by_onnxruntime(method: str, source: Path, path: Path) -> None:
+    """`quantize_static` with unsigned activations, which are its fast ones."""
+    quantize(source, path, calibration(), method)
+
+
+def elsewhere(script: str, source: Path, path: Path) -> None:
+    """A peer in an environment of its own."""
+    images = path.with_name("calibration.npy")
+    np.save(images, calibration())
+    environment.run(script, source, images, path)
+
+
+def made(case: str, system: str, target: str, make: Callable[[Path, Path], None]) -> list[Row]:
+    """The peer's file, measured as ours are."""
+    original = reference(target).artifact
+    path = WORK / "lite0" / case / f"model{original.path.suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    make(original.path, path)
+    return rows_of(case, target, lp.Artifact.of(path, original.format), system)
+
+
+def cases() -> Iterator[Case]:
+    """ONNX Runtime's calibrations, NNCF, AI Edge Quantizer."""
+    import onnxruntime
+
+    onnx, litert = "onnxruntime-cpu", "litert-cpu"
+    runtime = f"ONNX Runtime {onnxruntime.__version__}"
+    nncf = f"NNCF {environment.version('nncf')}"
+    aeq = f"AI Edge Quantizer {environment.version('ai-edge-quantizer')}"
+    peers: list[tuple[str, str, str, Callable[[Path, Path], None]]] = [
+        *(
+            (f"int8-{method}-onnxruntime", runtime, onnx, partial(by_onnxruntime, method))
+            for method in METHODS
+        ),
+        ("int8-default-onnxruntime", nncf, onnx, partial(elsewhere, "peers_nncf.py")),
+        ("int8-min-max-litert", aeq, litert, partial(elsewhere, "peers_aeq.py")),
+    ]
+    for name, system, target, make in peers:
+        case = f"lite0-{name}"
+        yield Case(case, partial(made, case, system, target, make), system)
