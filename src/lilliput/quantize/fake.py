@@ -126,15 +126,15 @@ class FakeQuantize(nn.Module):
         )
 
     def _round(self, x: Tensor) -> Tensor:
+        rows = self.rows(x) if self.group_size else x
+        axis = 0 if self.group_size else self.axis
         if self.training and isinstance(self.scale, nn.Parameter):
-            scale, zero_point = self.spread(self.scale, x), self.spread(self.zero_point, x)
-            per_scale = max(1, x.numel() // self.scale.numel())
-            return round_learned(x, scale, zero_point, self.type, per_scale)
+            return round_learned(rows, self.scale, self.zero_point, self.type, axis).view_as(x)
         limits = (self.type.low, self.type.high)
         if self.axis is None:
             return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, *limits)
-        points, axis = (self.scale, self.zero_point), 0 if self.group_size else self.axis
-        rows = self.rows(x) if self.group_size else x
+        assert axis is not None  # noqa: S101
+        points = (self.scale, self.zero_point)
         return torch.fake_quantize_per_channel_affine(rows, *points, axis, *limits).view_as(x)
 
     def _pair(self, x: Tensor) -> Tensor:
