@@ -73,7 +73,7 @@ class SoftUnit(nn.Module):
 
     def penalty(self, power: float) -> Tensor:
         """The mean over all codes of what it costs to be between integers."""
-        parts = [rounding.penalty(power).flatten() for rounding in self.roundings]
+        parts = [weight.rounding.penalty(power).flatten() for weight in self.weights.values()]
         return torch.cat(parts).mean()
 
     @torch.no_grad()
