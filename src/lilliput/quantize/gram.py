@@ -83,7 +83,8 @@ def _parts(place: Place, read: Float[Tensor, "batch ..."]) -> tuple[Tensor, ...]
     """A batch in parts whose columns take up little memory."""
     copies = 1 if operator_of(place.node) == "linear" else place.weight[0, 0].numel()
     size = max(1, _MOST_NUMBERS // max(1, read[0].numel() * copies))
-    return read.split(size)
+    parts: tuple[Tensor, ...] = read.split(size)
+    return parts
 
 
 def columns(

@@ -69,9 +69,9 @@ class Replay:
                         self._values[done][batch] = None
             for node in flowing:
                 held[node].append(local.get(node))
-        done = {done for node in flowing for done in self._gone.get(node, ())}
+        past = {source for node in flowing for source in self._gone.get(node, ())}
         self._values.update(held)
-        self._values = {node: v for node, v in self._values.items() if node not in done}
+        self._values = {node: v for node, v in self._values.items() if node not in past}
 
     def _run(self, node: Node, batch: int, local: dict[Node, Any], fixed: dict[Node, Any]) -> Any:
         if node.op == "placeholder":

@@ -1,7 +1,7 @@
 """A unit of layers whose rounding, biases and activations' steps are parameters for a while."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, fx, nn
@@ -38,7 +38,12 @@ class SoftUnit(nn.Module):
         found = [_Bias.of(module, node) for node in layers]
         self.biases = {bias.node: bias for bias in found if bias is not None}
         names = _own_quantizers(module, unit) if learns_steps else ()
-        self.steps = {name: _Step(module.get_submodule(name)) for name in names}
+        self.steps: dict[str, _Step] = {n: _Step(module.get_submodule(n)) for n in names}
+        self._learned: list[_Learned] = [
+            *self.weights.values(),
+            *self.biases.values(),
+            *self.steps.values(),
+        ]
         self.roundings = nn.ModuleList(weight.rounding for weight in self.weights.values())
         self.offsets = nn.ParameterList(bias.offset for bias in self.biases.values())
         self.growths = nn.ParameterList(step.growth for step in self.steps.values())
@@ -63,25 +68,33 @@ class SoftUnit(nn.Module):
         if self.is_soft and node in self.biases:
             return self.biases[node].real()
         if self.is_soft and node.op == "call_module" and str(node.target) in self.steps:
-            return self.steps[str(node.target)](value(node.args[0]))
+            return self.steps[str(node.target)].rounded(value(node.args[0]))
         return self._replay.call(node, value)
 
     def penalty(self, power: float) -> Tensor:
         """The mean over all codes of what it costs to be between integers."""
-        parts = [rounding.penalty(power).flatten() for rounding in self.roundings]
+        parts = [weight.rounding.penalty(power).flatten() for weight in self.weights.values()]
         return torch.cat(parts).mean()
 
     @torch.no_grad()
     def commit(self) -> None:
         """Writes rounded weights, biases and steps into the network."""
-        for part in (*self.weights.values(), *self.biases.values(), *self.steps.values()):
+        for part in self._learned:
             part.commit()
 
     @torch.no_grad()
     def restore(self) -> None:
         """Gives the network back what it had before."""
-        for part in (*self.weights.values(), *self.biases.values(), *self.steps.values()):
+        for part in self._learned:
             part.restore()
+
+
+class _Learned(Protocol):
+    """Something of the network that is replaced for a while."""
+
+    def commit(self) -> None: ...
+
+    def restore(self) -> None: ...
 
 
 class _Weight:
@@ -150,7 +163,7 @@ class _Step:
         self.quantizer, self.before = quantizer, quantizer.scale.detach().clone()
         self.growth = nn.Parameter(torch.zeros_like(self.before))
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def rounded(self, x: Tensor) -> Tensor:
         quantizer = self.quantizer
         scale = quantizer.spread(self.before * self.growth.exp(), x)
         zero_point = quantizer.spread(quantizer.zero_point, x)
