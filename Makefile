@@ -12,7 +12,7 @@ demo: $(VENV)/.demo  ## compress a net on scikit-learn's digits, print the famil
 	$(BIN)/lilliput report runs/digits
 
 test: $(VENV)/.dev  ## all fast tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 test-slow: $(VENV)/.dev  ## the rest; LILLIPUT_DATA names the folder of data and weights
 	$(BIN)/python -m pytest -m slow

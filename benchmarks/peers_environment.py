@@ -15,8 +15,6 @@ REQUIREMENTS = (
     "onnx",
     "onnxruntime==1.32.0",
     "torch-pruning==1.6.1",
-    "ai-edge-quantizer==0.10.0",
-    "ai-edge-litert==2.3.0",
     "safetensors",
     "pillow",
     "numpy",

@@ -1,7 +1,10 @@
 """The peers' int8 of EfficientNet-Lite0: the same photos, the same split, the same measurements."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import lite0
@@ -36,6 +39,14 @@ def elsewhere(script: str, source: Path, path: Path) -> None:
     environment.run(script, source, images, path)
 
 
+def by_aeq(source: Path, path: Path) -> None:
+    """AI Edge Quantizer, which the LiteRT converter brings with it."""
+    images = path.with_name("calibration.npy")
+    np.save(images, calibration())
+    script = Path(__file__).with_name("peers_aeq.py")
+    subprocess.run([sys.executable, script, source, images, path], check=True)
+
+
 def made(case: str, system: str, target: str, make: Callable[[Path, Path], None]) -> list[Row]:
     """The peer's file, measured as ours are."""
     original = reference(target).artifact
@@ -52,14 +63,14 @@ def cases() -> Iterator[Case]:
     onnx, litert = "onnxruntime-cpu", "litert-cpu"
     runtime = f"ONNX Runtime {onnxruntime.__version__}"
     nncf = f"NNCF {environment.version('nncf')}"
-    aeq = f"AI Edge Quantizer {environment.version('ai-edge-quantizer')}"
+    aeq = f"AI Edge Quantizer {version('ai-edge-quantizer')}"
     peers: list[tuple[str, str, str, Callable[[Path, Path], None]]] = [
         *(
             (f"int8-{method}-onnxruntime", runtime, onnx, partial(by_onnxruntime, method))
             for method in METHODS
         ),
         ("int8-default-onnxruntime", nncf, onnx, partial(elsewhere, "peers_nncf.py")),
-        ("int8-min-max-litert", aeq, litert, partial(elsewhere, "peers_aeq.py")),
+        ("int8-min-max-litert", aeq, litert, by_aeq),
     ]
     for name, system, target, make in peers:
         case = f"lite0-{name}"
