@@ -10,7 +10,7 @@ from lilliput.core import Budget, Model, Target, Task, UnsupportedError, run
 from lilliput.core.check import check_task
 from lilliput.core.progress import shown
 from lilliput.quantize import QuantizeStatic
-from lilliput.quantize.sites import sites
+from lilliput.quantize.placing.sites import sites
 from lilliput.registry import Store
 from lilliput.registry.lock import alone_in
 from lilliput.search import Workshop

@@ -16,7 +16,7 @@ from lilliput.core import Accuracy, ExportError, Model, Task, run
 from lilliput.export import Format, export, load, onnx_strip
 from lilliput.export.onnx import Onnx, encode
 from lilliput.quantize import QuantizeStatic, quantizers
-from lilliput.quantize.fake import FakeQuantize
+from lilliput.quantize.numbers.fake import FakeQuantize
 from lilliput.targets import get_target
 from lilliput.testing import TINY_TASKS, FormatContract
 

@@ -5,7 +5,7 @@ import torch
 
 from lilliput.core import Pass, UnsupportedError, run
 from lilliput.quantize import QuantizeDynamic
-from lilliput.quantize.dynamic_range import DynamicQuantize
+from lilliput.quantize.numbers.dynamic_range import DynamicQuantize
 from lilliput.targets import get_target
 from lilliput.testing import TINY_TASKS, PassContract
 

@@ -1,7 +1,7 @@
 """A diagnosis made up for tests, from no run."""
 
 from lilliput.core import Measurement
-from lilliput.quantize.signals import Signal, Spread, WeightRange
+from lilliput.quantize.beside.signals import Signal, Spread, WeightRange
 from lilliput.search.diagnosis import Culprit, Diagnosis, Tried
 
 

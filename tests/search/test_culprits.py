@@ -12,7 +12,7 @@ from torch.nn import functional
 from lilliput.core import Model, PassError, Task, UnsupportedError, run
 from lilliput.measure.intervals import paired
 from lilliput.quantize import QuantizeStatic, quantizers
-from lilliput.quantize.sites import sites
+from lilliput.quantize.placing.sites import sites
 from lilliput.search.culprits import Found, suspects
 from lilliput.testing import TINY_TASKS
 

@@ -5,7 +5,7 @@ import math
 import torch
 
 from lilliput.core import IntegerType
-from lilliput.quantize.fake import FakeQuantize
+from lilliput.quantize.numbers.fake import FakeQuantize
 from lilliput.simulate.grid import Grid
 
 UNSIGNED, SIGNED = IntegerType(is_signed=False), IntegerType()

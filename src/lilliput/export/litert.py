@@ -29,8 +29,8 @@ from lilliput.export.lower import is_quantized, lower
 from lilliput.export.quiet import quiet
 from lilliput.export.refusal import refusal, refusing
 from lilliput.graph import trace
-from lilliput.quantize.cluster import write_out
-from lilliput.quantize.scheme import weighted_operators
+from lilliput.quantize.placing.scheme import weighted_operators
+from lilliput.quantize.sharing.cluster import write_out
 
 __all__ = ["Litert", "LitertPredictor", "convert", "encode"]
 

@@ -14,8 +14,8 @@ from torch import fx
 from lilliput.core import ExportError, QuantizationRules
 from lilliput.export.litert_file import constant, kinds
 from lilliput.export.litert_integers import Integers
-from lilliput.quantize.fake import FakeQuantize
-from lilliput.quantize.open_layers import WITH_WEIGHT, operator_kind
+from lilliput.quantize.numbers.fake import FakeQuantize
+from lilliput.quantize.placing.open_layers import WITH_WEIGHT, operator_kind
 
 __all__ = ["check_scales"]
 

@@ -15,7 +15,7 @@ from lilliput.core import Model, QuantizationRules
 from lilliput.export.litert_converter import fence
 from lilliput.export.litert_integers import Integers
 from lilliput.export.lower import constants_of
-from lilliput.quantize.open_layers import operator_kind
+from lilliput.quantize.placing.open_layers import operator_kind
 
 __all__ = ["keep_floats"]
 

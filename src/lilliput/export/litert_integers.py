@@ -11,9 +11,9 @@ from typing import Any
 from torch import fx
 
 from lilliput.core import QuantizationRules
-from lilliput.quantize.fake import FakeQuantize
-from lilliput.quantize.open_layers import WITH_WEIGHT, operator_kind
-from lilliput.quantize.plan import BINARY, keeps_values
+from lilliput.quantize.numbers.fake import FakeQuantize
+from lilliput.quantize.placing.open_layers import WITH_WEIGHT, operator_kind
+from lilliput.quantize.placing.plan import BINARY, keeps_values
 
 __all__ = ["Integers"]
 

@@ -20,7 +20,7 @@ from lilliput.core import ExportError, QuantizationRules
 from lilliput.export.format import Array
 from lilliput.export.litert_file import constant, kinds
 from lilliput.export.lower_weights import codes_of
-from lilliput.quantize.scheme import Weighted, kernel_of, weighted_operators
+from lilliput.quantize.placing.scheme import Weighted, kernel_of, weighted_operators
 
 __all__ = [
     "drop_unused",

@@ -15,9 +15,9 @@ from torch import Tensor, fx
 from lilliput.core import ExportError, IntegerType, Model
 from lilliput.export.lower_weights import lower_lookup, lower_run_time
 from lilliput.graph import operator_of
-from lilliput.quantize.dynamic_range import DynamicQuantize
-from lilliput.quantize.fake import FakeQuantize
-from lilliput.quantize.scheme import weighted_operators
+from lilliput.quantize.numbers.dynamic_range import DynamicQuantize
+from lilliput.quantize.numbers.fake import FakeQuantize
+from lilliput.quantize.placing.scheme import weighted_operators
 
 __all__ = ["constants_of", "is_quantized", "lower"]
 

@@ -8,9 +8,9 @@ from jaxtyping import Float, Int, Int8, Shaped
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from lilliput.quantize.affine import quantize
-from lilliput.quantize.dynamic_range import DynamicQuantize
-from lilliput.quantize.fake import FakeQuantize
+from lilliput.quantize.numbers.affine import quantize
+from lilliput.quantize.numbers.dynamic_range import DynamicQuantize
+from lilliput.quantize.numbers.fake import FakeQuantize
 
 __all__ = ["codes_of", "lower_lookup", "lower_run_time"]
 

@@ -13,7 +13,7 @@ from lilliput.export.quiet import quiet
 from lilliput.export.refusal import refusing
 from lilliput.graph import Graph, trace
 from lilliput.quantize import quantizers
-from lilliput.quantize.cluster import palettes, spell_out_zeros
+from lilliput.quantize.sharing.cluster import palettes, spell_out_zeros
 
 __all__ = ["Onnx", "OnnxPredictor", "encode"]
 

@@ -2,28 +2,28 @@
 
 from lilliput.core import PerChannel, PerGroup, PerTensor
 from lilliput.quantize.aware import QuantizeAware
-from lilliput.quantize.bias import CorrectBias, CorrectBiasFromStatistics
-from lilliput.quantize.bit_budget import AverageBits, BitBudget, LayerCosts, WeightBytes
-from lilliput.quantize.bit_sensitivity import (
+from lilliput.quantize.bits.bit_budget import AverageBits, BitBudget, LayerCosts, WeightBytes
+from lilliput.quantize.bits.bit_sensitivity import (
     BitSensitivity,
     bit_sensitivity,
     estimate_bit_sensitivity,
 )
+from lilliput.quantize.bits.mixed import Allotment, QuantizeMixed, allot_bits, bits_front
+from lilliput.quantize.bits.precision import Precision
+from lilliput.quantize.bits.progressive import LowerBits
 from lilliput.quantize.check import check_rules, weights_line
-from lilliput.quantize.cluster import ClusterWeights, Palette, SharedWeight, palettes
 from lilliput.quantize.dynamic import QuantizeDynamic
-from lilliput.quantize.equalize import EqualizeLayers
-from lilliput.quantize.fake import FakeQuantize, quantizers
 from lilliput.quantize.floats import ConvertFloat
-from lilliput.quantize.learn_ranges import LearnRanges
-from lilliput.quantize.learn_rounding import LearnRounding
-from lilliput.quantize.migrate import MigrateScales
-from lilliput.quantize.mixed import Allotment, QuantizeMixed, allot_bits, bits_front
-from lilliput.quantize.observe import Entropy, MeanSquaredError, MinMax, Observer, Percentile
-from lilliput.quantize.precision import Precision
-from lilliput.quantize.progressive import LowerBits
-from lilliput.quantize.reconstruct_blocks import ReconstructBlocks
-from lilliput.quantize.second_order import RoundSecondOrder
+from lilliput.quantize.numbers.fake import FakeQuantize, quantizers
+from lilliput.quantize.ranges.learn_ranges import LearnRanges
+from lilliput.quantize.ranges.observe import Entropy, MeanSquaredError, MinMax, Observer, Percentile
+from lilliput.quantize.repair.bias import CorrectBias, CorrectBiasFromStatistics
+from lilliput.quantize.repair.equalize import EqualizeLayers
+from lilliput.quantize.repair.migrate import MigrateScales
+from lilliput.quantize.rounding.learn_rounding import LearnRounding
+from lilliput.quantize.rounding.reconstruct_blocks import ReconstructBlocks
+from lilliput.quantize.rounding.second_order import RoundSecondOrder
+from lilliput.quantize.sharing.cluster import ClusterWeights, Palette, SharedWeight, palettes
 from lilliput.quantize.static import QuantizeStatic
 from lilliput.quantize.weights import QuantizeWeights
 

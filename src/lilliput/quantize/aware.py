@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from lilliput.core import Model, QuantizationRules, Stage, Task
-from lilliput.quantize.calibrate import calibrate
-from lilliput.quantize.fake import quantizers
-from lilliput.quantize.insert import insert
-from lilliput.quantize.observe import MinMax, Observer
-from lilliput.quantize.precision import Precision
+from lilliput.quantize.bits.precision import Precision
+from lilliput.quantize.numbers.fake import quantizers
+from lilliput.quantize.placing.insert import insert
+from lilliput.quantize.ranges.calibrate import calibrate
+from lilliput.quantize.ranges.observe import MinMax, Observer
 
 __all__ = ["QuantizeAware"]
 

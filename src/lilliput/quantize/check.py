@@ -6,10 +6,10 @@ from dataclasses import replace
 from torch import fx, nn
 
 from lilliput.core import IntegerType, Note, QuantizationRules, UnsupportedError
-from lilliput.quantize.fake import FakeQuantize, quantizers
-from lilliput.quantize.open_layers import operator_kind
-from lilliput.quantize.plan import keeps_values
-from lilliput.quantize.scheme import Weighted, kernel_of, weighted_operators
+from lilliput.quantize.numbers.fake import FakeQuantize, quantizers
+from lilliput.quantize.placing.open_layers import operator_kind
+from lilliput.quantize.placing.plan import keeps_values
+from lilliput.quantize.placing.scheme import Weighted, kernel_of, weighted_operators
 
 __all__ = ["check_rules", "weights_line"]
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from lilliput.core import Model, QuantizationRules, Stage
-from lilliput.quantize.calibrate import set_weights
-from lilliput.quantize.insert import insert
-from lilliput.quantize.observe import MinMax, Observer
-from lilliput.quantize.precision import Precision
+from lilliput.quantize.bits.precision import Precision
+from lilliput.quantize.placing.insert import insert
+from lilliput.quantize.ranges.calibrate import set_weights
+from lilliput.quantize.ranges.observe import MinMax, Observer
 
 __all__ = ["QuantizeDynamic"]
 

@@ -20,8 +20,8 @@ from lilliput.core.progress import track
 from lilliput.core.spelling import did_you_mean
 from lilliput.measure.accuracy import Scores, Tally, difference
 from lilliput.measure.examples import take
-from lilliput.quantize.branches import Branches
-from lilliput.quantize.sites import Site, sites
+from lilliput.quantize.beside.branches import Branches
+from lilliput.quantize.placing.sites import Site, sites
 
 __all__ = ["Effect", "Found", "Kind", "Suspect", "choose", "suspects"]
 

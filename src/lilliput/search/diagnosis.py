@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lilliput.core import Measurement
-from lilliput.quantize.signals import Signal, Spread, WeightRange
+from lilliput.quantize.beside.signals import Signal, Spread, WeightRange
 
 __all__ = ["Culprit", "Diagnosis", "Tried"]
 

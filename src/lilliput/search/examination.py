@@ -7,8 +7,8 @@ from torch import Tensor, fx
 
 from lilliput.core import Artifact, Model, Task
 from lilliput.export import tensor_parity
-from lilliput.quantize.signals import Signal, Spread, signals, weight_ranges
-from lilliput.quantize.sites import node_names, quantizer_at
+from lilliput.quantize.beside.signals import Signal, Spread, signals, weight_ranges
+from lilliput.quantize.placing.sites import node_names, quantizer_at
 from lilliput.search.culprits import Found, Suspect, suspects
 from lilliput.search.diagnosis import Culprit
 

@@ -9,9 +9,9 @@ from torch import Tensor, fx, nn
 from torch.fx import Node
 
 from lilliput.export.litert_integers import Integers
-from lilliput.quantize.fake import FakeQuantize
-from lilliput.quantize.open_layers import WITH_WEIGHT, operator_kind
-from lilliput.quantize.plan import keeps_values
+from lilliput.quantize.numbers.fake import FakeQuantize
+from lilliput.quantize.placing.open_layers import WITH_WEIGHT, operator_kind
+from lilliput.quantize.placing.plan import keeps_values
 from lilliput.simulate.arithmetic import Arithmetic
 from lilliput.simulate.exact import Sums
 from lilliput.simulate.grid import Grid

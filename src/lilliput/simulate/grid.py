@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lilliput.quantize.fake import FakeQuantize
+from lilliput.quantize.numbers.fake import FakeQuantize
 
 __all__ = ["Codes", "Grid"]
 

@@ -11,7 +11,7 @@ from lilliput.core.model import check_model
 from lilliput.export.litert_integers import Integers
 from lilliput.export.lower import constants_of
 from lilliput.quantize import check_rules
-from lilliput.quantize.fake import FakeQuantize
+from lilliput.quantize.numbers.fake import FakeQuantize
 from lilliput.simulate.arithmetic import Arithmetic
 from lilliput.simulate.build import Builder, Built
 from lilliput.simulate.grid import Grid

@@ -1,0 +1,1 @@
+"""The float network and the quantized one side by side."""

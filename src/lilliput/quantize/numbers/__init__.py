@@ -1,0 +1,1 @@
+"""Integers and floats: grids, rounding to them, and the module that does it."""

@@ -1,0 +1,1 @@
+"""Where quantizers go in a captured graph, by the rules of a target."""

@@ -1,0 +1,1 @@
+"""Which reals the integers of a tensor cover."""

@@ -1,0 +1,1 @@
+"""Ranges made alike before quantization, and means put right after it."""

@@ -1,0 +1,137 @@
+"""What a layer's inputs say of it: sums of products, from which its error follows exactly.
+
+For a layer that gives `W x`, the squared error of other weights `V` that read `z` where it reads
+`x` is, summed over all examples, `|V Z - W X|^2`. It depends on the examples through `Z Z'`, `X Z'`
+and `X X'` alone, so thousands of positions of hundreds of examples shrink to a matrix as wide as a
+filter.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float, Shaped
+from torch import Tensor
+from torch.fx import Node
+from torch.nn import functional
+
+from lilliput.graph import operator_of
+from lilliput.quantize.beside.lockstep import Place
+
+__all__ = ["Gram", "filters", "gram_of", "is_linear"]
+
+_MOST_NUMBERS = 2**23
+"""Of the columns that are held at a time: 32 MB."""
+
+Matrix = Float[Tensor, "groups fan fan"]
+
+
+@dataclass(frozen=True, eq=False)
+class Gram:
+    """Means over all positions of all examples, for each group of a layer.
+
+    Args:
+        read: `z z'`, of what the quantized network reads, about its mean.
+        both: `x z'`, of what the float network reads and what the quantized one does.
+        mean: Of `z`.
+        mean_float: Of `x`.
+    """
+
+    read: Matrix
+    both: Matrix
+    mean: Float[Tensor, "groups fan"]
+    mean_float: Float[Tensor, "groups fan"]
+
+
+def is_linear(place: Place) -> bool:
+    """Whether the layer is a product of its filters with what each position reads."""
+    return operator_of(place.node) in {"linear", "conv1d", "conv2d"}
+
+
+def filters(weight: Shaped[Tensor, "out ..."], groups: int) -> Shaped[Tensor, "groups each fan"]:
+    """A weight, or what there is for each of its numbers, as one matrix for each group."""
+    return weight.reshape(groups, weight.shape[0] // groups, -1)
+
+
+def gram_of(place: Place, has_bias: bool) -> Gram:
+    """Sums over all batches of a place.
+
+    Args:
+        place: A layer for which `is_linear` holds.
+        has_bias: Whether the layer's bias can take up a difference of means; then products are
+            taken about the means.
+    """
+    total = 0
+    sums: list[Tensor] = []
+    for read, read_float in zip(place.read, place.read_float, strict=True):
+        for some, some_float in zip(_parts(place, read), _parts(place, read_float), strict=True):
+            z, x = (columns(place.node, part, place.weight) for part in (some, some_float))
+            total += z.shape[-1]
+            new = [z @ z.mT, x @ z.mT, z.sum(-1), x.sum(-1)]
+            sums = (
+                [a + b.double() for a, b in zip(sums, new, strict=True)]
+                if sums
+                else [b.double() for b in new]
+            )
+    zz, xz, z, x = (value / total for value in sums)
+    if has_bias:
+        zz = zz - z[:, :, None] * z[:, None, :]
+        xz = xz - x[:, :, None] * z[:, None, :]
+    return Gram(zz.float(), xz.float(), z.float(), x.float())
+
+
+def _parts(place: Place, read: Float[Tensor, "batch ..."]) -> tuple[Tensor, ...]:
+    """A batch in parts whose columns take up little memory."""
+    copies = 1 if operator_of(place.node) == "linear" else place.weight[0, 0].numel()
+    size = max(1, _MOST_NUMBERS // max(1, read[0].numel() * copies))
+    parts: tuple[Tensor, ...] = read.split(size)
+    return parts
+
+
+def columns(
+    node: Node, x: Float[Tensor, "batch ..."], weight: Float[Tensor, "out ..."]
+) -> Float[Tensor, "groups fan positions"]:
+    """What each position of a layer's output reads, in the order of its filters' weights."""
+    x = x.float()
+    if operator_of(node) == "linear":
+        return x.reshape(1, -1, x.shape[-1]).mT
+    stride, padding, dilation, groups = _geometry(node, weight)
+    if weight.dim() == 3:
+        x = x[:, :, None]
+    kernel = (1, *weight.shape[2:]) if weight.dim() == 3 else tuple(weight.shape[2:])
+    x = functional.pad(x, padding)
+    patches = functional.unfold(x, kernel, dilation, 0, stride)
+    batch, _, positions = patches.shape
+    by_group = patches.view(batch, groups, -1, positions)
+    return by_group.permute(1, 2, 0, 3).flatten(2)
+
+
+def groups_of(node: Node, weight: Float[Tensor, "out ..."]) -> int:
+    """Into how many groups a layer's channels fall."""
+    return 1 if operator_of(node) == "linear" else _geometry(node, weight)[3]
+
+
+def _geometry(
+    node: Node, weight: Float[Tensor, "out ..."]
+) -> tuple[tuple[int, int], tuple[int, ...], tuple[int, int], int]:
+    """Stride, padding as `functional.pad` takes it, dilation and groups, of two axes."""
+    rest: list[Any] = [*node.args[3:], *(None,) * 4]
+    spatial = weight.dim() - 2
+    is_string = isinstance(rest[1], str)
+    stride = _pair(rest[0], spatial, 1)
+    dilation = _pair(rest[2], spatial, 1)
+    if is_string:
+        totals = [d * (k - 1) for d, k in zip(dilation[-spatial:], weight.shape[2:], strict=True)]
+        ends = [(t // 2, t - t // 2) if rest[1] == "same" else (0, 0) for t in totals]
+    else:
+        ends = [(p, p) for p in _pair(rest[1], spatial, 0)[-spatial:]]
+    padding = tuple(end for pair in reversed(ends) for end in pair)
+    return stride, padding, dilation, int(rest[3] or 1)
+
+
+def _pair(value: Any, spatial: int, usual: int) -> tuple[int, int]:
+    """Of two axes, the first being of length 1 where the layer has one."""
+    sizes = [usual] * spatial if value is None else [int(v) for v in value]
+    sizes = sizes * spatial if len(sizes) == 1 else sizes
+    if spatial == 1:
+        return (usual if usual else 0, sizes[0])
+    return sizes[0], sizes[1]

@@ -1,0 +1,147 @@
+"""Rounding learned block by block, so that the block's output is right rather than each layer's."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.fx import Node
+
+from lilliput.core import Model, Stage, Task
+from lilliput.core.progress import track
+from lilliput.quantize.beside.lockstep import Lockstep, Stretch, small_batches, weighted
+from lilliput.quantize.beside.replay import constants
+from lilliput.quantize.placing.insert import layer_of
+from lilliput.quantize.rounding.soft_rounding import pressure
+from lilliput.quantize.rounding.soft_unit import SoftUnit
+from lilliput.quantize.rounding.units import find_units
+
+__all__ = ["ReconstructBlocks"]
+
+_SLOW = 0.01
+"""Biases and steps are moved by shares of what they are; roundings go all the way."""
+
+
+@dataclass(frozen=True)
+class ReconstructBlocks:
+    """Learns the rounding of all weights of a block together, with biases and activations' steps.
+
+    Block after block, so that what the block gives, activation included, comes nearest to what it
+    gives in the float network, though it reads what the quantized network has there. A block is a
+    part of the graph with one way in and one way out, such as a residual block; layers between
+    blocks are joined in rows of up to half of `most_layers`. Codes move by one at most from what
+    they are: best after `RoundSecondOrder` or `LearnRounding`. A block that is no better afterwards
+    stays as it was. Layers that run more than once stay too.
+
+    Source: Li et al. 2021, "BRECQ: Pushing the Limit of Post-Training Quantization by Block
+    Reconstruction", algorithm 1; rounding: Nagel et al. 2020, eq. 22 to 24.
+
+    Args:
+        task: Its training inputs are looked at, without labels.
+        samples: How many examples. What one block reads and gives of them is held in memory.
+        steps: Of the optimizer, for each block.
+        batch: Examples in a step.
+        learning_rate: Of the roundings (Adam); biases and steps learn a hundredth as fast.
+        strength: Factor of the penalty of codes between integers.
+        learns_steps: Also the steps of activations inside the block, for activations of few bits.
+        most_layers: A block with more layers is taken apart.
+        seed: Of the order in which examples come.
+    """
+
+    stage: ClassVar[Stage] = "reconstruct"
+
+    task: Task
+    samples: int = 256
+    steps: int = 300
+    batch: int = 16
+    learning_rate: float = 0.1
+    strength: float = 1.0
+    learns_steps: bool = False
+    most_layers: int = 6
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "steps", "batch", "most_layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        for name in ("learning_rate", "strength"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
+
+    def __call__(self, model: Model, /) -> Model:
+        """Gives the network with other weights and biases, its weights on the quantizers' grids.
+
+        Raises:
+            PassError: The network has no quantizers.
+        """
+        walk = Lockstep(
+            model.module, small_batches(self.task.calibration(self.samples), self.batch)
+        )
+        layers = [node for node, _ in weighted(walk.module)]
+        times = Counter(layer_of(node) for node in layers)
+        once = {node for node in layers if times[layer_of(node)] == 1}
+        graph = walk.module.graph
+        units = find_units(graph, layers, constants(walk.module), self.most_layers)
+        order = torch.Generator().manual_seed(self.seed)
+        for stretch in track(walk.walk_units(units), "block reconstruction", len(units)):
+            free = [node for node in stretch.unit.layers if node in once]
+            if free:
+                self._reconstruct(walk, stretch, free, order)
+        return model
+
+    def _reconstruct(
+        self, walk: Lockstep, stretch: Stretch, free: Sequence[Node], order: torch.Generator
+    ) -> None:
+        """Learns one unit, and keeps it where it is better."""
+        unit = SoftUnit(walk.module, stretch.unit, free, self.learns_steps)
+        before = _error(unit, stretch)
+        if not before > 0:
+            return
+        with torch.enable_grad():
+            self._learn(unit, stretch, before, order)
+        unit.commit()
+        if not _error(unit, stretch) < before:
+            unit.restore()
+
+    def _learn(
+        self, unit: SoftUnit, stretch: Stretch, before: float, order: torch.Generator
+    ) -> None:
+        slow = [*unit.offsets, *unit.growths]
+        groups = [
+            {"params": list(unit.roundings.parameters()), "lr": self.learning_rate},
+            {"params": slow, "lr": self.learning_rate * _SLOW},
+        ]
+        optimizer = torch.optim.Adam([group for group in groups if group["params"]])
+        batches: list[int] = []
+        for step in range(self.steps):
+            if not batches:
+                batches = torch.randperm(len(stretch.wanted), generator=order).tolist()
+            batch = batches.pop()
+            given = unit([read[batch] for read in stretch.reads])
+            loss = _distance(given, stretch.wanted[batch]) / before
+            pushed = pressure(step / self.steps)
+            if pushed is not None:
+                weight, power = pushed
+                loss = loss + self.strength * weight * unit.penalty(power)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+
+def _distance(given: Tensor, wanted: Tensor) -> Tensor:
+    return (given - wanted).square().mean()
+
+
+@torch.no_grad()
+def _error(unit: SoftUnit, stretch: Stretch) -> float:
+    """The mean squared error of the unit as the network has it, over all examples."""
+    unit.is_soft = False
+    total, count = 0.0, 0
+    for batch, wanted in enumerate(stretch.wanted):
+        given = unit([read[batch] for read in stretch.reads])
+        total += float((given - wanted).square().sum())
+        count += wanted.numel()
+    unit.is_soft = True
+    return total / max(1, count)
