@@ -23,9 +23,10 @@ check: $(VENV)/.dev  ## format, lint, types, imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-results:  ## the README's tables and picture, from benchmarks/results/*.json
+results:  ## the pages' tables and pictures, from benchmarks/results/*.json
 	$(PYTHON) benchmarks/tables.py
 	$(PYTHON) benchmarks/picture.py
+	$(PYTHON) benchmarks/review_picture.py
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,11 +1,15 @@
-"""Writes the tables of README.md from `benchmarks/results/*.json`: `make results`."""
+"""Writes the tables of the pages from `benchmarks/results/*.json`: `make results`."""
 
 import re
 from pathlib import Path
 
 from rows import Row, read
 
-README = Path(__file__).parent.parent / "README.md"
+HOME = Path(__file__).parent.parent
+README, QUANTIZE = HOME / "README.md", HOME / "docs" / "quantize.md"
+SCORES = ("top-1", "metric")
+DROPS = ("drop", "drop of validation")
+DISTANCES = ("KL to the float softmax", "cosine to the float embedding")
 
 
 def table_cifar10() -> str:
@@ -34,6 +38,45 @@ def table_cifar10() -> str:
     return "\n".join(lines)
 
 
+def table_quantize() -> str:
+    """One line for each network, recipe, runtime and system."""
+    rows = [row for row in read("quantize") if not row.case.startswith(("simulation", "review"))]
+    lines = [
+        "| case | system | score | drop, points (95 %) | from the float network | kB "
+        "| times as fast as float | examples |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    cases = dict.fromkeys((row.case, row.system) for row in rows)
+    for case, system in sorted(cases):
+        found = {row.quantity: row for row in rows if (row.case, row.system) == (case, system)}
+        score, drop, distance = (_first(found, n) for n in (SCORES, DROPS, DISTANCES))
+        if score is None:
+            continue
+        cells = [
+            case,
+            system,
+            _number(score, 100, "{:.2f} %"),
+            _drop(drop),
+            _distance(distance),
+            _number(found.get("size"), 1e-3, "{:,.0f}"),
+            _inverse(found.get("latency_ratio")),
+            f"{score.samples:,}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _first(found: dict[str, Row], names: tuple[str, ...]) -> Row | None:
+    return next((found[name] for name in names if name in found), None)
+
+
+def _distance(row: Row | None) -> str:
+    if row is None:
+        return "-"
+    spread = f" ({row.low:.4f} to {row.high:.4f})" if row.low is not None else ""
+    return f"{row.quantity.split()[0]} {row.value:.4f}{spread}"
+
+
 def table_speed() -> str:
     """How long Lilliput itself takes."""
     lines = ["| what | quantity | median | range |", "| --- | --- | --- | --- |"]
@@ -60,11 +103,17 @@ def _inverse(row: Row | None) -> str:
 
 def main() -> None:
     """Replaces what stands between the markers."""
-    text = README.read_text()
-    for name, make in (("cifar10", table_cifar10), ("speed", table_speed)):
+    tables = (
+        (README, "cifar10", table_cifar10),
+        (README, "speed", table_speed),
+        (QUANTIZE, "quantize", table_quantize),
+    )
+    for page, name, make in tables:
+        text = page.read_text()
         pattern = rf"(<!-- results: {name} -->\n).*?(<!-- end -->)"
-        text = re.sub(pattern, lambda m, make=make: f"{m[1]}{make()}\n{m[2]}", text, flags=re.S)
-    README.write_text(text)
+        page.write_text(
+            re.sub(pattern, lambda m, make=make: f"{m[1]}{make()}\n{m[2]}", text, flags=re.S)
+        )
 
 
 if __name__ == "__main__":
