@@ -1,5 +1,6 @@
 """Draws `docs/review.svg` from the rows of `quantize_review.py`: `make results`."""
 
+import math
 from html import escape
 from pathlib import Path
 
@@ -11,9 +12,14 @@ COLOURS = {"static": "#d9822b", "trained": "#0b6e99"}
 
 
 def draw(rows: list[Row]) -> str:
-    """One bar for each cell, with its interval."""
-    height = TOP + len(rows) * (BAR + GAP) + 20
-    scale = (WIDTH - LEFT - RIGHT) / 100
+    """One dot for each cell, with its interval."""
+    height = TOP + len(rows) * (BAR + GAP) + 36
+    least = math.floor(100 * min(row.low or row.value for row in rows))
+    scale = (WIDTH - LEFT - RIGHT) / (100 - least)
+
+    def x(share: float) -> float:
+        return LEFT + (100 * share - least) * scale
+
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         'font-family="system-ui, sans-serif" font-size="13" role="img">',
@@ -32,16 +38,18 @@ def draw(rows: list[Row]) -> str:
         parts += [
             f'<text x="{LEFT - 8}" y="{y + 14}" text-anchor="end">'
             f"{escape(words[1].replace('-', ' '))}, {words[0]}</text>",
-            f'<rect x="{LEFT}" y="{y}" width="{100 * row.value * scale:.1f}" height="{BAR}" '
-            f'fill="{colour}"/>',
-            f'<text x="{LEFT + 100 * scale + 8}" y="{y + 14}">{100 * row.value:.1f} %</text>',
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{middle}" y2="{middle}" stroke="#eee"/>',
+            f'<text x="{WIDTH - RIGHT + 8}" y="{y + 14}">{100 * row.value:.1f} %</text>',
         ]
         if row.low is not None and row.high is not None:
-            ends = [LEFT + 100 * end * scale for end in (row.low, row.high)]
             parts.append(
-                f'<line x1="{ends[0]:.1f}" x2="{ends[1]:.1f}" y1="{middle}" y2="{middle}" '
-                'stroke="#222" stroke-width="2"/>'
+                f'<line x1="{x(row.low):.1f}" x2="{x(row.high):.1f}" y1="{middle}" y2="{middle}" '
+                f'stroke="{colour}" stroke-width="3"/>'
             )
+        parts.append(f'<circle cx="{x(row.value):.1f}" cy="{middle}" r="5" fill="{colour}"/>')
+    for percent in range(least, 101, 2):
+        where = f'x="{x(percent / 100):.1f}" y="{height - 14}"'
+        parts.append(f'<text {where} text-anchor="middle" fill="#555">{percent} %</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
