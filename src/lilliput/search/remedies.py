@@ -53,7 +53,8 @@ def before(word: str, make: Callable[[Task], Pass]) -> Callable[..., Iterator[Tr
     """Options of a pass that comes before the quantizers."""
 
     def options(now: Treatment, _: Case) -> Iterator[Treatment]:
-        yield replace(now, before=(*now.before, make(now.task))).called(word)
+        if word not in now.words:
+            yield replace(now, before=(*now.before, make(now.task))).called(word)
 
     return options
 
@@ -62,7 +63,8 @@ def correcting(word: str, make: Callable[[Task], Pass]) -> Callable[..., Iterato
     """Options of a pass that corrects a quantized network."""
 
     def options(now: Treatment, _: Case) -> Iterator[Treatment]:
-        yield replace(now, correction=(*now.correction, make(now.task))).called(word)
+        if word not in now.words:
+            yield replace(now, correction=(*now.correction, make(now.task))).called(word)
 
     return options
 

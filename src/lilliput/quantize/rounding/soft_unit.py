@@ -165,10 +165,8 @@ class _Step:
 
     def rounded(self, x: Tensor) -> Tensor:
         quantizer = self.quantizer
-        scale = quantizer.spread(self.before * self.growth.exp(), x)
-        zero_point = quantizer.spread(quantizer.zero_point, x)
-        per_scale = max(1, x.numel() // len(self.before))
-        return round_learned(x, scale, zero_point, quantizer.type, per_scale)
+        scale = self.before * self.growth.exp()
+        return round_learned(x, scale, quantizer.zero_point, quantizer.type, quantizer.axis)
 
     def commit(self) -> None:
         self._write(self.before * self.growth.exp())
