@@ -119,7 +119,7 @@ def second_order(task: lp.Task) -> lp.Pass:
 
 def blocks(task: lp.Task) -> lp.Pass:
     """Block by block, learned."""
-    return lp.ReconstructBlocks(task, samples=lite0.CALIBRATION, steps=BLOCK_STEPS)
+    return lp.ReconstructBlocks(task, samples=lite0.CALIBRATION, steps=150)
 
 
 def cases() -> Iterator[Case]:
@@ -139,14 +139,14 @@ def cases() -> Iterator[Case]:
         yield Case(case, partial(made, case, "onnxruntime-cpu", passes))
 
 
-BLOCK_STEPS = 100
 ENDS = {"_conv_stem": 8, "_fc": 8}
 FOUR_BITS = {
     "nearest": four_bits(),
     "LearnRounding": four_bits(learned),
     "RoundSecondOrder": four_bits(second_order),
     "ReconstructBlocks": four_bits(blocks),
+    "RoundSecondOrder-LearnRounding": four_bits(second_order, learned),
     "RoundSecondOrder-ReconstructBlocks": four_bits(second_order, blocks),
     "RoundSecondOrder-ends-8": four_bits(second_order, weights=ENDS),
-    "RoundSecondOrder-ReconstructBlocks-ends-8": four_bits(second_order, blocks, weights=ENDS),
+    "RoundSecondOrder-LearnRounding-ends-8": four_bits(second_order, learned, weights=ENDS),
 }
