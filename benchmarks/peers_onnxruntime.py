@@ -50,6 +50,7 @@ def quantize(source: Path, path: Path, images: np.ndarray, method: str) -> None:
     prepared = path.with_name("prepared.onnx")
     quant_pre_process(str(source), str(prepared))
     name = onnx.load(prepared).graph.input[0].name
+    at_once = max(count for count in range(1, _AT_ONCE + 1) if len(images) % count == 0)
     with contextlib.redirect_stdout(io.StringIO()):  # histograms print a line for each tensor
         quantize_static(
             str(prepared),
@@ -61,5 +62,5 @@ def quantize(source: Path, path: Path, images: np.ndarray, method: str) -> None:
             weight_type=QuantType.QInt8,
             calibrate_method=METHODS[method],
             # every activation of this many images is held at once; the ranges are of all images
-            extra_options={"CalibStridedMinMax": _AT_ONCE, "CalibPercentile": 99.999},
+            extra_options={"CalibStridedMinMax": at_once, "CalibPercentile": 99.999},
         )
