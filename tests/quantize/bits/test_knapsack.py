@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lilliput.quantize import knapsack
+from lilliput.quantize.bits import knapsack
 from lilliput.quantize.bits.knapsack import front
 
 ITEM = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 99)), min_size=1, max_size=4)
