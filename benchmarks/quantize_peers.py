@@ -43,7 +43,7 @@ def elsewhere(script: str, source: Path, path: Path) -> None:
 def by_aeq(_: Path, path: Path) -> None:
     """AI Edge Quantizer, which the LiteRT converter brings with it.
 
-    It knows tensors by their names, which our own files leave out: it gets what the converter makes.
+    It knows tensors by their names, which our files leave out: it gets what the converter makes.
     """
     source, images = path.with_name("float.tflite"), path.with_name("calibration.npy")
     source.write_bytes(convert(lite0.model(), fuses_pairs=False))
