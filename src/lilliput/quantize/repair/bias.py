@@ -13,13 +13,11 @@ from torch.fx import Node
 from lilliput.core import Model, PassError, Stage, Task
 from lilliput.core.progress import track
 from lilliput.graph import operator_of
-from lilliput.quantize.beside.lockstep import Lockstep, Place, weighted
+from lilliput.quantize.beside.lockstep import Lockstep, Place, small_batches, weighted
 from lilliput.quantize.placing.insert import layer_of
 from lilliput.quantize.repair.expected import ExpectedMeans
 
 __all__ = ["CorrectBias", "CorrectBiasFromStatistics"]
-
-_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class CorrectBias:
         Raises:
             PassError: The network has no quantizers, or an example makes a layer NaN or infinite.
         """
-        for place in _places(model, _batches(self.task, self.samples)):
+        for place in _places(model, small_batches(self.task.calibration(self.samples))):
             if place.bias is not None:
                 place.bias.add_(_seen(place))
         return model
@@ -96,15 +94,6 @@ def _places(model: Model, batches: list[tuple[Tensor, ...]]) -> Iterator[Place]:
     for place in track(walk.walk(), "bias correction", layers.total()):
         if place.layer in once:
             yield place
-
-
-def _batches(task: Task, samples: int) -> list[tuple[Tensor, ...]]:
-    """Calibration inputs in batches small enough that what is computed of them fits in memory."""
-    return [
-        tuple(x[start : start + _BATCH] for x in inputs)
-        for inputs in task.calibration(samples)
-        for start in range(0, len(inputs[0]), _BATCH)
-    ]
 
 
 def _give_biases(module: fx.GraphModule, layers: set[str]) -> bool:
