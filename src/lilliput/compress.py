@@ -14,12 +14,13 @@ from lilliput.core import (
     UnsupportedError,
 )
 from lilliput.core.check import check_task
+from lilliput.core.class_scores import is_classifier
 from lilliput.core.progress import shown
 from lilliput.measure import measure_test
 from lilliput.registry import Family, Store
 from lilliput.registry.lock import alone_in
 from lilliput.search import Ladder, Workshop
-from lilliput.search.begin import check_installed, check_same_run, is_classifier, note_settings
+from lilliput.search.begin import check_installed, check_same_run, note_settings
 from lilliput.search.plan import Clock
 from lilliput.search.space import Space
 from lilliput.search.workshop import fingerprint_of, layer_rows

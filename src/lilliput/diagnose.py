@@ -8,13 +8,14 @@ from torch import fx
 
 from lilliput.core import Budget, Model, Target, Task, UnsupportedError, run
 from lilliput.core.check import check_task
+from lilliput.core.class_scores import is_classifier
 from lilliput.core.progress import shown
 from lilliput.quantize import QuantizeStatic
 from lilliput.quantize.placing.sites import sites
 from lilliput.registry import Store
 from lilliput.registry.lock import alone_in
 from lilliput.search import Workshop
-from lilliput.search.begin import check_installed, check_same_run, is_classifier, note_settings
+from lilliput.search.begin import check_installed, check_same_run, note_settings
 from lilliput.search.clinic import Clinic
 from lilliput.search.culprits import choose
 from lilliput.search.diagnosis import Diagnosis

@@ -6,13 +6,10 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from lilliput.core import Budget, MissingExtraError, Model, RegistryError, Target, Task
+from lilliput.core import Budget, MissingExtraError, RegistryError, Target, Task
 from lilliput.registry import Store
 
-__all__ = ["check_installed", "check_same_run", "is_classifier", "note_settings"]
+__all__ = ["check_installed", "check_same_run", "note_settings"]
 
 _EXTRAS = {"litert": ("litert_torch", "ai_edge_litert")}
 _PACKAGES = ("lilliput", "torch", "onnx", "onnxruntime")
@@ -45,17 +42,6 @@ def check_installed(target: Target) -> None:
             f"target {target.name!r} needs {', '.join(missing)}; "
             f"pip install 'lilliput[{target.extra}]'"
         )
-
-
-def is_classifier(model: Model, task: Task) -> bool:
-    """Whether outputs are `[batch, classes]` scores for class indices."""
-    inputs, labels = next(task.batches("validation"))
-    with torch.no_grad():
-        outputs = model.clone().module.eval()(*inputs)
-    if not (isinstance(outputs, Tensor) and isinstance(labels, Tensor)):
-        return False
-    is_index = not labels.is_floating_point() and labels.shape == outputs.shape[:1]
-    return outputs.dim() == 2 and is_index
 
 
 def note_settings(

@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
 from lilliput.core import Measurement, Model, PassError, Task, UnsupportedError
+from lilliput.core.class_scores import are_class_scores
 from lilliput.core.progress import track
 from lilliput.core.spelling import did_you_mean
 from lilliput.measure.accuracy import Scores, Tally, difference
@@ -211,9 +212,7 @@ def _is_classifier(module: fx.GraphModule, piece: tuple[tuple[Tensor, ...], Any]
     inputs, labels = piece
     with torch.no_grad():
         outputs = module(*inputs)
-    if not (isinstance(outputs, Tensor) and isinstance(labels, Tensor)) or outputs.dim() != 2:
-        return False
-    return not labels.is_floating_point() and labels.shape == outputs.shape[:1]
+    return are_class_scores(outputs, labels)
 
 
 def _answers(

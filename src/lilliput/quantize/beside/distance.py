@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from lilliput.core import Model, Task
+from lilliput.core.class_scores import is_classifier
 
 __all__ = ["Distance", "Divergence", "SquaredError", "distance_of"]
 
@@ -79,13 +80,7 @@ class SquaredError:
 
 def distance_of(model: Model, task: Task) -> Distance:
     """KL divergence for `[batch, classes]` scores of class indices; else the squared error."""
-    inputs, labels = next(task.batches("validation"))
-    with torch.no_grad():
-        outputs = model.clone().module.eval()(*inputs)
-    if not (isinstance(outputs, Tensor) and isinstance(labels, Tensor)):
-        return SquaredError()
-    is_index = not labels.is_floating_point() and labels.shape == outputs.shape[:1]
-    return Divergence() if outputs.dim() == 2 and is_index else SquaredError()
+    return Divergence() if is_classifier(model, task) else SquaredError()
 
 
 def _floats(outputs: Any) -> list[Tensor]:
