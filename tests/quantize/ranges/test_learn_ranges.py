@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from lilliput.core import Model, Pass, PassError, Task, run
 from lilliput.quantize import LearnRanges, QuantizeStatic, RoundSecondOrder, quantizers
-from lilliput.quantize.ranges.learn_ranges import as_float
+from lilliput.quantize.beside.as_float import as_float
 from lilliput.targets import get_target
 from lilliput.testing import TINY_TASKS, PassContract
 

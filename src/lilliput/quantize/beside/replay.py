@@ -4,7 +4,7 @@ Within a stretch the batches go one after another, so that only what a later str
 for all of them.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ __all__ = [
     "attribute_of",
     "constants",
     "float_beside",
+    "floats_beside",
     "keep",
     "last_uses",
     "parameter_of",
@@ -141,6 +142,14 @@ def float_beside(module: nn.Module, name: str) -> Tensor | None:
     owner, _, leaf = name.rpartition(".")
     kept: Tensor | None = getattr(module.get_submodule(owner), leaf + _KEPT, None)
     return kept
+
+
+def floats_beside(module: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
+    """Every float that was kept: the layer, what it is called there, and its values."""
+    for holder in module.modules():
+        for name, value in holder.named_buffers(recurse=False):
+            if name.endswith(_KEPT):
+                yield holder, name.removesuffix(_KEPT), value
 
 
 def keep(module: nn.Module, name: str | None) -> None:

@@ -11,14 +11,12 @@ from torch.utils._pytree import tree_map
 
 from lilliput.core import Model, PassError, Stage, Task
 from lilliput.core.progress import track
+from lilliput.quantize.beside.as_float import as_float
 from lilliput.quantize.beside.distance import Distance, distance_of
 from lilliput.quantize.beside.lockstep import weighted
 from lilliput.quantize.numbers.fake import FakeQuantize, quantizers
 
 __all__ = ["LearnRanges"]
-
-_KEPT = "_float"
-"""What a float weight is called beside one that a pass has rounded (`lockstep`)."""
 
 
 @dataclass(frozen=True)
@@ -133,28 +131,3 @@ def _training(module: nn.Module, ranges: list[FakeQuantize]) -> Iterator[None]:
             quantizer.settle()
         for parameter, wanted in wanted_before.items():
             parameter.requires_grad_(wanted)
-
-
-@contextmanager
-def as_float(module: nn.Module) -> Iterator[None]:
-    """Inside, the network is the float one: no quantizer acts, rounded weights are as they were."""
-    acting = list(quantizers(module).values())
-    kept = [
-        (holder, name.removesuffix(_KEPT), value)
-        for holder in module.modules()
-        for name, value in holder.named_buffers(recurse=False)
-        if name.endswith(_KEPT)
-    ]
-    rounded = [(getattr(holder, name), value) for holder, name, value in kept]
-    saved = [parameter.detach().clone() for parameter, _ in rounded]
-    for quantizer in acting:
-        quantizer.is_enabled = False
-    for parameter, value in rounded:
-        parameter.data.copy_(value)
-    try:
-        yield
-    finally:
-        for quantizer in acting:
-            quantizer.is_enabled = True
-        for (parameter, _), value in zip(rounded, saved, strict=True):
-            parameter.data.copy_(value)
