@@ -109,7 +109,7 @@ def test_operators_that_runtimes_have_in_floats_run_in_floats() -> None:
     simulated = simulate(model, get_target("onnxruntime-cpu"))
     operators = [node.name for node in simulated.module.graph.nodes if node.op == "call_function"]
     # all that is left moves data
-    assert operators == ["max_pool2d", "slice_1", "slice_2", "pad", "flatten"]
+    assert operators == ["max_pool2d", "slice_1", "slice_2", "flatten"]
 
 
 def test_refuses_a_network_without_quantizers() -> None:

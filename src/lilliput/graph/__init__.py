@@ -4,6 +4,7 @@ from lilliput.graph.advice import Advice, advice
 from lilliput.graph.capture import capture, is_captured
 from lilliput.graph.cost import LayerCost, cost
 from lilliput.graph.fold import fold_batch_norm
+from lilliput.graph.fold_padding import fold_padding
 from lilliput.graph.graph import Graph, operator_of, owner_of, shape_of
 from lilliput.graph.groups import ChannelGroup, ChannelGroups, Site, Skipped, channel_groups
 from lilliput.graph.memory import MemoryProfile, peak_memory
@@ -26,6 +27,7 @@ __all__ = [
     "channel_groups",
     "cost",
     "fold_batch_norm",
+    "fold_padding",
     "is_captured",
     "operator_of",
     "owner_of",

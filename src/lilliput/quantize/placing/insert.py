@@ -19,7 +19,7 @@ from lilliput.core import (
     Scheme,
     UnsupportedError,
 )
-from lilliput.graph import capture, fold_batch_norm
+from lilliput.graph import capture, fold_batch_norm, fold_padding
 from lilliput.quantize.bits.precision import Precision
 from lilliput.quantize.numbers.dynamic_range import DynamicQuantize
 from lilliput.quantize.numbers.fake import FakeQuantize
@@ -77,6 +77,7 @@ def insert(
     captured, _ = fold_batch_norm(capture(model))
     module = captured.module
     assert isinstance(module, fx.GraphModule)  # noqa: S101
+    fold_padding(module)
     activation, notes = nearest_activation(rules.activation, rules)
     rules = replace(rules, activation=activation)
     candidates = dict(_weighted(module, rules, scheme))
