@@ -18,6 +18,7 @@ from lilliput.export.litert_check import check_scales
 from lilliput.export.litert_converter import import_converter
 from lilliput.export.litert_file import pack, read, strip
 from lilliput.export.litert_floats import keep_floats
+from lilliput.export.litert_layout import pad_as_it_lies
 from lilliput.export.litert_weights import (
     drop_unused,
     halve_floats,
@@ -97,6 +98,7 @@ def _with_integers(model: Model, rules: QuantizationRules | None) -> Any:
     widen_biases(file)
     if rules is not None:
         narrow_weights(file, rules)
+    pad_as_it_lies(file)
     drop_unused(file)
     return file
 
