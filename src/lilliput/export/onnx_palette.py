@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lilliput.export.onnx_constants import add_constant, constant_of
+
 __all__ = ["share"]
 
 _WIDTHS = ((4, "uint2", 25, 13), (16, "uint4", 21, 10))
@@ -55,7 +57,7 @@ def _look_up(model: Any, node: Any, codes: NDArray[np.uint8]) -> Any:
     lookup = ir.node(node.op_type, [node.inputs[0], cast.outputs[0]], attributes)
     added = [cast, lookup]
     if by_row and codes.ndim != 2:
-        shape = _initializer(graph, np.asarray(codes.shape, np.int64))
+        shape = add_constant(graph, np.asarray(codes.shape, np.int64))
         added.append(ir.node("Reshape", [lookup.outputs[0], shape]))
     graph.insert_before(node, added)
     weight = added[-1].outputs[0]
@@ -71,8 +73,8 @@ def _narrow(model: Any, codes: NDArray[np.uint8]) -> Any:
         if codes.max(initial=0) < count:
             model.ir_version = max(model.ir_version, version)
             model.opset_imports[""] = max(model.opset_imports[""], opset)
-            return _initializer(model.graph, codes.astype(getattr(ml_dtypes, name)))
-    return _initializer(model.graph, codes)
+            return add_constant(model.graph, codes.astype(getattr(ml_dtypes, name)))
+    return add_constant(model.graph, codes)
 
 
 def _fold_batch_norm(graph: Any, weight: Any) -> None:
@@ -88,17 +90,17 @@ def _fold_batch_norm(graph: Any, weight: Any) -> None:
     if not is_only or readers[0].op_type != "BatchNormalization":
         return
     norm = readers[0]
-    values = [_constant(value) for value in (*norm.inputs[1:], *convolution.inputs[2:3])]
+    values = [constant_of(value) for value in (*norm.inputs[1:], *convolution.inputs[2:3])]
     if any(value is None for value in values):
         return
-    gain, shift, mean, variance, *bias = values
+    gain, shift, mean, variance, *bias = (value.astype(np.float64) for value in values)
     gain = gain / np.sqrt(variance + norm.attributes.get_float("epsilon", 1e-5))
     shift = shift - gain * (mean - (bias[0] if bias else 0))
     axes = (-1, *[1] * (len(weight.shape) - 1))
-    scale = _initializer(graph, gain.reshape(axes).astype(np.float32))
+    scale = add_constant(graph, gain.reshape(axes).astype(np.float32))
     scaled = ir.node("Mul", [weight, scale])
     graph.insert_before(convolution, scaled)
-    offset = _initializer(graph, shift.astype(np.float32))
+    offset = add_constant(graph, shift.astype(np.float32))
     whole = ir.node(
         "Conv",
         [convolution.inputs[0], scaled.outputs[0], offset],
@@ -109,18 +111,3 @@ def _fold_batch_norm(graph: Any, weight: Any) -> None:
     whole.outputs[0].type, whole.outputs[0].shape = result.type, result.shape
     result.replace_all_uses_with(whole.outputs[0], replace_graph_outputs=True)
     graph.remove([convolution, norm], safe=True)
-
-
-def _constant(value: Any) -> Any:
-    if value is None or value.const_value is None:
-        return None
-    return value.const_value.numpy().astype(np.float64)
-
-
-def _initializer(graph: Any, array: Any) -> Any:
-    import onnx_ir as ir
-
-    name = f"lilliput.palette.{len(graph.initializers)}"
-    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    graph.register_initializer(value)
-    return value

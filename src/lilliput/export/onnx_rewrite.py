@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from lilliput.export.onnx_constants import add_constant, constant_of
+
 __all__ = ["expose", "rewrite"]
 
 _MOVEMENTS = frozenset(
@@ -80,7 +82,7 @@ def _grid(node: Any) -> tuple[Any, ...] | None:
     """Scale and zero point of a quantize or dequantize with one of each."""
     if node.op_type not in {"QuantizeLinear", "DequantizeLinear"}:
         return None
-    constants = [_constant(value) for value in node.inputs[1:]]
+    constants = [constant_of(value) for value in node.inputs[1:]]
     if len(constants) != 2 or any(value is None or value.size != 1 for value in constants):
         return None
     scale, zero_point = constants
@@ -89,7 +91,7 @@ def _grid(node: Any) -> tuple[Any, ...] | None:
 
 def _pad_with_zero_point(node: Any, sink: Any) -> bool:
     """Zero is the zero point's code."""
-    fill = _constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.zeros(1)
+    fill = constant_of(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.zeros(1)
     mode = node.attributes.get_string("mode", "constant")
     if fill is None or fill.any() or mode != "constant" or len(node.inputs) > 3:
         return False
@@ -106,7 +108,8 @@ def _merge_slices(graph: Any, node: Any) -> None:
     if len(first.inputs) != 5 or len(node.inputs) != 5 or first.outputs[0].is_graph_output():
         return
     pairs = [
-        (_constant(a), _constant(b)) for a, b in zip(first.inputs[1:], node.inputs[1:], strict=True)
+        (constant_of(a), constant_of(b))
+        for a, b in zip(first.inputs[1:], node.inputs[1:], strict=True)
     ]
     if any(a is None or b is None for a, b in pairs) or min(*pairs[2][0], *pairs[2][1]) < 0:
         return
@@ -114,7 +117,7 @@ def _merge_slices(graph: Any, node: Any) -> None:
         return
     node.replace_input_with(0, first.inputs[0])
     for index, (a, b) in enumerate(pairs, 1):
-        node.replace_input_with(index, _initializer(graph, np.concatenate([a, b])))
+        node.replace_input_with(index, add_constant(graph, np.concatenate([a, b])))
     graph.remove(first, safe=True)
 
 
@@ -139,19 +142,19 @@ def _round_bias(graph: Any, node: Any) -> None:
     import onnx_ir as ir
 
     sources = [value.producer() if value is not None else None for value in node.inputs[:2]]
-    bias = _constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    bias = constant_of(node.inputs[2]) if len(node.inputs) > 2 else None
     is_integer = all(s is not None and s.op_type == "DequantizeLinear" for s in sources)
     is_quantized_after = any(u.node.op_type == "QuantizeLinear" for u in node.outputs[0].uses())
     if bias is None or not is_integer or is_quantized_after:
         return
-    scales = [_constant(source.inputs[1]) for source in sources if source is not None]
+    scales = [constant_of(source.inputs[1]) for source in sources if source is not None]
     if len(scales) != 2 or any(scale is None for scale in scales) or scales[0].size != 1:
         return
     scale = (scales[0].reshape(()) * scales[1].reshape(-1)).astype(np.float32)
     codes = np.round(bias / scale)
     if np.abs(codes).max() > np.iinfo(np.int32).max:
         return
-    inputs = [_initializer(graph, codes.astype(np.int32)), _initializer(graph, scale)]
+    inputs = [add_constant(graph, codes.astype(np.int32)), add_constant(graph, scale)]
     axis = {"axis": 0} if scale.size > 1 else {}
     rounded = ir.node("DequantizeLinear", inputs, axis)
     graph.insert_before(node, rounded)
@@ -170,14 +173,14 @@ def _store_transposed(graph: Any, node: Any) -> None:
     source = turn.inputs[0].producer() if turn is not None and turn.op_type == "Transpose" else None
     if source is None or source.op_type != "DequantizeLinear":
         return
-    codes, scale, *zero_point = (_constant(value) for value in source.inputs)
+    codes, scale, *zero_point = (constant_of(value) for value in source.inputs)
     if codes is None or codes.ndim != 2 or scale is None:
         return
     axis = source.attributes.get_int("axis", 1) % 2
     if not zero_point:
         zero_point = [np.zeros(scale.shape, codes.dtype)]
     stored = [np.ascontiguousarray(codes.T), scale, *zero_point]
-    inputs = [_initializer(graph, array) for array in stored]
+    inputs = [add_constant(graph, array) for array in stored]
     turned = ir.node("DequantizeLinear", inputs, {"axis": 1 - axis})
     graph.insert_before(node, turned)
     node.replace_input_with(1, turned.outputs[0])
@@ -201,7 +204,7 @@ def _omit_zero_point(node: Any) -> None:
     """
     if len(node.inputs) < 3 or node.inputs[2] is None:
         return
-    zero_point = _constant(node.inputs[2])
+    zero_point = constant_of(node.inputs[2])
     if zero_point is None or zero_point.any() or _feeds_product(node):
         return
     if node.op_type == "DequantizeLinear" or zero_point.dtype == np.uint8:
@@ -212,21 +215,6 @@ def _feeds_product(node: Any) -> bool:
     """ONNX Runtime fuses integer matrix products only where zero points are written out."""
     near = [use.node for use in node.outputs[0].uses()] + [node.inputs[0].producer()]
     return any(other is not None and other.op_type in {"Gemm", "MatMul"} for other in near)
-
-
-def _constant(value: Any) -> Any:
-    if value is None or value.const_value is None:
-        return None
-    return value.const_value.numpy()
-
-
-def _initializer(graph: Any, array: Any) -> Any:
-    import onnx_ir as ir
-
-    name = f"lilliput.{len(graph.initializers)}"
-    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    graph.register_initializer(value)
-    return value
 
 
 def expose(graph: Any) -> dict[str, tuple[float, int]]:
@@ -241,9 +229,9 @@ def expose(graph: Any) -> dict[str, tuple[float, int]]:
     for node in graph:
         value = node.outputs[0]
         if node.op_type == "QuantizeLinear":
-            scale, zero_point = _constant(node.inputs[1]), np.zeros((), np.uint8)
+            scale, zero_point = constant_of(node.inputs[1]), np.zeros((), np.uint8)
             if len(node.inputs) > 2:
-                zero_point = _constant(node.inputs[2])
+                zero_point = constant_of(node.inputs[2])
             grids[value.name] = (float(scale), int(zero_point))
             value.type = ir.TensorType(ir.DataType.from_numpy(zero_point.dtype))
         elif node.op_type == "DequantizeLinear":

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from lilliput.export.onnx_constants import add_constant, constant_of
+
 __all__ = ["open_weights"]
 
 _BLOCKS = frozenset({16, 32, 64, 128, 256})
@@ -23,7 +25,7 @@ def open_weights(model: Any) -> None:
     """Changes an `onnx_ir` model in place."""
     graph = model.graph
     for node in list(graph):
-        codes = _constant(node.inputs[0]) if node.op_type == "DequantizeLinear" else None
+        codes = constant_of(node.inputs[0]) if node.op_type == "DequantizeLinear" else None
         if codes is None:
             continue
         readers = _readers(node)
@@ -52,22 +54,22 @@ def _reads_integers(node: Any) -> bool:
     return (
         source is not None
         and source.op_type == "DequantizeLinear"
-        and _constant(source.inputs[0]) is None
+        and constant_of(source.inputs[0]) is None
     )
 
 
 def _as_product(graph: Any, node: Any) -> None:
     import onnx_ir as ir
 
-    codes, scale = _constant(node.inputs[0]), _constant(node.inputs[1])
+    codes, scale = constant_of(node.inputs[0]), constant_of(node.inputs[1])
     if scale.size > 1:
         axis = node.attributes.get_int("axis", 1)
         scale = scale.reshape([-1 if i == axis else 1 for i in range(codes.ndim)])
-    zero_point = _constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    zero_point = constant_of(node.inputs[2]) if len(node.inputs) > 2 else None
     if zero_point is not None and zero_point.any():
         return
     cast = ir.node("Cast", [node.inputs[0]], {"to": ir.DataType.FLOAT})
-    factor = _initializer(graph, scale.astype(np.float32))
+    factor = add_constant(graph, scale.astype(np.float32))
     product = ir.node("Mul", [cast.outputs[0], factor])
     graph.insert_before(node, [cast, product])
     node.outputs[0].replace_all_uses_with(product.outputs[0])
@@ -79,7 +81,7 @@ def _as_blocks(graph: Any, node: Any, reader: Any, moves: tuple[str, ...]) -> bo
     import ml_dtypes
     import onnx_ir as ir
 
-    rows, scale = _constant(node.inputs[0]), _constant(node.inputs[1])
+    rows, scale = constant_of(node.inputs[0]), constant_of(node.inputs[1])
     size = rows.shape[1] if rows.ndim == 2 else 0
     transposed = reader.op_type == "Gemm" and reader.attributes.get_int("transB", 0) == 1
     is_product = (transposed and moves == ("Reshape",)) or (
@@ -92,34 +94,19 @@ def _as_blocks(graph: Any, node: Any, reader: Any, moves: tuple[str, ...]) -> bo
     scales = np.ascontiguousarray(scale.reshape(shape[-1], -1).T)
     is_narrow = codes.min() >= -8 and codes.max() <= 7
     codes = np.ascontiguousarray(codes).astype(ml_dtypes.int4 if is_narrow else np.int8)
-    inputs = [_initializer(graph, codes), _initializer(graph, scales)]
+    inputs = [add_constant(graph, codes), add_constant(graph, scales)]
     weight = ir.node("DequantizeLinear", inputs, {"axis": 0, "block_size": size})
     product = ir.node("MatMul", [reader.inputs[0], weight.outputs[0]])
     new = [weight, product]
     if reader.op_type == "Gemm" and len(reader.inputs) > 2 and reader.inputs[2] is not None:
-        bias = _constant(reader.inputs[2])
+        bias = constant_of(reader.inputs[2])
         if bias is None:
             return False
         # an Add the runtime would fuse first, to a Gemm that reads floats
-        new.append(ir.node("Sub", [product.outputs[0], _initializer(graph, -bias)]))
+        new.append(ir.node("Sub", [product.outputs[0], add_constant(graph, -bias)]))
     graph.insert_before(reader, new)
     output = new[-1].outputs[0]
     output.type, output.shape = reader.outputs[0].type, reader.outputs[0].shape
     ir.convenience.replace_all_uses_with(reader.outputs[0], output, replace_graph_outputs=True)
     graph.remove(reader, safe=True)
     return True
-
-
-def _constant(value: Any) -> Any:
-    if value is None or value.const_value is None:
-        return None
-    return value.const_value.numpy()
-
-
-def _initializer(graph: Any, array: Any) -> Any:
-    import onnx_ir as ir
-
-    name = f"lilliput.weight.{len(graph.initializers)}"
-    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    graph.register_initializer(value)
-    return value
