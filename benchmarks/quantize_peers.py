@@ -18,7 +18,7 @@ from rows import Row
 from scoring import WORK
 
 import lilliput as lp
-from lilliput.export.litert import convert
+from lilliput.export.litert.format import convert
 
 __all__ = ["cases"]
 

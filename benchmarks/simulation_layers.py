@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 import lilliput as lp
-from lilliput.export.litert_file import constant, pack, read
+from lilliput.export.litert.file import constant, pack, read
 from lilliput.simulate.grid import Grid
 from lilliput.simulate.modules import Quantize
 

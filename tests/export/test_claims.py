@@ -18,7 +18,7 @@ from lilliput.core import (
     run,
 )
 from lilliput.export import export
-from lilliput.export.litert_file import read
+from lilliput.export.litert.file import read
 from lilliput.quantize import (
     ConvertFloat,
     Precision,

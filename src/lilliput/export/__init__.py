@@ -11,8 +11,8 @@ from lilliput.core.disk import replacing
 from lilliput.core.model import check_model
 from lilliput.core.spelling import did_you_mean
 from lilliput.export.format import Format, Predictor, TensorSpec
-from lilliput.export.litert import Litert
-from lilliput.export.onnx import Onnx
+from lilliput.export.litert.format import Litert
+from lilliput.export.onnx.format import Onnx
 from lilliput.export.parity import LayerParity, Parity, compare, compare_tensors
 from lilliput.quantize import check_rules, quantizers, weights_line
 

@@ -18,7 +18,7 @@ from torch import fx
 
 from lilliput.core import ExportError, QuantizationRules
 from lilliput.export.format import Array
-from lilliput.export.litert_file import constant, kinds
+from lilliput.export.litert.file import constant, kinds
 from lilliput.export.lower_weights import codes_of
 from lilliput.quantize.placing.scheme import Weighted, kernel_of, weighted_operators
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lilliput.core import Model, run
-from lilliput.export import litert
-from lilliput.export.litert_file import kinds, read
+from lilliput.export.litert import format as litert
+from lilliput.export.litert.file import kinds, read
 from lilliput.quantize import QuantizeStatic
 from lilliput.targets import get_target
 

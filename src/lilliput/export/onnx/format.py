@@ -53,7 +53,7 @@ class Onnx:
         import onnx
         import onnx_ir as ir
 
-        from lilliput.export.onnx_rewrite import expose
+        from lilliput.export.onnx.rewrite import expose
 
         model = ir.load(path)
         grids = expose(model.graph)
@@ -74,7 +74,7 @@ def encode(model: Model) -> bytes:
     import onnx
     import onnx_ir as ir
 
-    from lilliput.export.onnx_strip import strip
+    from lilliput.export.onnx.strip import strip
 
     with refusing(model.module, "ONNX"):
         lowered = lower(model, stores_integers=True) if is_quantized(model) else model

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.export.litert_nets import (
+from tests.export.litert.nets import (
     FLOAT,
     INT8,
     Between,
@@ -25,8 +25,8 @@ from tests.export.litert_nets import (
 from torch import Tensor, nn
 
 from lilliput.core import Model
-from lilliput.export.litert import Litert
-from lilliput.export.litert_file import read
+from lilliput.export.litert.file import read
+from lilliput.export.litert.format import Litert
 from lilliput.quantize import quantizers
 from lilliput.targets import get_target
 

@@ -7,10 +7,10 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from lilliput.export.onnx_pack import pack
-from lilliput.export.onnx_palette import share
-from lilliput.export.onnx_rewrite import rewrite
-from lilliput.export.onnx_weights import open_weights
+from lilliput.export.onnx.pack import pack
+from lilliput.export.onnx.palette import share
+from lilliput.export.onnx.rewrite import rewrite
+from lilliput.export.onnx.weights import open_weights
 
 __all__ = ["strip"]
 

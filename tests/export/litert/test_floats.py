@@ -2,13 +2,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.export.litert_nets import Between, TwoReaders, images, int8, keyword
+from tests.export.litert.nets import Between, TwoReaders, images, int8, keyword
 from torch import Tensor, fx, nn
 
 from lilliput.core import Model
-from lilliput.export.litert_converter import fence
-from lilliput.export.litert_floats import keep_floats
-from lilliput.export.litert_integers import Integers
+from lilliput.export.litert.converter import fence
+from lilliput.export.litert.floats import keep_floats
+from lilliput.export.litert.integers import Integers
 from lilliput.export.lower import lower
 from lilliput.graph import operator_of
 from lilliput.targets import get_target

@@ -12,10 +12,11 @@ from tests.export.nets import examples, quantized
 from torch.utils._pytree import tree_leaves
 
 from lilliput.core import ExportError, Model, QuantizationRules, run
-from lilliput.export import Format, export, litert, load, parity
-from lilliput.export.litert import Litert, convert
-from lilliput.export.litert_check import check_scales
-from lilliput.export.litert_file import kinds, pack, read
+from lilliput.export import Format, export, load, parity
+from lilliput.export.litert import format as litert
+from lilliput.export.litert.check import check_scales
+from lilliput.export.litert.file import kinds, pack, read
+from lilliput.export.litert.format import Litert, convert
 from lilliput.export.lower import lower
 from lilliput.quantize import ClusterWeights, palettes, quantizers
 from lilliput.targets import get_target

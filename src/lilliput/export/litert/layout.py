@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lilliput.export.format import Array
-from lilliput.export.litert_file import constant, kinds
+from lilliput.export.litert.file import constant, kinds
 
 __all__ = ["pad_as_it_lies"]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lilliput.core import Accuracy, Model, Task, run
-from lilliput.export.litert_file import kinds
+from lilliput.export.litert.file import kinds
 from lilliput.quantize import QuantizeStatic
 from lilliput.targets import get_target
 

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from lilliput.core import Accuracy, ExportError, Model, Task, run
-from lilliput.export import Format, export, load, onnx_strip
-from lilliput.export.onnx import Onnx, encode
+from lilliput.export import Format, export, load
+from lilliput.export.onnx import strip
+from lilliput.export.onnx.format import Onnx, encode
 from lilliput.quantize import QuantizeStatic, quantizers
 from lilliput.quantize.numbers.fake import FakeQuantize
 from lilliput.targets import get_target
@@ -152,7 +153,7 @@ class Fixed(nn.Module):
 @pytest.mark.parametrize(
     ("place", "error", "said"),
     [
-        ((onnx_strip, "rewrite"), AssertionError(), "AssertionError"),
+        ((strip, "rewrite"), AssertionError(), "AssertionError"),
         ((onnx_ir.serde, "serialize_model"), KeyError("Foo"), "KeyError: 'Foo'"),
         ((onnx.checker, "check_model"), onnx.checker.ValidationError("bad\nnode"), "bad"),
         ((torch.onnx, "export"), RuntimeError("no such operator"), "no such operator"),

@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from torch import fx, nn
 
 from lilliput.core import ExportError, IntegerType, PerChannel, QuantizationRules
-from lilliput.export.litert_check import check_scales
+from lilliput.export.litert.check import check_scales
 from lilliput.quantize import FakeQuantize, quantizers
 from lilliput.targets import get_target
 

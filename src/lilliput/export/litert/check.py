@@ -12,8 +12,8 @@ import torch
 from torch import fx
 
 from lilliput.core import ExportError, QuantizationRules
-from lilliput.export.litert_file import constant, kinds
-from lilliput.export.litert_integers import Integers
+from lilliput.export.litert.file import constant, kinds
+from lilliput.export.litert.integers import Integers
 from lilliput.quantize.numbers.fake import FakeQuantize
 from lilliput.quantize.placing.open_layers import WITH_WEIGHT, operator_kind
 

@@ -6,7 +6,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 
-from lilliput.export.onnx_rewrite import rewrite
+from lilliput.export.onnx.rewrite import rewrite
 
 HEAD = '<ir_version: 10, opset_import: ["" : 20]> g (float[2,8,6,6] x) => (float[{out}] y) <{init}>'
 GRID = "float s = {0.05}, uint8 z = {7}, float t = {0.03}, uint8 o = {0}"

@@ -9,7 +9,8 @@ import onnxruntime as ort
 import pytest
 
 from lilliput.core import run
-from lilliput.export import export, load, onnx_strip
+from lilliput.export import export, load
+from lilliput.export.onnx import strip
 from lilliput.quantize import Precision, QuantizeStatic
 from lilliput.targets import get_target
 from lilliput.testing.nets import image_classifier
@@ -35,7 +36,7 @@ def test_fewer_bits_are_stored_and_bytes_are_run(
     model, task = image_classifier()
     small = run(model, [QuantizeStatic(TARGET.rules, task, precision=Precision({"*": bits}))])
     packed = export(small, TARGET, tmp_path / "packed").path
-    monkeypatch.setattr(onnx_strip, "pack", lambda _: None)
+    monkeypatch.setattr(strip, "pack", lambda _: None)
     bytes_ = export(small, TARGET, tmp_path / "bytes").path
     saved = bytes_.stat().st_size - packed.stat().st_size
     initializers = onnx.load(packed).graph.initializer

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lilliput.export.onnx_constants import add_constant, constant_of
+from lilliput.export.onnx.constants import add_constant, constant_of
 
 __all__ = ["open_weights"]
 

@@ -14,12 +14,12 @@ from torch.fx import GraphModule
 from lilliput.core import ExportError, MissingExtraError, Model, QuantizationRules
 from lilliput.core.modes import in_eval_mode
 from lilliput.export.format import Array, Predictor, TensorSpec, in_batches, write_bytes
-from lilliput.export.litert_check import check_scales
-from lilliput.export.litert_converter import import_converter
-from lilliput.export.litert_file import pack, read, strip
-from lilliput.export.litert_floats import keep_floats
-from lilliput.export.litert_layout import pad_as_it_lies
-from lilliput.export.litert_weights import (
+from lilliput.export.litert.check import check_scales
+from lilliput.export.litert.converter import import_converter
+from lilliput.export.litert.file import pack, read, strip
+from lilliput.export.litert.floats import keep_floats
+from lilliput.export.litert.layout import pad_as_it_lies
+from lilliput.export.litert.weights import (
     drop_unused,
     halve_floats,
     narrow_floats,

@@ -1,0 +1,1 @@
+"""LiteRT (TensorFlow Lite) files, run by its interpreter with XNNPACK."""
