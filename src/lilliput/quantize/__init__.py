@@ -2,7 +2,13 @@
 
 from lilliput.core import PerChannel, PerGroup, PerTensor
 from lilliput.quantize.aware import QuantizeAware
-from lilliput.quantize.bits.bit_budget import AverageBits, BitBudget, LayerCosts, WeightBytes
+from lilliput.quantize.bits.bit_budget import (
+    AverageBits,
+    BitBudget,
+    LayerCosts,
+    RamBytes,
+    WeightBytes,
+)
 from lilliput.quantize.bits.bit_sensitivity import (
     BitSensitivity,
     bit_sensitivity,
@@ -58,6 +64,7 @@ __all__ = [
     "QuantizeMixed",
     "QuantizeStatic",
     "QuantizeWeights",
+    "RamBytes",
     "ReconstructBlocks",
     "RoundSecondOrder",
     "SharedWeight",

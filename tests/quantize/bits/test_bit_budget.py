@@ -1,13 +1,15 @@
 import pytest
 
 from lilliput.core import BudgetError, UnsupportedError
-from lilliput.quantize import AverageBits, BitSensitivity, LayerCosts, WeightBytes
+from lilliput.quantize import AverageBits, BitSensitivity, LayerCosts, RamBytes, WeightBytes
+from lilliput.quantize.bits.widths import Widths
 
 FOUND = BitSensitivity(
     {"conv1": {8: 0.0, 3: 1.0}, "head": {8: 0.0, 3: 2.0}},
     {"conv1": 30, "head": 10},
-    frozenset({8, 4, 2}),
+    {"conv1": Widths({8: 8, 3: 4}, {8: 8, 3: 8}), "head": Widths({8: 8, 3: 4}, {8: 8, 3: 4})},
     "x",
+    activation_bytes=100,
 )
 
 
@@ -18,6 +20,12 @@ def test_average_bits_weigh_layers_by_their_weights() -> None:
 
 def test_bytes_are_those_of_the_stored_width() -> None:
     assert WeightBytes(100).costs(FOUND) == {"conv1": {8: 30, 3: 15}, "head": {8: 10, 3: 5}}
+
+
+def test_memory_is_what_the_runtime_holds_and_the_activations() -> None:
+    costs = RamBytes(150).costs(FOUND)
+    assert costs["conv1"][3] + costs["head"][3] == 30 + 5 + 100
+    assert costs["conv1"][8] + costs["head"][8] == 30 + 10 + 100
 
 
 def test_layers_without_a_cost_cost_nothing() -> None:
@@ -43,6 +51,7 @@ def test_refuses_averages_that_no_bits_have(limit: float) -> None:
         AverageBits(limit)
 
 
-def test_refuses_no_bytes() -> None:
+@pytest.mark.parametrize("budget", [WeightBytes, RamBytes])
+def test_refuses_no_bytes(budget: type[WeightBytes | RamBytes]) -> None:
     with pytest.raises(ValueError, match="got 0"):
-        WeightBytes(0)
+        budget(0)

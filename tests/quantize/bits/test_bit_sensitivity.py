@@ -14,6 +14,7 @@ from lilliput.quantize import (
     estimate_bit_sensitivity,
     quantizers,
 )
+from lilliput.quantize.bits.widths import Widths
 from lilliput.targets import get_target
 from lilliput.testing import TINY_TASKS, learned
 
@@ -126,10 +127,12 @@ def test_equal_weights_lose_nothing_or_little() -> None:
 
 
 def test_counts_information_and_bytes() -> None:
-    found = BitSensitivity({}, {"a": 30, "b": 10}, frozenset({8, 4, 2}), "x")
+    widths = Widths({8: 8, 3: 4, 2: 2}, {8: 8, 3: 8, 2: 8})
+    found = BitSensitivity({}, {"a": 30, "b": 10}, {"a": widths, "b": widths}, "x")
     assert found.average_bits({"a": 3, "b": 8}) == (90 + 80) / 40
     assert found.weight_bytes({"a": 3, "b": 8}) == 15 + 10
-    assert found.weight_bytes({"a": 2, "b": 9}) == 8 + 12
+    assert found.weight_bytes({"a": 2, "b": 3}) == 8 + 5
+    assert found.ram_bytes({"a": 2, "b": 3}) == 40
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from lilliput.quantize import (
     bit_sensitivity,
     bits_front,
 )
+from lilliput.quantize.bits.widths import Widths
 from lilliput.targets import get_target
 from lilliput.testing import TINY_TASKS, PassContract
 
@@ -33,7 +34,9 @@ def sensitivity(layers: int = 5) -> BitSensitivity:
     counts = {f"layer{i}": int(torch.randint(10, 500, (1,), generator=draw)) for i in range(layers)}
     scale = {layer: float(torch.rand(1, generator=draw)) for layer in counts}
     losses = {layer: {b: scale[layer] * 4.0**-b for b in (8, 4, 3, 2)} for layer in counts}
-    return BitSensitivity(losses, counts, frozenset({8, 4, 2}), "x")
+    stored = {8: 8, 4: 4, 3: 4, 2: 2}
+    widths = dict.fromkeys(counts, Widths(stored, dict.fromkeys(stored, 8)))
+    return BitSensitivity(losses, counts, widths, "x")
 
 
 @pytest.mark.parametrize("budget", [AverageBits(3), AverageBits(2.2), WeightBytes(500)])

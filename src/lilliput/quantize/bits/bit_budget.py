@@ -8,7 +8,7 @@ from lilliput.core import BudgetError, UnsupportedError
 from lilliput.core.spelling import did_you_mean
 from lilliput.quantize.bits.bit_sensitivity import BitSensitivity
 
-__all__ = ["AverageBits", "BitBudget", "LayerCosts", "WeightBytes"]
+__all__ = ["AverageBits", "BitBudget", "LayerCosts", "RamBytes", "WeightBytes"]
 
 Costs = dict[str, dict[int, float]]
 
@@ -68,6 +68,32 @@ class WeightBytes:
     def costs(self, sensitivity: BitSensitivity, /) -> Costs:
         return {
             layer: {bits: float(sensitivity.weight_bytes({layer: bits})) for bits in losses}
+            for layer, losses in sensitivity.losses.items()
+        }
+
+
+@dataclass(frozen=True)
+class RamBytes:
+    """Bytes of memory while the network runs: weights as the runtime holds them, and activations.
+
+    Weights that the runtime widens when it loads the file cost the same whatever their bits.
+    Activations count with the most that is live at once for one example, as integers; their share
+    is spread evenly over the layers. The runtime's own buffers come on top.
+
+    Args:
+        limit: At most so many.
+    """
+
+    limit: int
+
+    def __post_init__(self) -> None:
+        if self.limit < 1:
+            raise ValueError(f"bytes of memory must be 1 or more, got {self.limit}")
+
+    def costs(self, sensitivity: BitSensitivity, /) -> Costs:
+        share = sensitivity.activation_bytes / len(sensitivity.losses)
+        return {
+            layer: {bits: sensitivity.ram_bytes({layer: bits}) + share for bits in losses}
             for layer, losses in sensitivity.losses.items()
         }
 

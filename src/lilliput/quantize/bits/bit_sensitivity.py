@@ -8,14 +8,19 @@ from torch import Tensor, fx
 
 from lilliput.core import IntegerType, Model, QuantizationRules, Task
 from lilliput.core.progress import track
+from lilliput.graph import operator_of, peak_memory, trace
 from lilliput.quantize.beside.distance import Distance, distance_of
 from lilliput.quantize.beside.lockstep import small_batches
 from lilliput.quantize.bits.bit_estimate import estimated
 from lilliput.quantize.bits.lowered import Lowered, Walk, lower_weights, parameters_of
 from lilliput.quantize.bits.precision import Precision
+from lilliput.quantize.bits.widths import Widths, widths_of
 from lilliput.quantize.placing.insert import Inserted, insert, layer_of
 
 __all__ = ["BitSensitivity", "bit_sensitivity", "estimate_bit_sensitivity"]
+
+_FLOAT = 32
+"""Bits of the activations that `peak_memory` counts."""
 
 
 @dataclass(frozen=True)
@@ -25,19 +30,17 @@ class BitSensitivity:
     Args:
         losses: By layer and bits.
         counts: How many numbers each layer's weight has.
-        stored_bits: Widths that the file can hold; a weight is stored in the next of them.
+        widths: How wide each layer's weight is in the file and in memory, by its bits.
         quantity: What is lost: `KL to the float softmax` in nats for class scores,
             `relative squared error` for other outputs.
+        activation_bytes: The most of one example's activations that is live at once, as integers.
     """
 
     losses: Mapping[str, Mapping[int, float]]
     counts: Mapping[str, int]
-    stored_bits: frozenset[int]
+    widths: Mapping[str, Widths]
     quantity: str
-
-    def stored(self, bits: int) -> int:
-        """The width that a weight of so many bits has in the file."""
-        return min((width for width in self.stored_bits if width >= bits), default=bits)
+    activation_bytes: int = 0
 
     def average_bits(self, bits: Mapping[str, int]) -> float:
         """Bits of a weight in the mean, whatever the file stores them in."""
@@ -46,7 +49,17 @@ class BitSensitivity:
 
     def weight_bytes(self, bits: Mapping[str, int]) -> int:
         """Bytes of the weights in the file, without scales and biases."""
-        return sum(_bytes(self.counts[layer], self.stored(width)) for layer, width in bits.items())
+        return sum(
+            _bytes(self.counts[layer], self.widths[layer].stored[width])
+            for layer, width in bits.items()
+        )
+
+    def ram_bytes(self, bits: Mapping[str, int]) -> int:
+        """Bytes of the weights as the runtime holds them, without scales and biases."""
+        return sum(
+            _bytes(self.counts[layer], self.widths[layer].run[width])
+            for layer, width in bits.items()
+        )
 
 
 def bit_sensitivity(
@@ -137,7 +150,13 @@ def _sensitivity(prepared: _Prepared, task: Task, samples: int, method: Method) 
     distance = distance_of(prepared.model, task)
     losses = method(inserted, lowered, small_batches(_validation(task, samples)), distance)
     counts = {layer_of(node): parameters_of(module, node)[0].numel() for node in inserted.operators}
-    return BitSensitivity(losses, counts, prepared.rules.stored_bits, distance.quantity)
+    widths = {
+        layer_of(node): widths_of(operator_of(node), prepared.widths, prepared.rules)
+        for node in inserted.operators
+    }
+    live = peak_memory(trace(prepared.model)).peak_bytes
+    integers = -(-live * prepared.rules.activation.bits // _FLOAT)
+    return BitSensitivity(losses, counts, widths, distance.quantity, integers)
 
 
 def _bytes(count: int, width: int) -> int:

@@ -50,7 +50,7 @@ def allot_bits(sensitivity: BitSensitivity, budget: BitBudget) -> Allotment:
 
     Args:
         sensitivity: As `bit_sensitivity` gives it.
-        budget: `AverageBits`, `WeightBytes` or `LayerCosts`.
+        budget: `AverageBits`, `WeightBytes`, `RamBytes` or `LayerCosts`.
 
     Raises:
         BudgetError: Even the cheapest bits cost more; says how much they cost.
@@ -129,7 +129,7 @@ class QuantizeMixed:
         rules: What the target's runtime wants, `target.rules`.
         task: Its training inputs are calibrated on, and outputs are compared on its validation
             inputs, without labels.
-        budget: `AverageBits`, `WeightBytes` or `LayerCosts`.
+        budget: `AverageBits`, `WeightBytes`, `RamBytes` or `LayerCosts`.
         bits: Widths to choose from.
         observer: Chooses the ranges.
         samples: How many examples to calibrate on.

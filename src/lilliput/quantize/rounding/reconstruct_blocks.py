@@ -11,9 +11,11 @@ from torch.fx import Node
 
 from lilliput.core import Model, Stage, Task
 from lilliput.core.progress import track
+from lilliput.quantize.beside.distance import distance_of
 from lilliput.quantize.beside.lockstep import Lockstep, Stretch, small_batches, weighted
 from lilliput.quantize.beside.replay import constants
 from lilliput.quantize.placing.insert import layer_of
+from lilliput.quantize.rounding.fisher import fisher_weights
 from lilliput.quantize.rounding.soft_rounding import pressure
 from lilliput.quantize.rounding.soft_unit import SoftUnit
 from lilliput.quantize.rounding.units import find_units
@@ -35,8 +37,10 @@ class ReconstructBlocks:
     they are: best after `RoundSecondOrder` or `LearnRounding`. A block that is no better afterwards
     stays as it was. Layers that run more than once stay too.
 
+    Errors count by how much the network's outputs mind them where the block ends.
+
     Source: Li et al. 2021, "BRECQ: Pushing the Limit of Post-Training Quantization by Block
-    Reconstruction", algorithm 1; rounding: Nagel et al. 2020, eq. 22 to 24.
+    Reconstruction", algorithm 1 and eq. 10; rounding: Nagel et al. 2020, eq. 22 to 24.
 
     Args:
         task: Its training inputs are looked at, without labels.
@@ -47,6 +51,7 @@ class ReconstructBlocks:
         strength: Factor of the penalty of codes between integers.
         learns_steps: Also the steps of activations inside the block, for activations of few bits.
         most_layers: A block with more layers is taken apart.
+        is_weighed: Whether errors count by the diagonal of the Fisher matrix, or all alike.
         seed: Of the order in which examples come.
     """
 
@@ -60,6 +65,7 @@ class ReconstructBlocks:
     strength: float = 1.0
     learns_steps: bool = False
     most_layers: int = 6
+    is_weighed: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -84,29 +90,32 @@ class ReconstructBlocks:
         once = {node for node in layers if times[layer_of(node)] == 1}
         graph = walk.module.graph
         units = find_units(graph, layers, constants(walk.module), self.most_layers)
+        exits = [unit.exit for unit in units if self.is_weighed]
+        weights = fisher_weights(walk.module, walk.batches, exits, distance_of(model, self.task))
         order = torch.Generator().manual_seed(self.seed)
         for stretch in track(walk.walk_units(units), "block reconstruction", len(units)):
             free = [node for node in stretch.unit.layers if node in once]
             if free:
-                self._reconstruct(walk, stretch, free, order)
+                error = _Error(stretch, weights.get(stretch.unit.exit, torch.ones(())))
+                self._reconstruct(walk, error, free, order)
         return model
 
     def _reconstruct(
-        self, walk: Lockstep, stretch: Stretch, free: Sequence[Node], order: torch.Generator
+        self, walk: Lockstep, error: "_Error", free: Sequence[Node], order: torch.Generator
     ) -> None:
         """Learns one unit, and keeps it where it is better."""
-        unit = SoftUnit(walk.module, stretch.unit, free, self.learns_steps)
-        before = _error(unit, stretch)
+        unit = SoftUnit(walk.module, error.stretch.unit, free, self.learns_steps)
+        before = error.of(unit)
         if not before > 0:
             return
         with torch.enable_grad():
-            self._learn(unit, stretch, before, order)
+            self._learn(unit, error, before, order)
         unit.commit()
-        if not _error(unit, stretch) < before:
+        if not error.of(unit) < before:
             unit.restore()
 
     def _learn(
-        self, unit: SoftUnit, stretch: Stretch, before: float, order: torch.Generator
+        self, unit: SoftUnit, error: "_Error", before: float, order: torch.Generator
     ) -> None:
         slow = [*unit.offsets, *unit.growths]
         groups = [
@@ -117,10 +126,9 @@ class ReconstructBlocks:
         batches: list[int] = []
         for step in range(self.steps):
             if not batches:
-                batches = torch.randperm(len(stretch.wanted), generator=order).tolist()
+                batches = torch.randperm(len(error.stretch.wanted), generator=order).tolist()
             batch = batches.pop()
-            given = unit([read[batch] for read in stretch.reads])
-            loss = _distance(given, stretch.wanted[batch]) / before
+            loss = error.mean(unit, batch) / before
             pushed = pressure(step / self.steps)
             if pushed is not None:
                 weight, power = pushed
@@ -130,18 +138,30 @@ class ReconstructBlocks:
             optimizer.step()
 
 
-def _distance(given: Tensor, wanted: Tensor) -> Tensor:
-    return (given - wanted).square().mean()
+@dataclass(frozen=True, eq=False)
+class _Error:
+    """The squared error of a unit's output.
 
+    Args:
+        stretch: What the unit reads, and what it is to give.
+        weight: Of each number that it gives for one example.
+    """
 
-@torch.no_grad()
-def _error(unit: SoftUnit, stretch: Stretch) -> float:
-    """The mean squared error of the unit as the network has it, over all examples."""
-    unit.is_soft = False
-    total, count = 0.0, 0
-    for batch, wanted in enumerate(stretch.wanted):
-        given = unit([read[batch] for read in stretch.reads])
-        total += float((given - wanted).square().sum())
-        count += wanted.numel()
-    unit.is_soft = True
-    return total / max(1, count)
+    stretch: Stretch
+    weight: Tensor
+
+    def mean(self, unit: SoftUnit, batch: int) -> Tensor:
+        """Over one batch."""
+        given: Tensor = unit([read[batch] for read in self.stretch.reads])
+        return ((given - self.stretch.wanted[batch]).square() * self.weight).mean()
+
+    @torch.no_grad()
+    def of(self, unit: SoftUnit) -> float:
+        """Over all examples, with the unit as the network has it."""
+        unit.is_soft = False
+        sizes = [wanted.numel() for wanted in self.stretch.wanted]
+        means = [float(self.mean(unit, batch)) for batch in range(len(sizes))]
+        unit.is_soft = True
+        return sum(mean * size for mean, size in zip(means, sizes, strict=True)) / max(
+            1, sum(sizes)
+        )
