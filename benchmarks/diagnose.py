@@ -15,7 +15,7 @@ from rows import Row, save
 
 import lilliput as lp
 from lilliput.core.data import set_data_dir
-from lilliput.search.culprits import suspects
+from lilliput.search.clinic.culprits import suspects
 
 
 def network(name: str) -> tuple[lp.Model, lp.Task]:

@@ -16,11 +16,11 @@ from lilliput.registry import Store
 from lilliput.registry.lock import alone_in
 from lilliput.search import Workshop
 from lilliput.search.begin import check_installed, check_same_run, note_settings
-from lilliput.search.clinic import Clinic
-from lilliput.search.culprits import choose
-from lilliput.search.diagnosis import Diagnosis
+from lilliput.search.clinic.clinic import Clinic
+from lilliput.search.clinic.culprits import choose
+from lilliput.search.clinic.diagnosis import Diagnosis
+from lilliput.search.clinic.treatment import Treatment
 from lilliput.search.space import Space
-from lilliput.search.treatment import Treatment
 from lilliput.search.workshop import fingerprint_of, layer_rows
 from lilliput.targets import get_target
 

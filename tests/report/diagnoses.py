@@ -2,7 +2,7 @@
 
 from lilliput.core import Measurement
 from lilliput.quantize.beside.signals import Signal, Spread, WeightRange
-from lilliput.search.diagnosis import Culprit, Diagnosis, Tried
+from lilliput.search.clinic.diagnosis import Culprit, Diagnosis, Tried
 
 
 def drop(value, low=None, high=None, method="measured"):

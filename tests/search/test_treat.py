@@ -8,9 +8,9 @@ from tests.search.test_ladder import ORT, QuickWorkshop, ladder
 from lilliput.core import Budget, Measurement
 from lilliput.recipe import recipe_hash
 from lilliput.search import treat as module
+from lilliput.search.clinic.treatment import Treatment
 from lilliput.search.space import Point
 from lilliput.search.treat import _start
-from lilliput.search.treatment import Treatment
 
 
 @pytest.fixture

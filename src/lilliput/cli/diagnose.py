@@ -10,7 +10,7 @@ from lilliput.cli.output import Answer, answering, say
 from lilliput.cli.values import parse_share
 
 if TYPE_CHECKING:
-    import lilliput.search.diagnosis
+    import lilliput.search.clinic.diagnosis
 
 __all__ = ["diagnose"]
 
@@ -78,7 +78,7 @@ def diagnose(  # noqa: PLR0913, PLR0917
         _answer(answer, found, folder)
 
 
-def _answer(answer: Answer, found: "lilliput.search.diagnosis.Diagnosis", folder: Path) -> None:
+def _answer(answer: Answer, found: "lilliput.search.clinic.diagnosis.Diagnosis", folder: Path) -> None:
     """Writes the report, and gives both tables and the outcome."""
     from lilliput.cli.diagnosis import culprits_table, remedies_table
     from lilliput.cli.run_folder import open_run

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from lilliput.core import Budget, LilliputError, Target, Task
 from lilliput.quantize import RoundSecondOrder
 from lilliput.registry import Variant
-from lilliput.search.clinic import Clinic
+from lilliput.search.clinic.clinic import Clinic
+from lilliput.search.clinic.treatment import Treatment
 from lilliput.search.plan import Clock
 from lilliput.search.space import Point, Space
-from lilliput.search.treatment import Treatment
 from lilliput.search.workshop import Workshop
 
 __all__ = ["treat"]

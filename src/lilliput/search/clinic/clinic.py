@@ -7,11 +7,11 @@ from lilliput.core import Budget, LilliputError, Measurement, Model, Target, run
 from lilliput.measure import score
 from lilliput.measure.accuracy import Scores, difference
 from lilliput.registry import Variant
-from lilliput.search.culprits import Found
-from lilliput.search.diagnosis import Culprit, Diagnosis, Tried
-from lilliput.search.examination import examine, worst_layers
-from lilliput.search.remedies import REMEDIES, Case, Remedy
-from lilliput.search.treatment import Treatment
+from lilliput.search.clinic.culprits import Found
+from lilliput.search.clinic.diagnosis import Culprit, Diagnosis, Tried
+from lilliput.search.clinic.examination import examine, worst_layers
+from lilliput.search.clinic.remedies import REMEDIES, Case, Remedy
+from lilliput.search.clinic.treatment import Treatment
 from lilliput.search.workshop import Workshop
 from lilliput.train import Distill
 

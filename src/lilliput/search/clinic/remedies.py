@@ -13,8 +13,8 @@ from lilliput.quantize import (
     ReconstructBlocks,
     RoundSecondOrder,
 )
+from lilliput.search.clinic.treatment import Treatment
 from lilliput.search.space import OBSERVERS
-from lilliput.search.treatment import Treatment
 from lilliput.train import Distill
 
 __all__ = ["REMEDIES", "Case", "Remedy"]

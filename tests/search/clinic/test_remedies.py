@@ -3,9 +3,9 @@
 from itertools import chain
 
 from lilliput.core import Task
-from lilliput.search.remedies import REMEDIES, Case
+from lilliput.search.clinic.remedies import REMEDIES, Case
+from lilliput.search.clinic.treatment import Treatment
 from lilliput.search.space import OBSERVERS
-from lilliput.search.treatment import Treatment
 from lilliput.targets import get_target
 from lilliput.testing.nets import image_classifier
 from lilliput.train import Distill

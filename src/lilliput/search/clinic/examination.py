@@ -9,8 +9,8 @@ from lilliput.core import Artifact, Model, Task
 from lilliput.export import tensor_parity
 from lilliput.quantize.beside.signals import Signal, Spread, signals, weight_ranges
 from lilliput.quantize.placing.sites import node_names, quantizer_at
-from lilliput.search.culprits import Found, Suspect, suspects
-from lilliput.search.diagnosis import Culprit
+from lilliput.search.clinic.culprits import Found, Suspect, suspects
+from lilliput.search.clinic.diagnosis import Culprit
 
 __all__ = ["examine", "worst_layers"]
 

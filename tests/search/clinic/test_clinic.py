@@ -11,12 +11,12 @@ from tests.search.test_ladder import QuickWorkshop
 from lilliput.core import ExportError, LilliputError, Measurement, Model, Target, Task
 from lilliput.measure.accuracy import Scores
 from lilliput.registry import Store, Variant
-from lilliput.search import clinic as module
 from lilliput.search.candidate import Candidate
-from lilliput.search.clinic import Clinic
-from lilliput.search.culprits import Effect, Found
-from lilliput.search.diagnosis import Culprit
-from lilliput.search.treatment import Treatment
+from lilliput.search.clinic import clinic as module
+from lilliput.search.clinic.clinic import Clinic
+from lilliput.search.clinic.culprits import Effect, Found
+from lilliput.search.clinic.diagnosis import Culprit
+from lilliput.search.clinic.treatment import Treatment
 from lilliput.search.workshop import fingerprint_of
 from lilliput.testing.nets import image_classifier
 

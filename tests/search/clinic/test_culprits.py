@@ -13,7 +13,7 @@ from lilliput.core import Model, PassError, Task, UnsupportedError, run
 from lilliput.measure.intervals import paired
 from lilliput.quantize import QuantizeStatic, quantizers
 from lilliput.quantize.placing.sites import sites
-from lilliput.search.culprits import Found, suspects
+from lilliput.search.clinic.culprits import Found, suspects
 from lilliput.testing import TINY_TASKS
 
 SAMPLES = 48

@@ -1,0 +1,1 @@
+"""Why quantization costs accuracy, and what helps."""
