@@ -78,7 +78,9 @@ def diagnose(  # noqa: PLR0913, PLR0917
         _answer(answer, found, folder)
 
 
-def _answer(answer: Answer, found: "lilliput.search.clinic.diagnosis.Diagnosis", folder: Path) -> None:
+def _answer(
+    answer: Answer, found: "lilliput.search.clinic.diagnosis.Diagnosis", folder: Path
+) -> None:
     """Writes the report, and gives both tables and the outcome."""
     from lilliput.cli.diagnosis import culprits_table, remedies_table
     from lilliput.cli.run_folder import open_run
