@@ -1,13 +1,16 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from tests.quantize.nets import JoinedIntegers, Shuffled, imaged
 
 from lilliput.core import Model, Pass, Task, run
-from lilliput.quantize import FakeQuantize, QuantizeAware, QuantizeStatic, quantizers
+from lilliput.export import export, load
+from lilliput.quantize import FakeQuantize, Precision, QuantizeAware, QuantizeStatic, quantizers
 from lilliput.targets import get_target
 from lilliput.testing import TINY_TASKS, PassContract, learned
+from lilliput.train import FineTune
 
 LITERT = get_target("litert-cpu").rules
 
@@ -60,6 +63,27 @@ def test_after_training_every_weight_lies_on_the_grid_of_its_own_range() -> None
             torch.testing.assert_close(quantizer.scale, torch.maximum(rows, quantizer.least) / 127)
             codes = quantizer(weight) / quantizer.scale.view(-1, *[1] * (weight.dim() - 1))
             torch.testing.assert_close(codes, codes.round(), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("learns_scales", [False, True])
+@pytest.mark.parametrize("target", ["onnxruntime-cpu", "litert-cpu"])
+def test_the_file_of_a_trained_network_gives_what_it_gives(
+    target: str, learns_scales: bool, tmp_path: Path
+) -> None:
+    model, task = TINY_TASKS["image_classifier"]()
+    chosen = get_target(target)
+    precision = Precision({"*": 4, "head": 8})
+    aware = QuantizeAware(
+        chosen.rules, task, samples=64, precision=precision, learns_scales=learns_scales
+    )
+    trained = run(model, [aware, FineTune(task, epochs=1, learning_rate=0.01)])
+    artifact = export(trained, chosen, tmp_path)
+    inputs, _ = next(task.batches("test"))
+    (given,) = load(artifact.path, artifact.format)(tuple(x.numpy() for x in inputs))
+    with torch.no_grad():
+        wanted = trained.module.eval()(*inputs)
+    step = float((wanted.amax() - wanted.amin()) / 255)
+    assert float((torch.from_numpy(given) - wanted).abs().mean()) < step
 
 
 def test_a_scale_shared_by_narrow_and_wide_tensors_does_not_narrow_in_training() -> None:

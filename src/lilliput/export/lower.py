@@ -16,7 +16,7 @@ from lilliput.core import ExportError, IntegerType, Model
 from lilliput.export.lower_weights import lower_lookup, lower_run_time
 from lilliput.graph import operator_of
 from lilliput.quantize.numbers.dynamic_range import DynamicQuantize
-from lilliput.quantize.numbers.fake import FakeQuantize
+from lilliput.quantize.numbers.fake import FakeQuantize, settle_all
 from lilliput.quantize.placing.scheme import weighted_operators
 
 __all__ = ["constants_of", "is_quantized", "lower"]
@@ -52,6 +52,7 @@ def lower(model: Model, stores_integers: bool) -> Model:
             f"{type(module).__name__} holds quantizers but is no captured network; only those that "
             "QuantizeStatic or QuantizeAware put in can be exported"
         )
+    settle_all(module)
     if stores_integers:
         lower_run_time(module, lambda node: _evaluate(module, node))
     else:
@@ -214,7 +215,11 @@ def _clip_reals(
     module: fx.GraphModule, name: str, pair: fx.Node, quantizer: FakeQuantize
 ) -> fx.Node:
     """The same between two pairs of one scale, where the converter makes integers of it."""
-    kind, scale, zero_point = quantizer.type, float(quantizer.scale), int(quantizer.zero_point)
+    kind, scale, zero_point = (
+        quantizer.type,
+        float(quantizer.scale),
+        int(quantizer.zero_point),
+    )
     limits = ((kind.low - zero_point) * scale, (kind.high - zero_point) * scale)
     clipped = module.graph.call_function(torch.ops.aten.clamp.default, (pair, *limits))
     return _pair(module, name, clipped, quantizer)

@@ -11,7 +11,7 @@ from lilliput.core.model import check_model
 from lilliput.export.litert.integers import Integers
 from lilliput.export.lower import constants_of
 from lilliput.quantize import check_rules
-from lilliput.quantize.numbers.fake import FakeQuantize
+from lilliput.quantize.numbers.fake import FakeQuantize, settle_all
 from lilliput.simulate.arithmetic import Arithmetic
 from lilliput.simulate.build import Builder, Built
 from lilliput.simulate.grid import Grid
@@ -53,6 +53,7 @@ def simulate(model: Model, target: Target, arithmetic: Arithmetic | None = None)
         raise UnsupportedError(
             f"{type(module).__name__} has no quantizers to simulate; QuantizeStatic comes before"
         )
+    settle_all(module)
     chosen = arithmetic or _ARITHMETIC[target.format]
     _replace(module, _plan(module, Integers(module, target.rules), chosen))
     module.graph.eliminate_dead_code()

@@ -2,6 +2,7 @@ import torch
 
 from lilliput.core import IntegerType, run
 from lilliput.quantize import QuantizeAware, quantizers
+from lilliput.quantize.numbers.fake import FakeQuantize
 from lilliput.quantize.numbers.learned import round_learned
 from lilliput.targets import get_target
 from lilliput.testing.nets import image_classifier
@@ -13,16 +14,16 @@ ZERO = torch.zeros(1, dtype=torch.int32)
 def test_the_gradient_of_the_step_is_the_papers() -> None:
     x = torch.randn(200) * 3
     scale = torch.tensor([0.5], requires_grad=True)
-    round_learned(x, scale, ZERO, FOUR).sum().backward()
+    (0.01 * round_learned(x, scale, ZERO, FOUR).sum()).backward()
     ratio = x / 0.5
     inside = (ratio > FOUR.low) & (ratio < FOUR.high)
     by_value = torch.where(inside, ratio.round() - ratio, ratio.clamp(FOUR.low, FOUR.high))
-    expected = by_value.sum() / (x.numel() * FOUR.high) ** 0.5
-    torch.testing.assert_close(scale.grad, expected.view(1), rtol=1e-4, atol=1e-5)
+    expected = 0.01 * by_value.sum() / (x.numel() * FOUR.high) ** 0.5
+    torch.testing.assert_close(scale.grad, expected.view(1), rtol=1e-4, atol=1e-7)
 
 
 def test_each_channel_has_the_gradient_of_a_tensor_of_its_own() -> None:
-    x, slope = torch.randn(3, 4, 5), torch.randn(3, 4, 5)
+    x, slope = torch.randn(3, 4, 5), 0.01 * torch.randn(3, 4, 5)
     scales = torch.tensor([0.1, 0.3, 0.2, 0.5], requires_grad=True)
     zeros = torch.zeros(4, dtype=torch.int32)
     round_learned(x, scales, zeros, FOUR, axis=1).backward(slope)
@@ -30,6 +31,30 @@ def test_each_channel_has_the_gradient_of_a_tensor_of_its_own() -> None:
         own = scales.detach()[channel : channel + 1].requires_grad_()
         round_learned(x[:, channel], own, ZERO, FOUR).backward(slope[:, channel])
         torch.testing.assert_close(own.grad[0], scales.grad[channel], rtol=1e-4, atol=1e-5)
+
+
+def test_a_steep_loss_takes_no_step_through_zero() -> None:
+    x = torch.randn(400)
+    scale = torch.tensor([0.3], requires_grad=True)
+    optimizer = torch.optim.SGD([scale], lr=0.1, momentum=0.9)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (1e6 * round_learned(x, scale, ZERO, FOUR).square().sum()).backward()
+        optimizer.step()
+        assert scale > 0
+
+
+def test_steps_that_an_optimizer_took_through_zero_come_back() -> None:
+    quantizer = FakeQuantize(FOUR)
+    quantizer.set_range(torch.tensor([-1.0]), torch.tensor([1.0]))
+    quantizer.learn()
+    wanted = quantizer.scale.detach().clone()
+    quantizer.scale.data.neg_()
+    quantizer(torch.randn(5))
+    assert torch.equal(quantizer.scale, wanted)
+    quantizer.scale.data.neg_()
+    quantizer.settle()
+    assert torch.equal(quantizer.scale, wanted)
 
 
 def test_values_inside_let_the_gradient_through_and_others_none() -> None:

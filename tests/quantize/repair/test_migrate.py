@@ -129,6 +129,19 @@ def test_outliers_cost_less_afterwards() -> None:
     assert errors[0] < 0.7 * errors[1]
 
 
+def test_the_strength_is_chosen_where_none_is_given() -> None:
+    model, task = worded(Attention())
+    inputs = task.train[0][:1]
+
+    def quantized(**settings: float) -> float:
+        passes = [MigrateScales(task, **settings), QuantizeStatic(RULES, task)]
+        return error(model.module, run(model, passes).module, inputs)
+
+    given = [quantized(strength=strength) for strength in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert quantized() < 1.15 * min(given)
+    assert quantized() < 0.9 * max(given)
+
+
 def test_channels_of_zeros_stay() -> None:
     model, task = worded(Attention())
     with torch.no_grad():

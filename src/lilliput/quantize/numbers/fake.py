@@ -10,7 +10,7 @@ from lilliput.core import IntegerType
 from lilliput.quantize.numbers.affine import scale_and_zero_point
 from lilliput.quantize.numbers.learned import round_learned
 
-__all__ = ["FakeQuantize", "quantizers"]
+__all__ = ["FakeQuantize", "quantizers", "settle_all"]
 
 
 class FakeQuantize(nn.Module):
@@ -96,6 +96,11 @@ class FakeQuantize(nn.Module):
         self.scale = nn.Parameter(scale)
         self.momentum = None
 
+    @property
+    def learns(self) -> bool:
+        """Whether the scale is a parameter."""
+        return isinstance(self.scale, nn.Parameter)
+
     @torch.no_grad()
     def set_bits(self, bits: int) -> None:
         """Takes other bits for the same range; `last_type` remembers what was asked for."""
@@ -109,7 +114,7 @@ class FakeQuantize(nn.Module):
     @torch.no_grad()
     def settle(self) -> None:
         """Ends learning: the scale is a constant again, and the range what it covers."""
-        scale = self.scale.detach().clone()
+        scale = self.scale.detach().abs()
         del self.scale
         self.register_buffer("scale", scale)
         self.low.copy_(scale * (self.type.low - self.zero_point))
@@ -128,13 +133,15 @@ class FakeQuantize(nn.Module):
     def _round(self, x: Tensor) -> Tensor:
         rows = self.rows(x) if self.group_size else x
         axis = 0 if self.group_size else self.axis
-        if self.training and isinstance(self.scale, nn.Parameter):
+        if self.learns:
+            self.scale.data.abs_()  # an optimizer may have stepped over zero
+        if self.training and self.learns:
             return round_learned(rows, self.scale, self.zero_point, self.type, axis).view_as(x)
         limits = (self.type.low, self.type.high)
+        points = (self.scale.detach(), self.zero_point)
         if self.axis is None:
-            return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, *limits)
+            return torch.fake_quantize_per_tensor_affine(x, *points, *limits)
         assert axis is not None  # noqa: S101
-        points = (self.scale, self.zero_point)
         return torch.fake_quantize_per_channel_affine(rows, *points, axis, *limits).view_as(x)
 
     def _pair(self, x: Tensor) -> Tensor:
@@ -183,3 +190,10 @@ def quantizers(module: nn.Module) -> dict[str, FakeQuantize]:
         for name, part in module.named_modules()
         if isinstance(part, FakeQuantize) and part.is_enabled
     }
+
+
+def settle_all(module: nn.Module) -> None:
+    """Ends learning of every scale in a network."""
+    for part in module.modules():
+        if isinstance(part, FakeQuantize) and part.learns:
+            part.settle()

@@ -1,23 +1,39 @@
 """What values a network's channels take, seen on examples."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, fx
 from torch.fx import Node
 
 from lilliput.core import PassError
 from lilliput.graph import owner_of
 
-__all__ = ["channel_ranges"]
+__all__ = ["ChannelValues", "channel_ranges"]
+
+
+class ChannelValues(NamedTuple):
+    """Of each channel of a tensor.
+
+    Args:
+        low: Its least value.
+        high: Its largest.
+        square: The mean of its squares, each batch counting alike.
+    """
+
+    low: Float[Tensor, " channels"]
+    high: Float[Tensor, " channels"]
+    square: Float[Tensor, " channels"]
 
 
 @torch.no_grad()
 def channel_ranges(
     module: fx.GraphModule, axes: Mapping[Node, int | None], batches: Iterable[tuple[Tensor, ...]]
-) -> dict[Node, tuple[Tensor, Tensor]]:
-    """The least and the largest value of each channel, of each tensor.
+) -> dict[Node, ChannelValues]:
+    """What values each channel of each tensor takes.
 
     Args:
         module: A captured network; runs in eval mode.
@@ -41,20 +57,28 @@ class _Watch(fx.Interpreter):
         super().__init__(module)
         self.extra_traceback = False
         self.axes = axes
-        self.seen: dict[Node, tuple[Tensor, Tensor]] = {}
+        self.seen: dict[Node, ChannelValues] = {}
+        self.times: Counter[Node] = Counter()
 
     def run_node(self, n: Node) -> Any:
         value = super().run_node(n)
         if n in self.axes:
             axis = self.axes[n]
             rows = value[None] if axis is None else value.transpose(0, axis)
-            low, high = rows.float().flatten(1).aminmax(dim=1)
+            rows = rows.float().flatten(1)
+            low, high = rows.aminmax(dim=1)
             if not (low.isfinite().all() and high.isfinite().all()):
                 where = owner_of(n) or n.name
                 raise PassError(
                     f"calibration: NaN or infinite values at {where!r}; is one in the inputs, "
                     "or in a weight?"
                 )
-            before = self.seen.get(n, (low, high))
-            self.seen[n] = torch.minimum(low, before[0]), torch.maximum(high, before[1])
+            square = rows.square().mean(1)
+            before = self.seen.get(n, ChannelValues(low, high, square))
+            self.times[n] += 1
+            self.seen[n] = ChannelValues(
+                torch.minimum(low, before.low),
+                torch.maximum(high, before.high),
+                before.square + (square - before.square) / self.times[n],
+            )
         return value

@@ -104,7 +104,7 @@ def _remove_idle_clips(module: fx.GraphModule, batches: Iterable[tuple[Tensor, .
     for clip in clips:
         source, limits = clip.all_input_nodes[0], clip_limits(module, clip)
         assert limits is not None  # noqa: S101  a path's clips have limits
-        low, high = (float(end) for end in ranges[source])
+        low, high = float(ranges[source].low), float(ranges[source].high)
         if high > limits[1] or (low < limits[0] and limits[0] != 0):
             continue
         with module.graph.inserting_before(clip):
@@ -121,7 +121,7 @@ def _absorb(module: fx.GraphModule, pairs: list[_Pair], task: Task, samples: int
     # what a layer takes up makes up for what the one before it gave away: its outputs stay
     seen = channel_ranges(module, axes, task.calibration(samples)) if axes else {}
     for layer, path in pairs:
-        absorb_bias(layer, path, seen[layer.node][0])
+        absorb_bias(layer, path, seen[layer.node].low)
 
 
 def _equalize(layer: ScalableLayer, path: ChannelPath) -> float:

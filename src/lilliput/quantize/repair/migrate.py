@@ -12,12 +12,14 @@ from torch.fx import Node
 from lilliput.core import Model, Stage, Task
 from lilliput.graph import capture, fold_batch_norm, shape_of
 from lilliput.quantize.repair.channel_paths import ChannelPath, paths_from, start_of
-from lilliput.quantize.repair.channel_ranges import channel_ranges
+from lilliput.quantize.repair.channel_ranges import ChannelValues, channel_ranges
+from lilliput.quantize.repair.noise import layer_noise
 from lilliput.quantize.repair.scalable import ScalableLayer, scalable_layers
 
 __all__ = ["MigrateScales"]
 
 _Channels = Float[Tensor, " channels"]
+_STRENGTHS = tuple(step / 20 for step in range(21))
 
 
 @dataclass(frozen=True)
@@ -25,16 +27,19 @@ class MigrateScales:
     """Moves the ranges of activations' channels into the weights of the layers that read them.
 
     One scale serves a whole activation, so a channel a hundred times larger than the others leaves
-    them few codes; weights have room for it. Each channel is divided by
-    `activation**strength / weight**(1 - strength)`, both being largest values, and the weights that
-    read it are multiplied by that. LayerNorm, BatchNorm or a layer with weights gives the channel
-    smaller where only layers with weights read it, through ReLU or whatever else lets a factor
-    pass; the network computes what it did. Where other operators read it too, such as a residual
-    addition, it stays, unless products may be put in. BatchNorm is folded first.
+    them few codes; weights have room for it. Each channel is divided by `activation**strength /
+    weight**(1 - strength)`, both being largest values, and the weights that read it are multiplied
+    by that. The strength is chosen for each tensor, as the one with which integers of eight bits
+    are expected to bring the least noise into the layers that read it. LayerNorm, BatchNorm or a
+    layer with weights gives the channel smaller where only layers with weights read it, through
+    ReLU or whatever else lets a factor pass; the network computes what it did. Where other
+    operators read it too, such as a residual addition, it stays, unless products may be put in.
+    BatchNorm is folded first.
 
     Args:
         task: Its training inputs are looked at, without labels.
-        strength: How much goes into the weights: 0 evens out the weights, 1 the activations.
+        strength: How much goes into the weights: 0 evens out the weights, 1 the activations; None
+            chooses.
         samples: How many examples.
         inserts_products: Whether linear layers that read what cannot be given smaller get a product
             of their own before them, which costs a pass over the activation.
@@ -45,12 +50,12 @@ class MigrateScales:
     stage: ClassVar[Stage] = "edit"
 
     task: Task
-    strength: float = 0.5
+    strength: float | None = None
     samples: int = 512
     inserts_products: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
+        if self.strength is not None and not 0 <= self.strength <= 1:
             raise ValueError(f"strength must be 0 to 1, got {self.strength}")
         if self.samples < 1:
             raise ValueError(f"samples must be 1 or more, got {self.samples}")
@@ -93,11 +98,27 @@ class _Maker:
     layer: ScalableLayer | None = None
     vectors: tuple[Tensor, ...] = ()
 
-    def factors(self, seen: Mapping[Node, tuple[Tensor, Tensor]], strength: float) -> _Channels:
+    def factors(self, seen: Mapping[Node, ChannelValues], strength: float | None) -> _Channels:
         """What each channel is divided by; 1 where it is zero, or nothing weighs it."""
+        if strength is not None:
+            return self._factors(seen, strength)
+        choices = [self._factors(seen, strength) for strength in _STRENGTHS]
+        choices.append(torch.ones_like(choices[0]))
+        return min(choices, key=lambda factors: self._noise(seen, factors))
+
+    def _noise(self, seen: Mapping[Node, ChannelValues], factors: _Channels) -> float:
+        """What the layers that read the channels are expected to err by."""
+        total = 0.0
+        for path in self.paths:
+            assert path.reader is not None  # noqa: S101
+            spread = factors.repeat_interleave(path.repeat)
+            total += layer_noise(path.reader, seen[path.source], spread)
+        return total
+
+    def _factors(self, seen: Mapping[Node, ChannelValues], strength: float) -> _Channels:
         activations, weights = [], []
         for path in self.paths:
-            low, high = seen[path.source]
+            low, high, _ = seen[path.source]
             activations.append(torch.maximum(-low, high).double().view(-1, path.repeat).amax(1))
             assert path.reader is not None  # noqa: S101
             weights.append(path.reader.input_ranges(path.repeat))

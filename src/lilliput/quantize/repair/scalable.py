@@ -63,6 +63,13 @@ class ScalableLayer:
         """
         return self._ranges(is_first=self.is_transposed).view(-1, repeat).amax(1)
 
+    def by_group(self) -> Float[Tensor, "groups outputs inputs taps"]:
+        """The weight, outputs and inputs counted within their group."""
+        weight = self.weight.detach().double()
+        first, second = weight.shape[:2]
+        grouped = weight.reshape(self.groups, first // self.groups, second, -1)
+        return grouped.transpose(1, 2) if self.is_transposed else grouped
+
     @torch.no_grad()
     def scale_outputs(self, factors: _Channels) -> None:
         """Multiplies each output channel, bias and statistics with it."""
@@ -77,11 +84,10 @@ class ScalableLayer:
         self._scale(factors.repeat_interleave(repeat), is_first=self.is_transposed)
 
     def _ranges(self, is_first: bool) -> _Channels:
-        weight = self.weight.detach().double().abs()
         if is_first:
-            return weight.flatten(1).amax(1)
-        first, second = weight.shape[:2]
-        return weight.reshape(self.groups, first // self.groups, second, -1).amax((1, 3)).flatten()
+            return self.weight.detach().double().abs().flatten(1).amax(1)
+        weight = self.by_group().abs()
+        return weight.amax((2, 3) if self.is_transposed else (1, 3)).flatten()
 
     def _scale(self, factors: _Channels, is_first: bool) -> None:
         first, others = len(self.weight), [1] * (self.weight.dim() - 2)
