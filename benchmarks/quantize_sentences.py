@@ -63,9 +63,8 @@ def cases() -> Iterator[Case]:
     recipes: dict[str, Passes] = {
         "float": lambda _task: [],
         "int8": lambda task: [static(task)],
-        "int8-migrated-half": lambda task: [migrate(task), static(task)],
-        # a feature of the inner layers is large and so is its weight: more has to go
-        "int8-migrated": lambda task: [migrate(task, strength=0.75), static(task)],
+        "int8-migrated": lambda task: [migrate(task), static(task)],
+        "int8-migrated-half": lambda task: [migrate(task, strength=0.5), static(task)],
     }
     for name, passes in recipes.items():
         yield Case(f"minilm-{name}", partial(made, f"minilm-{name}", passes))
