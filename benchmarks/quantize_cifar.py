@@ -16,13 +16,19 @@ from lilliput.train import SGD, Training
 Passes = Callable[[lp.Task, lp.Model], list[lp.Pass]]
 
 
-def int8(task: lp.Task, _: lp.Model) -> list[lp.Pass]:
-    """After training: second-order rounding, then ranges and biases by what the outputs lose."""
-    return [
-        lp.QuantizeStatic(TARGET.rules, task, observer=lp.MeanSquaredError()),
-        lp.RoundSecondOrder(task),
-        lp.LearnRanges(task),
-    ]
+def static(task: lp.Task) -> lp.QuantizeStatic:
+    """int8, clipped where that costs least."""
+    return lp.QuantizeStatic(TARGET.rules, task, observer=lp.MeanSquaredError())
+
+
+def ranges(task: lp.Task, _: lp.Model) -> list[lp.Pass]:
+    """Second-order rounding, then ranges by what the outputs lose."""
+    return [static(task), lp.RoundSecondOrder(task), lp.LearnRanges(task)]
+
+
+def blocks(task: lp.Task, _: lp.Model) -> list[lp.Pass]:
+    """Block after block: roundings, biases and steps of activations."""
+    return [static(task), lp.ReconstructBlocks(task, steps=100, learns_steps=True)]
 
 
 def trained(name: str, weights: int, activations: int, epochs: int) -> Passes:
@@ -67,8 +73,9 @@ def made(name: str, net: str, passes: Passes) -> list[Row]:
 def cases() -> Iterator[Case]:
     """Int8 first, then the trainings."""
     for net in ("resnet20", "resnet56"):
-        name = f"{net}-int8-learned-ranges"
-        yield Case(name, partial(made, name, net, int8))
+        for kind, passes in {"learned-ranges": ranges, "blocks": blocks}.items():
+            name = f"{net}-int8-{kind}"
+            yield Case(name, partial(made, name, net, passes))
     for weights, activations, epochs in ((4, 4, 4), (3, 8, 3), (2, 8, 5)):
         name = f"resnet20-w{weights}a{activations}-trained"
         yield Case(
