@@ -1,5 +1,7 @@
 """EfficientNet-Lite0 after training: int8, and weights of four bits."""
 
+import resource
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
@@ -74,10 +76,18 @@ def against_float(case: str, artifact: lp.Artifact, system: str = "lilliput") ->
 
 
 def made(case: str, target: str, passes: Passes) -> list[Row]:
-    """Runs a recipe, exports and measures."""
+    """Runs a recipe, exports and measures; how long the recipe takes, and how much memory."""
     chosen, task = lp.get_target(target), lite0.task()
+    start = time.perf_counter()
     model = lp.run(lite0.model(), passes(chosen, task))
-    return rows_of(case, target, lp.export(model, chosen, WORK / "lite0" / case))
+    seconds = time.perf_counter() - start
+    # of the whole process so far: a case by itself shows its own
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+    return [
+        *rows_of(case, target, lp.export(model, chosen, WORK / "lite0" / case)),
+        Row(case, "lilliput", "time of the recipe", seconds, "s", "measured"),
+        Row(case, "lilliput", "peak memory of the recipe", most, "B", "measured"),
+    ]
 
 
 def static(observer: lp.MinMax | lp.MeanSquaredError | lp.Percentile) -> Passes:
