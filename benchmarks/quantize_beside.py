@@ -1,0 +1,62 @@
+"""The int8 files of EfficientNet-Lite0, ours and the peers', timed in turn in one process."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import lite0
+from cases import Case
+from quantize_peers import cases as peers
+from rows import Row
+from scoring import WORK
+
+import lilliput as lp
+from lilliput.measure.device import device_name
+from lilliput.measure.harness import Worker
+from lilliput.measure.latency import ratio
+
+__all__ = ["cases"]
+
+OURS = "int8-RoundSecondOrder"
+LIMIT_S = 600.0
+
+
+def file_of(case: str, suffix: str) -> Path:
+    """What a case of Lite0 has written."""
+    path = WORK / "lite0" / case / f"model{suffix}"
+    if not path.exists():
+        raise SystemExit(f"{path} is not there; make it first: --again --case {case}")
+    return path
+
+
+def made(case: str, runtime: str, suffix: str) -> list[Row]:
+    """The ratio of our time to that of each peer, round by round."""
+    target = lp.get_target(f"{runtime}-cpu")
+    ours = file_of(f"lite0-{OURS}-{runtime}", suffix)
+    theirs = {
+        peer.system + " " + peer.name.removeprefix("lite0-int8-").removesuffix(f"-{runtime}"): (
+            file_of(peer.name, suffix)
+        )
+        for peer in peers()
+        if peer.name.endswith(runtime)
+    }
+    inputs, _ = next(iter(lite0.task().validation))
+    examples = [(inputs[i : i + 1].numpy(),) for i in range(min(16, len(inputs)))]
+    with Worker(lp.Artifact.of(ours, target.format), target, LIMIT_S) as worker:
+        worker.open(examples[0])
+        times = worker.time([ours, *theirs.values()], None, examples)
+    found = {
+        name: ratio(f"our time / that of {name}", times[0], other, device_name(target))
+        for name, other in zip(theirs, times[1:], strict=True)
+    }
+    return [
+        Row(case, "lilliput", m.quantity, m.value, m.unit, m.method, m.low, m.high, m.samples)
+        for m in found.values()
+    ]
+
+
+def cases() -> Iterator[Case]:
+    """One for each runtime."""
+    for runtime, suffix in (("onnxruntime", ".onnx"), ("litert", ".tflite")):
+        case = f"lite0-int8-beside-peers-{runtime}"
+        yield Case(case, partial(made, case, runtime, suffix))
