@@ -71,7 +71,7 @@ def trained_with_bits(precision: lp.Precision, epochs: int) -> Passes:
             learning_rate=0.002,
             temperature=4.0,
             alpha=0.9,
-            training=Training(optimizer=SGD(weight_decay=1e-4)),
+            training=Training(optimizer=SGD(weight_decay=1e-4), clip_norm=1.0),
             checkpoint=WORK / f"resnet56-mixed-trained-{epochs}",
         ),
     ]

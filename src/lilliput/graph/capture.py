@@ -14,6 +14,7 @@ from torch import fx, nn
 from torch.utils._pytree import TreeSpec, tree_unflatten
 
 from lilliput.core import Model
+from lilliput.graph.functional import functionalize
 from lilliput.graph.graph import Graph, owner_of
 from lilliput.graph.trace import trace
 
@@ -58,6 +59,7 @@ def as_module(graph: Graph) -> fx.GraphModule:
     exported = graph.program.module(check_guards=False)
     layers = dict(own.named_modules())
     calls = exported.graph
+    functionalize(calls)
     operators = [node for node in calls.nodes if node.op == "call_function"]
     per_call = Counter(_call_of(node) for node in operators)
     for node in operators:

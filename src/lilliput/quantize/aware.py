@@ -30,7 +30,7 @@ class QuantizeAware:
         momentum: Share of the way that an activation's range narrows towards that of each batch;
             0 only widens it.
         learns_scales: Steps are parameters that training moves, from where calibration put them,
-            instead of following what passes: for few bits.
+            instead of following what passes: for few bits. Steps that are powers of two follow.
 
     Source: Jacob et al. 2018, section 3.1; learned steps: Esser et al. 2020, "Learned Step Size
     Quantization".
@@ -64,5 +64,6 @@ class QuantizeAware:
         calibrate(inserted, self.task, self.observer, self.samples)
         if self.learns_scales:
             for quantizer in quantizers(inserted.model.module).values():
-                quantizer.learn()
+                if not quantizer.type.is_power_of_two:
+                    quantizer.learn()
         return inserted.model

@@ -188,7 +188,12 @@ class Space:
             epochs=epochs,
             learning_rate=rate / 10 if is_quantized else rate,
             match=SoftTargets() if self.is_classifier else MeanSquaredErrorMatch(),
-            training=Training(optimizer=optimizer, seed=self.seed),
+            training=Training(
+                optimizer=optimizer,
+                seed=self.seed,
+                # BatchNorm is folded then, and one long gradient can end a training
+                clip_norm=1.0 if is_quantized else None,
+            ),
         )
 
     def _finish(self, point: Point, target: Target) -> tuple[Pass, ...]:

@@ -1,8 +1,10 @@
 from dataclasses import replace
 
-import pytest
+import torch
+from torch import Tensor, nn
 
-from lilliput.quantize import RamBytes, allot_bits, bit_sensitivity
+from lilliput.core import Accuracy, Model, Task
+from lilliput.quantize import RamBytes, WeightBytes, allot_bits, bit_sensitivity
 from lilliput.quantize.bits.widths import Widths, widths_of
 from lilliput.targets import get_target
 from lilliput.testing import TINY_TASKS
@@ -33,17 +35,36 @@ def test_floats_are_four_bytes() -> None:
 def test_memory_buys_four_bits_only_where_they_run() -> None:
     model, task = TINY_TASKS["image_classifier"]()
     found = bit_sensitivity(model, task, LITERT, bits=(8, 4), samples=16)
-    dearest = found.ram_bytes(dict.fromkeys(found.counts, 8)) + found.activation_bytes
+    fixed = found.activation_bytes + found.fixed_bytes
+    dearest = found.ram_bytes(dict.fromkeys(found.counts, 8)) + fixed
     chosen = allot_bits(found, RamBytes(dearest - 1))
     layers = dict(model.module.named_modules())
     narrow = {type(layers[name]).__name__ for name, bits in chosen.bits.items() if bits == 4}
     assert narrow == {"Linear"}
 
 
-def test_activations_are_the_largest_two_that_live_at_once() -> None:
-    model, task = TINY_TASKS["image_classifier"]()
-    found = bit_sensitivity(model, task, ONNX, bits=(8,), samples=16)
-    inputs = model.example_inputs[0][:1]
-    assert found.activation_bytes >= inputs.numel()
-    with pytest.raises(ValueError, match="got 0"):
-        RamBytes(0)
+class Words(nn.Module):
+    """A table, a convolution with BatchNorm, and a parameter that no rule knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.conv = nn.Embedding(10, 4), nn.Conv1d(4, 6, 1, bias=False)
+        self.norm, self.head = nn.BatchNorm1d(6), nn.Linear(6, 3)
+        self.places = nn.Parameter(torch.zeros(4, 5))
+
+    def forward(self, words: Tensor) -> Tensor:
+        x = self.table(words).transpose(1, 2) + self.places
+        return self.head(self.norm(self.conv(x)).mean(2))
+
+
+def test_tables_and_floats_are_counted() -> None:
+    words = torch.randint(0, 10, (8, 5))
+    task = Task("words", [(words, words)], [(words, words)], lambda y, _: y.mean(), Accuracy())
+    model = Model(Words().eval(), (words,))
+    found = bit_sensitivity(model, task, ONNX, bits=(8, 2), samples=8)
+    assert found.counts == {"conv": 24, "head": 18}
+    assert found.fixed_bytes == 10 * 4 + 4 * 5 * 4
+    # one example: the sum of 4 x 5 and what the convolution makes of it, BatchNorm being folded
+    assert found.activation_bytes == 4 * 5 + 6 * 5
+    least = allot_bits(found, WeightBytes(140))
+    assert least.weight_bytes == found.weight_bytes(least.bits) + 120

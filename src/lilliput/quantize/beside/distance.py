@@ -59,13 +59,18 @@ class Divergence:
 
 @dataclass(frozen=True)
 class SquaredError:
-    """Squared error as a share of the mean square; each of several outputs counts the same."""
+    """Squared error as a share of the mean square; each of several outputs counts the same.
+
+    An output without an entry for each example has one error for all of them.
+    """
 
     quantity: str = "relative squared error"
 
     def __call__(self, outputs: Any, wanted: Any, /) -> Float[Tensor, " batch"]:
         pairs = zip(_floats(outputs), _floats(wanted), strict=True)
-        shares = [(a - b).square().flatten(1).mean(1) / _power(b) for a, b in pairs]
+        errors = [((a - b).square(), _power(b)) for a, b in pairs]
+        count = len(errors[0][0]) if errors[0][0].dim() else 1
+        shares = [_each(error, count) / power for error, power in errors]
         return torch.stack(shares).mean(0)
 
     def draw(self, outputs: Any, draw: torch.Generator, /) -> Tensor:
@@ -86,6 +91,13 @@ def distance_of(model: Model, task: Task) -> Distance:
 def _floats(outputs: Any) -> list[Tensor]:
     leaves = tree_leaves(outputs)
     return [x.float() for x in leaves if isinstance(x, Tensor) and x.is_floating_point()]
+
+
+def _each(error: Tensor, count: int) -> Float[Tensor, " batch"]:
+    """The mean of each example's; of all where there are not so many examples."""
+    if error.shape[:1] == (count,):
+        return error.flatten(1).mean(1)
+    return error.mean().expand(count)
 
 
 def _power(x: Tensor) -> Tensor:

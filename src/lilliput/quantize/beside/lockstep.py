@@ -4,6 +4,7 @@ Both see the same examples. What rounds or corrects a layer sees there what the 
 either network, and what it is to give; what comes after it then reads the layer as it was left.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from lilliput.quantize.numbers.fake import FakeQuantize
 from lilliput.quantize.placing.insert import layer_of
 from lilliput.quantize.rounding.units import Unit, in_order
 
-__all__ = ["Lockstep", "Place", "Stretch", "small_batches", "weighted"]
+__all__ = ["Lockstep", "Place", "Stretch", "alone", "small_batches", "weighted"]
 
 _BATCH = 16
 
@@ -179,3 +180,12 @@ def weighted(module: fx.GraphModule) -> list[tuple[Node, FakeQuantize]]:
         if isinstance(part, FakeQuantize) and part.is_enabled and "is_weight" in weight.meta:
             found.append((node, part))
     return found
+
+
+def alone(module: fx.GraphModule) -> set[Node]:
+    """The operators with a quantized weight that nothing else in the network reads."""
+    readers: Counter[str] = Counter()
+    for node in module.graph.nodes:
+        if node.op == "get_attr":
+            readers[str(node.target)] += len(node.users)
+    return {node for node, _ in weighted(module) if readers[parameter_of(node.args[1]) or ""] == 1}

@@ -53,7 +53,8 @@ class AverageBits:
 class WeightBytes:
     """Bytes that the weights take in the file, which stores them in a few widths only.
 
-    Scales, biases and the graph come on top, and are the same whatever the bits.
+    Tables and weights that stay float are among them; what they take is spread evenly over the
+    layers. Scales, biases and the graph come on top, and are the same whatever the bits.
 
     Args:
         limit: At most so many.
@@ -66,8 +67,9 @@ class WeightBytes:
             raise ValueError(f"bytes of weights must be 1 or more, got {self.limit}")
 
     def costs(self, sensitivity: BitSensitivity, /) -> Costs:
+        share = sensitivity.fixed_bytes / len(sensitivity.losses)
         return {
-            layer: {bits: float(sensitivity.weight_bytes({layer: bits})) for bits in losses}
+            layer: {bits: sensitivity.weight_bytes({layer: bits}) + share for bits in losses}
             for layer, losses in sensitivity.losses.items()
         }
 
@@ -77,8 +79,9 @@ class RamBytes:
     """Bytes of memory while the network runs: weights as the runtime holds them, and activations.
 
     Weights that the runtime widens when it loads the file cost the same whatever their bits.
-    Activations count with the most that is live at once for one example, as integers; their share
-    is spread evenly over the layers. The runtime's own buffers come on top.
+    Activations count with the most that is live at once for one example, as integers and before
+    operators are merged. What does not depend on the bits is spread evenly over the layers. The
+    runtime's own buffers come on top.
 
     Args:
         limit: At most so many.
@@ -91,7 +94,8 @@ class RamBytes:
             raise ValueError(f"bytes of memory must be 1 or more, got {self.limit}")
 
     def costs(self, sensitivity: BitSensitivity, /) -> Costs:
-        share = sensitivity.activation_bytes / len(sensitivity.losses)
+        fixed = sensitivity.activation_bytes + sensitivity.fixed_bytes
+        share = fixed / len(sensitivity.losses)
         return {
             layer: {bits: sensitivity.ram_bytes({layer: bits}) + share for bits in losses}
             for layer, losses in sensitivity.losses.items()

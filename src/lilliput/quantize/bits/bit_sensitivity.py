@@ -8,9 +8,10 @@ from torch import Tensor, fx
 
 from lilliput.core import IntegerType, Model, QuantizationRules, Task
 from lilliput.core.progress import track
-from lilliput.graph import operator_of, peak_memory, trace
+from lilliput.graph import capture, fold_batch_norm, operator_of, peak_memory, trace
 from lilliput.quantize.beside.distance import Distance, distance_of
 from lilliput.quantize.beside.lockstep import small_batches
+from lilliput.quantize.beside.replay import parameter_of
 from lilliput.quantize.bits.bit_estimate import estimated
 from lilliput.quantize.bits.lowered import Lowered, Walk, lower_weights, parameters_of
 from lilliput.quantize.bits.precision import Precision
@@ -18,9 +19,6 @@ from lilliput.quantize.bits.widths import Widths, widths_of
 from lilliput.quantize.placing.insert import Inserted, insert, layer_of
 
 __all__ = ["BitSensitivity", "bit_sensitivity", "estimate_bit_sensitivity"]
-
-_FLOAT = 32
-"""Bits of the activations that `peak_memory` counts."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,9 @@ class BitSensitivity:
         widths: How wide each layer's weight is in the file and in memory, by its bits.
         quantity: What is lost: `KL to the float softmax` in nats for class scores,
             `relative squared error` for other outputs.
-        activation_bytes: The most of one example's activations that is live at once, as integers.
+        activation_bytes: The most of one example's activations that is live at once, as integers,
+            before operators are merged.
+        fixed_bytes: Of tables, and of weights that stay float, whatever the layers' bits.
     """
 
     losses: Mapping[str, Mapping[int, float]]
@@ -41,6 +41,7 @@ class BitSensitivity:
     widths: Mapping[str, Widths]
     quantity: str
     activation_bytes: int = 0
+    fixed_bytes: int = 0
 
     def average_bits(self, bits: Mapping[str, int]) -> float:
         """Bits of a weight in the mean, whatever the file stores them in."""
@@ -48,14 +49,14 @@ class BitSensitivity:
         return total / sum(self.counts[layer] for layer in bits)
 
     def weight_bytes(self, bits: Mapping[str, int]) -> int:
-        """Bytes of the weights in the file, without scales and biases."""
+        """Bytes of these layers' weights in the file, without scales and biases."""
         return sum(
             _bytes(self.counts[layer], self.widths[layer].stored[width])
             for layer, width in bits.items()
         )
 
     def ram_bytes(self, bits: Mapping[str, int]) -> int:
-        """Bytes of the weights as the runtime holds them, without scales and biases."""
+        """Bytes of these layers' weights as the runtime holds them, without scales and biases."""
         return sum(
             _bytes(self.counts[layer], self.widths[layer].run[width])
             for layer, width in bits.items()
@@ -154,9 +155,36 @@ def _sensitivity(prepared: _Prepared, task: Task, samples: int, method: Method) 
         layer_of(node): widths_of(operator_of(node), prepared.widths, prepared.rules)
         for node in inserted.operators
     }
-    live = peak_memory(trace(prepared.model)).peak_bytes
-    integers = -(-live * prepared.rules.activation.bits // _FLOAT)
-    return BitSensitivity(losses, counts, widths, distance.quantity, integers)
+    return BitSensitivity(
+        losses,
+        counts,
+        widths,
+        distance.quantity,
+        _activation_bytes(prepared.model, prepared.rules),
+        _fixed_bytes(inserted, prepared.rules),
+    )
+
+
+def _activation_bytes(model: Model, rules: QuantizationRules) -> int:
+    folded, _ = fold_batch_norm(capture(model))
+    floats = [p for p in model.module.parameters() if p.is_floating_point()]
+    width = 8 * max(p.element_size() for p in floats)
+    return -(-peak_memory(trace(folded)).peak_bytes * rules.activation.bits // width)
+
+
+def _fixed_bytes(inserted: Inserted, rules: QuantizationRules) -> int:
+    """Vectors are left out, as biases and scales are."""
+    module = inserted.model.module
+    assert isinstance(module, fx.GraphModule)  # noqa: S101
+    chosen = {parameter_of(node.args[1]) for node in inserted.operators}
+    tables = {parameter_of(node.args[0]) for node in inserted.tables}
+    total = 0
+    for name, weight in module.named_parameters():
+        if name in tables:
+            total += _bytes(weight.numel(), rules.weight.bits)
+        elif name not in chosen and weight.dim() > 1:
+            total += weight.numel() * weight.element_size()
+    return total
 
 
 def _bytes(count: int, width: int) -> int:

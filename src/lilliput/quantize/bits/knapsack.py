@@ -57,14 +57,15 @@ def front(costs: Sequence[Sequence[float]], losses: Sequence[Sequence[float]]) -
 
     Args:
         costs: Of each item's options, 0 or more.
-        losses: Likewise.
+        losses: Likewise; NaN counts as infinite.
     """
     cost, loss = np.zeros(1), np.zeros(1)
     steps = []
     for item_costs, item_losses in zip(costs, losses, strict=True):
         options = len(item_costs)
-        sums = (cost[:, None] + np.asarray(item_costs, dtype=np.float64)).ravel()
-        lost = (loss[:, None] + np.asarray(item_losses, dtype=np.float64)).ravel()
+        lost_each = np.nan_to_num(np.asarray(item_losses, np.float64), nan=np.inf)
+        sums = (cost[:, None] + np.asarray(item_costs, np.float64)).ravel()
+        lost = (loss[:, None] + lost_each).ravel()
         kept = _unbeaten(sums, lost)
         cost, loss = sums[kept], lost[kept]
         steps.append((kept // options, kept % options))

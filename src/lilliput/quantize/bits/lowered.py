@@ -138,7 +138,7 @@ def _at_each(place: Place, bits: Sequence[int], looks: bool) -> dict[int, Lowere
         if gram is not None:
             problem = LeastSquares.of(replace(place, quantizer=quantizer), _DAMPING, gram)
             on_grid = rounded(problem, _SWEEPS)
-            lowered = on_grid.reshape(place.weight.shape), problem.bias(on_grid)
+            lowered = on_grid.reshape_as(place.weight).to(place.weight), problem.bias(on_grid)
         found[width] = Lowered(*lowered)
     return found
 

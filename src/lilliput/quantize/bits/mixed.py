@@ -115,7 +115,7 @@ def _allotment(
         loss=float(found.losses[choice]),
         cost=float(found.costs[choice]),
         average_bits=sensitivity.average_bits(bits),
-        weight_bytes=sensitivity.weight_bytes(bits),
+        weight_bytes=sensitivity.weight_bytes(bits) + sensitivity.fixed_bytes,
     )
 
 

@@ -14,7 +14,8 @@ class LowerBits:
     """A `TrainingHook` that begins with more bits than the quantizers have and takes them away.
 
     The bits fall one by one, at equal distances over the first `share` of the epochs; the rest of
-    the training has the bits that were asked for. A quantizer with `start` bits or more stays.
+    the training, its last epoch at least, has the bits that were asked for. A quantizer with
+    `start` bits or more stays.
 
     Args:
         start: Bits of the first epoch, 3 to 16.
@@ -46,7 +47,7 @@ class LowerBits:
 
     def bits(self, last: int, epoch: int, epochs: int) -> int:
         """How many bits a quantizer of `last` bits has in an epoch, counted from 0."""
-        falling = int(self.share * epochs)
+        falling = min(int(self.share * epochs), epochs - 1)
         if epoch >= falling or last >= self.start:
             return last
         return self.start - epoch * (self.start - last) // falling

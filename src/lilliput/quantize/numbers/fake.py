@@ -107,6 +107,9 @@ class FakeQuantize(nn.Module):
         before = replace(self.type, bits=int(self.bits))
         self.type = replace(self.last_type, bits=bits)
         self.bits.fill_(bits)
+        if self.type.is_power_of_two:
+            self.set_range(self.low.clone(), self.high.clone())
+            return
         share = (before.high - before.low) / (self.type.high - self.type.low)
         self.scale.data.mul_(share)
         self.zero_point.copy_((self.zero_point / share).round())

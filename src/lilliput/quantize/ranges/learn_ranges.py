@@ -28,7 +28,7 @@ class LearnRanges:
     which range is to clip more or less. Weights keep their codes; zero points stay.
 
     Args:
-        task: Its training inputs are looked at; labels are not.
+        task: Its training inputs are looked at, and of its validation labels what kind they are.
         samples: How many examples.
         steps: Of the optimizer (Adam, whose learning rate falls to zero along a cosine).
         batch: Examples a step.
@@ -59,12 +59,15 @@ class LearnRanges:
         """Gives the network with other ranges; weights, biases and zero points stay.
 
         Raises:
-            PassError: The network has no quantizers of activations.
+            PassError: The network has no quantizers of activations whose steps may be anything.
         """
         module = model.module.eval()
         ranges = _activations(module)
         if not isinstance(module, fx.GraphModule) or not ranges:
-            raise PassError("no activation is quantized; QuantizeStatic comes before LearnRanges")
+            raise PassError(
+                "no activation has a step to learn; QuantizeStatic comes before LearnRanges, and "
+                "steps that are powers of two stay"
+            )
         distance = distance_of(model, self.task)
         inputs = _joined(self.task, self.samples)
         with as_float(module), torch.no_grad():
@@ -91,7 +94,7 @@ class LearnRanges:
         for _ in track(range(self.steps), "learn ranges"):
             chosen = torch.randint(count, (min(self.batch, count),), generator=draw)
             outputs = module(*(x[chosen] for x in inputs))
-            loss = distance(outputs, tree_map(lambda y: y[chosen], wanted)).mean()  # noqa: B023
+            loss = distance(outputs, _chosen(wanted, chosen, count)).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -99,9 +102,10 @@ class LearnRanges:
 
 
 def _activations(module: nn.Module) -> list[FakeQuantize]:
-    """The quantizers that are no weight's."""
+    """The quantizers that are no weight's, and whose steps may be anything."""
     of_weights = {id(q) for _, q in weighted(module)} if isinstance(module, fx.GraphModule) else {}
-    return [q for q in quantizers(module).values() if id(q) not in of_weights]
+    found = [q for q in quantizers(module).values() if id(q) not in of_weights]
+    return [q for q in found if not q.type.is_power_of_two]
 
 
 def _joined(task: Task, samples: int) -> tuple[Tensor, ...]:
@@ -110,8 +114,25 @@ def _joined(task: Task, samples: int) -> tuple[Tensor, ...]:
 
 
 def _outputs(module: nn.Module, inputs: tuple[Tensor, ...], batch: int) -> Any:
+    """What the network gives for all examples; of what has none on its first axis, the first."""
     parts = [module(*x) for x in zip(*(x.split(batch) for x in inputs), strict=True)]
-    return tree_map(lambda *leaves: torch.cat(leaves), *parts)
+    counts = [len(x) for x in inputs[0].split(batch)]
+
+    def joined(*leaves: Any) -> Any:
+        tensors = [y for y in leaves if isinstance(y, Tensor)]
+        by_example = [y.shape[:1] == (count,) for y, count in zip(tensors, counts, strict=False)]
+        return torch.cat(tensors) if tensors and all(by_example) else leaves[0]
+
+    return tree_map(joined, *parts)
+
+
+def _chosen(outputs: Any, which: Tensor, count: int) -> Any:
+    """The same outputs of some examples."""
+
+    def taken(y: Any) -> Any:
+        return y[which] if isinstance(y, Tensor) and y.shape[:1] == (count,) else y
+
+    return tree_map(taken, outputs)
 
 
 @contextmanager

@@ -170,8 +170,8 @@ def _products(module: fx.GraphModule, served: set[Node]) -> list[_Maker]:
             readers.setdefault(source, []).append(layer)
     makers = []
     for source, layers in readers.items():
-        name, channels = f"{source.name}_factors", shape_of(source)[-1]
-        factors = torch.ones(channels)
+        name = f"{source.name}_factors"
+        factors = torch.ones_like(layers[0].weight[0])
         module.register_buffer(name, factors)
         with module.graph.inserting_before(layers[0].node):
             constant = module.graph.get_attr(name)

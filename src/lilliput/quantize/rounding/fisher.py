@@ -1,6 +1,6 @@
 """How much the outputs mind an error at a place inside a network."""
 
-from collections import defaultdict
+import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -26,17 +26,18 @@ def fisher_weights(
     """The diagonal of the Fisher matrix at each place, in the mean over examples.
 
     A small error `e` there moves the outputs by `E[e' F e]`; what is given is the diagonal of `F`,
-    divided by its mean. It is drawn, not computed from labels.
+    divided by its mean. It is drawn, not computed from labels. A place is left out where examples
+    do not lie on the first axis, where the outputs do not depend on it, and where a derivative is
+    infinite.
 
     Args:
         module: A captured network with quantizers; outside of this function it stays as it is.
         batches: Inputs of each batch.
-        places: Nodes that give one tensor, examples on its first axis.
+        places: Nodes that give one tensor of floats.
         distance: Of the outputs.
 
     Returns:
-        By place, a tensor of the shape that the place gives for one example; all ones where the
-        outputs do not depend on it.
+        By place, a tensor of the shape that the place gives for one example.
 
     Source: Li et al. 2021, "BRECQ", section 3.2, eq. 9 and 10.
     """
@@ -44,23 +45,25 @@ def fisher_weights(
         return {}
     tape = _Tape(module, places)
     draw = torch.Generator().manual_seed(0)
-    sums: dict[Node, Tensor] = defaultdict(lambda: torch.zeros(()))
+    sums: dict[Node, Tensor] = {}
+    elsewhere: set[Node] = set()
     with as_float(module), torch.enable_grad():
         for batch in track(batches, "what the outputs mind"):
             outputs = tape.run(*batch)
+            elsewhere |= {n for n in places if tape.probes[n].shape[:1] != (len(batch[0]),)}
             for _ in range(_DRAWS):
                 scalar = distance.draw(outputs, draw)
                 slopes = torch.autograd.grad(
                     scalar, [tape.probes[n] for n in places], retain_graph=True, allow_unused=True
                 )
                 for node, slope in zip(places, slopes, strict=True):
-                    if slope is not None:
-                        sums[node] = sums[node] + slope.square().sum(0)
+                    if slope is not None and node not in elsewhere:
+                        sums[node] = slope.square().sum(0) + sums.get(node, 0)
+    means = {node: float(total.mean()) for node, total in sums.items()}
     return {
-        node: sums[node] / sums[node].mean()
-        if sums[node].any()
-        else torch.ones_like(tape.probes[node][0])
-        for node in places
+        node: total / means[node]
+        for node, total in sums.items()
+        if node not in elsewhere and 0 < means[node] < math.inf
     }
 
 

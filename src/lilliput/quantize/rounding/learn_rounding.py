@@ -1,6 +1,5 @@
 """Rounding learned layer by layer: AdaRound, on what the layers read."""
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,9 +9,8 @@ from torch import Tensor
 
 from lilliput.core import Model, Stage, Task
 from lilliput.core.progress import track
-from lilliput.quantize.beside.lockstep import Lockstep, small_batches, weighted
+from lilliput.quantize.beside.lockstep import Lockstep, alone, small_batches, weighted
 from lilliput.quantize.numbers.grid import Grid
-from lilliput.quantize.placing.insert import layer_of
 from lilliput.quantize.rounding.gram import filters, is_linear
 from lilliput.quantize.rounding.least_squares import LeastSquares
 from lilliput.quantize.rounding.soft_rounding import SoftRounding, pressure
@@ -72,10 +70,10 @@ class LearnRounding:
             PassError: The network has no quantizers.
         """
         walk = Lockstep(model.module, small_batches(self.task.calibration(self.samples)))
-        layers = Counter(layer_of(node) for node, _ in weighted(walk.module))
-        for place in track(walk.walk(), "learned rounding", layers.total()):
-            # a layer that runs twice reads two things, and has one weight for both
-            if is_linear(place) and layers[place.layer] == 1:
+        once, count = alone(walk.module), len(weighted(walk.module))
+        for place in track(walk.walk(), "learned rounding", count):
+            # one that runs twice, or that others read, has one weight for all of them
+            if is_linear(place) and place.node in once:
                 problem = LeastSquares.of(place, self.damping)
                 problem.set(self._learned(problem))
         return model

@@ -1,6 +1,6 @@
 """Rounding learned block by block, so that the block's output is right rather than each layer's."""
 
-from collections import Counter
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from lilliput.core import Model, Stage, Task
+from lilliput.core import Model, PassError, Stage, Task
 from lilliput.core.progress import track
 from lilliput.quantize.beside.distance import distance_of
-from lilliput.quantize.beside.lockstep import Lockstep, Stretch, small_batches, weighted
+from lilliput.quantize.beside.lockstep import Lockstep, Stretch, alone, small_batches, weighted
 from lilliput.quantize.beside.replay import constants
 from lilliput.quantize.placing.insert import layer_of
 from lilliput.quantize.rounding.fisher import fisher_weights
@@ -43,7 +43,7 @@ class ReconstructBlocks:
     Reconstruction", algorithm 1 and eq. 10; rounding: Nagel et al. 2020, eq. 22 to 24.
 
     Args:
-        task: Its training inputs are looked at, without labels.
+        task: Its training inputs are looked at, and of its validation labels what kind they are.
         samples: How many examples. What one block reads and gives of them is held in memory.
         steps: Of the optimizer, for each block.
         batch: Examples in a step.
@@ -80,18 +80,20 @@ class ReconstructBlocks:
         """Gives the network with other weights and biases, its weights on the quantizers' grids.
 
         Raises:
-            PassError: The network has no quantizers.
+            PassError: The network has no quantizers, or gives NaN or infinite values.
         """
         walk = Lockstep(
             model.module, small_batches(self.task.calibration(self.samples), self.batch)
         )
         layers = [node for node, _ in weighted(walk.module)]
-        times = Counter(layer_of(node) for node in layers)
-        once = {node for node in layers if times[layer_of(node)] == 1}
+        once = alone(walk.module)
         graph = walk.module.graph
         units = find_units(graph, layers, constants(walk.module), self.most_layers)
         exits = [unit.exit for unit in units if self.is_weighed]
-        weights = fisher_weights(walk.module, walk.batches, exits, distance_of(model, self.task))
+        weights: dict[Node, Tensor] = {}
+        if exits:
+            distance = distance_of(model, self.task)
+            weights = fisher_weights(walk.module, walk.batches, exits, distance)
         order = torch.Generator().manual_seed(self.seed)
         for stretch in track(walk.walk_units(units), "block reconstruction", len(units)):
             free = [node for node in stretch.unit.layers if node in once]
@@ -106,7 +108,9 @@ class ReconstructBlocks:
         """Learns one unit, and keeps it where it is better."""
         unit = SoftUnit(walk.module, error.stretch.unit, free, self.learns_steps)
         before = error.of(unit)
-        if not before > 0:
+        if not math.isfinite(before):
+            raise PassError(f"{layer_of(free[0])!r} gives NaN or infinite values on the examples")
+        if not before:
             return
         with torch.enable_grad():
             self._learn(unit, error, before, order)

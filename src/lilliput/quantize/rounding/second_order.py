@@ -1,6 +1,5 @@
 """Rounding that knows what a layer reads: each weight makes up for what others were rounded by."""
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,9 +9,8 @@ from torch import Tensor
 
 from lilliput.core import Model, PerChannel, PerTensor, Stage, Task
 from lilliput.core.progress import track
-from lilliput.quantize.beside.lockstep import Lockstep, small_batches, weighted
+from lilliput.quantize.beside.lockstep import Lockstep, alone, small_batches, weighted
 from lilliput.quantize.numbers.grid import Grid
-from lilliput.quantize.placing.insert import layer_of
 from lilliput.quantize.rounding.gram import is_linear
 from lilliput.quantize.rounding.least_squares import LeastSquares
 
@@ -66,10 +64,10 @@ class RoundSecondOrder:
             PassError: The network has no quantizers.
         """
         walk = Lockstep(model.module, small_batches(self.task.calibration(self.samples)))
-        layers = Counter(layer_of(node) for node, _ in weighted(walk.module))
-        for place in track(walk.walk(), "second-order rounding", layers.total()):
-            # a layer that runs twice reads two things, and has one weight for both
-            if is_linear(place) and layers[place.layer] == 1:
+        once, count = alone(walk.module), len(weighted(walk.module))
+        for place in track(walk.walk(), "second-order rounding", count):
+            # one that runs twice, or that others read, has one weight for all of them
+            if is_linear(place) and place.node in once:
                 problem = LeastSquares.of(place, self.damping)
                 problem.set(rounded(problem, self.sweeps))
         return model

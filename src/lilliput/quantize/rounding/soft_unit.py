@@ -114,7 +114,8 @@ class _Weight:
         self.rounding = SoftRounding(wish, self.before, quantizer.type)
 
     def real(self) -> Tensor:
-        return dequantize(self.rounding(), self.scale, self.zero_point)
+        real = dequantize(self.rounding(), self.scale, self.zero_point)
+        return real.to(self.weight.dtype)
 
     def commit(self) -> None:
         self._write(self.rounding.rounded())
@@ -166,7 +167,8 @@ class _Step:
     def rounded(self, x: Tensor) -> Tensor:
         quantizer = self.quantizer
         scale = self.before * self.growth.exp()
-        return round_learned(x, scale, quantizer.zero_point, quantizer.type, quantizer.axis)
+        point = quantizer.zero_point
+        return round_learned(x.float(), scale, point, quantizer.type, quantizer.axis).to(x.dtype)
 
     def commit(self) -> None:
         self._write(self.before * self.growth.exp())

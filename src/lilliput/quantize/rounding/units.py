@@ -130,7 +130,8 @@ class _Finder:
                 break
             if users[0] in self.taken or len(self._sources(users[0])) != 1:
                 break
-            if not isinstance(users[0].meta.get("val"), Tensor):  # split gives several
+            value = users[0].meta.get("val")  # split gives several, argmax integers
+            if not (isinstance(value, Tensor) and value.is_floating_point()):
                 break
             nodes.append(users[0])
         self.taken.update(nodes)

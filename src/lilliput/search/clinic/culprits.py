@@ -12,8 +12,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx
-from torch.nn import functional
-from torch.utils._pytree import tree_leaves
 
 from lilliput.core import Measurement, Model, PassError, Task, UnsupportedError
 from lilliput.core.class_scores import are_class_scores
@@ -22,6 +20,7 @@ from lilliput.core.spelling import did_you_mean
 from lilliput.measure.accuracy import Scores, Tally, difference
 from lilliput.measure.examples import take
 from lilliput.quantize.beside.branches import Branches
+from lilliput.quantize.beside.distance import Distance, Divergence, SquaredError
 from lilliput.quantize.placing.sites import Site, sites
 
 __all__ = ["Effect", "Found", "Kind", "Suspect", "choose", "suspects"]
@@ -114,13 +113,14 @@ def suspects(
     count = len(trials) + 2
     keys: list[_Trial | str] = [*trials, _FLOAT, _QUANTIZED]
     runs = {key: _Run(Tally(task, _ROOM_BYTES // count)) for key in keys}
-    is_classifier = _is_classifier(module, pieces[0])
+    distance: Distance = Divergence() if _is_classifier(module, pieces[0]) else SquaredError()
     answers = _answers(Branches(module), trials, pieces)
     for key, outputs, plain, (inputs, labels) in track(answers, "culprits", count * len(pieces)):
         run = runs[key]
         run.tally.add(outputs, labels, len(inputs[0]))
-        run.add(outputs, plain, is_classifier)
-    return _found(chosen, trials, runs, "KL" if is_classifier else "relative squared error", task)
+        run.distances.append(distance(outputs, plain))
+    word = "KL" if isinstance(distance, Divergence) else distance.quantity
+    return _found(chosen, trials, runs, word, task)
 
 
 @dataclass(frozen=True)
@@ -141,30 +141,11 @@ class _Run:
     """What came of it so far."""
 
     tally: Tally
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
-
-    def add(self, outputs: Any, plain: Any, is_classifier: bool) -> None:
-        """Counts how far outputs are from the float ones."""
-        new = (_kl if is_classifier else _squares)(outputs, plain)
-        self.sums = [a + b for a, b in zip(self.sums, new, strict=True)]
+    distances: list[Tensor] = field(default_factory=list)
 
     @property
     def divergence(self) -> float:
-        return self.sums[0] / self.sums[1] if self.sums[1] else 0.0
-
-
-def _kl(outputs: Tensor, plain: Tensor) -> tuple[float, float]:
-    """Sum of the divergences of all examples, and how many there are."""
-    ours, theirs = (functional.log_softmax(y.double(), 1) for y in (plain, outputs))
-    return float((ours.exp() * (ours - theirs)).sum()), float(len(plain))
-
-
-def _squares(outputs: Any, plain: Any) -> tuple[float, float]:
-    """Sum of the squared errors, and of the squares."""
-    pairs = zip(tree_leaves(outputs), tree_leaves(plain), strict=True)
-    numbers = [(y.double(), x.double()) for y, x in pairs if isinstance(x, Tensor)]
-    error = sum(float((y - x).square().sum()) for y, x in numbers)
-    return error, sum(float(x.square().sum()) for _, x in numbers)
+        return float(torch.cat(self.distances).mean())
 
 
 def choose(every: Sequence[Site], only: Sequence[str]) -> list[Site]:

@@ -70,13 +70,16 @@ def correcting(word: str, make: Callable[[Task], Pass]) -> Callable[..., Iterato
 
 
 def rounding(word: str, make: Callable[[Task], Pass]) -> Callable[..., Iterator[Treatment]]:
-    """Options of a pass that rounds weights, in place of one that did."""
+    """Options of a pass that rounds weights: after one that did, and in its place."""
 
     def options(now: Treatment, _: Case) -> Iterator[Treatment]:
         made = make(now.task)
-        if made not in now.rounding:
-            kept = tuple(w for w in now.words if not w.endswith("rounded"))
-            yield replace(now, rounding=(made,), words=kept).called(word)
+        if made in now.rounding:
+            return
+        if now.rounding:
+            yield replace(now, rounding=(*now.rounding, made)).called(word)
+        kept = tuple(w for w in now.words if not w.endswith("rounded"))
+        yield replace(now, rounding=(made,), words=kept).called(word)
 
     return options
 
