@@ -8,7 +8,7 @@ from torch.fx import Node
 
 from lilliput.core import Model, Target, UnsupportedError
 from lilliput.core.model import check_model
-from lilliput.export.litert.integers import Integers
+from lilliput.export.integers import Integers
 from lilliput.export.lower import constants_of
 from lilliput.quantize import check_rules
 from lilliput.quantize.numbers.fake import FakeQuantize
