@@ -27,6 +27,8 @@ _MOVES = frozenset(
 )  # fmt: skip
 
 Grid = tuple[bytes, int]
+_ONE: Grid = (torch.ones(1).numpy().tobytes(), 0)
+"""Of the weights that take every other row or column."""
 
 
 def check_scales(
@@ -52,7 +54,7 @@ def check_scales(
         if found.scheme != "weights":
             _check_weight(found, file, rules)
     held = {_grid(value) for node in file.nodes for value in (*node.inputs, node.output)}
-    ours = {_grid_of(quantizer) for quantizer in quantizers.values()}
+    ours = {_ONE, *(_grid_of(quantizer) for quantizer in quantizers.values())}
     for node, quantizer in quantizers.items():
         if "is_weight" not in node.meta and _grid_of(quantizer) not in held:
             raise ExportError(f"the file lost the scale of {node.target!r}: it would run in floats")

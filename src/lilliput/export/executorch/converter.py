@@ -1,8 +1,9 @@
 """ExecuTorch's lowering to XNNPACK, where it is installed."""
 
+from torch import fx
 from torch.export import ExportedProgram
 
-from lilliput.core import MissingExtraError
+from lilliput.core import ExportError, MissingExtraError
 from lilliput.export.quiet import quiet
 
 __all__ = ["convert", "import_affine_operators"]
@@ -13,6 +14,7 @@ def convert(program: ExportedProgram) -> bytes:
 
     Raises:
         MissingExtraError: ExecuTorch is not installed.
+        ExportError: XNNPACK does not take an operator whose weight is codes.
     """
     with quiet():
         try:
@@ -26,7 +28,19 @@ def convert(program: ExportedProgram) -> bytes:
             partitioner=[XnnpackPartitioner()],
             compile_config=get_xnnpack_edge_compile_config(),
         )
+        _check_weights(edge.exported_program().graph)
         return bytes(edge.to_executorch().buffer)
+
+
+def _check_weights(graph: fx.Graph) -> None:
+    """What is left of weights' codes outside XNNPACK would be made floats at each run."""
+    for node in graph.nodes:
+        if node.op == "call_function" and "dequantize_per_channel" in str(node.target):
+            layer = str(node.all_input_nodes[0].target).removeprefix("b_").strip("_")
+            raise ExportError(
+                f"XNNPACK does not run what reads the codes {layer!r} in integers; leave that "
+                "layer float"
+            )
 
 
 def import_affine_operators() -> None:

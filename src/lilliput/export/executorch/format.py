@@ -13,6 +13,7 @@ from lilliput.export.executorch.file import Contents, read
 from lilliput.export.executorch.pairs import arrange_pairs
 from lilliput.export.executorch.predictor import ExecuTorchPredictor
 from lilliput.export.executorch.run_time import lower_run_time
+from lilliput.export.executorch.strides import convolve_steps
 from lilliput.export.format import Array, Predictor, write_bytes
 from lilliput.export.lower import evaluate, is_quantized, lower
 from lilliput.export.refusal import refusing
@@ -85,6 +86,7 @@ def _lowered(model: Model, rules: QuantizationRules | None) -> Model:
         lower_run_time(module, rules, lambda node: evaluate(module, node))
     lowered = lower(model, stores_integers=True, clips_codes=False)
     assert isinstance(lowered.module, fx.GraphModule)  # noqa: S101  lower refuses others
+    convolve_steps(lowered.module)
     arrange_pairs(lowered.module)
     return lowered
 

@@ -12,8 +12,9 @@ import torch
 from torch import fx
 
 from lilliput.graph import operator_of
+from lilliput.quantize.placing.open_layers import operator_kind
 
-__all__ = ["arrange_pairs"]
+__all__ = ["arrange_pairs", "is_dequantize", "is_quantize"]
 
 _ACTIVATIONS = frozenset({"relu", "relu_", "relu6", "hardtanh", "hardtanh_"})
 _FUSES = {
@@ -27,15 +28,18 @@ def arrange_pairs(module: fx.GraphModule) -> None:
     """Moves pairs to where the partitioner finds them; what is computed stays the same.
 
     Args:
-        module: A network with quantize/dequantize pairs; changed in place.
+        module: A network with quantize/dequantize pairs, in eval mode; changed in place.
     """
     for node in list(module.graph.nodes):
-        if _averages_images(node):
+        if operator_kind(module, node) == "dropout":  # gives what it reads, but parts the pattern
+            node.replace_all_uses_with(node.all_input_nodes[0])
+            module.graph.erase_node(node)
+        elif _averages_images(node):
             _keep_axes(module.graph, node)
         elif node.op == "call_function" and operator_of(node) in _ACTIVATIONS:
             _round_before(module.graph, node)
     for node in list(module.graph.nodes):
-        if _is_dequantize(node):
+        if is_dequantize(node):
             _give_each_its_own(module.graph, node)
     module.graph.lint()
     module.recompile()
@@ -68,12 +72,12 @@ def _keep_axes(graph: fx.Graph, node: fx.Node) -> None:
 def _round_before(graph: fx.Graph, node: fx.Node) -> None:
     """Gives an operator that fuses no such activation a pair of its own before it."""
     source = node.args[0]
-    if not isinstance(source, fx.Node) or _is_dequantize(source):
+    if not isinstance(source, fx.Node) or is_dequantize(source):
         return
     fused = _FUSES.get(operator_of(source), frozenset())
-    reads_integers = any(_is_dequantize(operand) for operand in source.all_input_nodes)
+    reads_integers = any(is_dequantize(operand) for operand in source.all_input_nodes)
     if reads_integers and operator_of(node) not in fused and len(source.users) == 1:
-        quantizes = [user for user in node.users if _is_quantize(user)]
+        quantizes = [user for user in node.users if is_quantize(user)]
         if len(node.users) == len(quantizes) == 1:
             _hand_over(source, _pair(graph, source, quantizes[0]), None)
 
@@ -81,7 +85,7 @@ def _round_before(graph: fx.Graph, node: fx.Node) -> None:
 def _repeat_pair(graph: fx.Graph, node: fx.Node) -> fx.Node:
     """Quantizes a result right behind it, as its only reader does; gives where it is real again."""
     users = list(node.users)
-    if len(users) != 1 or not _is_quantize(users[0]):
+    if len(users) != 1 or not is_quantize(users[0]):
         return node
     return _pair(graph, node, users[0])
 
@@ -118,13 +122,15 @@ def _give_each_its_own(graph: fx.Graph, node: fx.Node) -> None:
         user.replace_input_with(node, copy)
 
 
-def _is_quantize(node: fx.Node) -> bool:
+def is_quantize(node: fx.Node) -> bool:
+    """Whether it makes codes of one scale."""
     return node.op == "call_function" and str(node.target).startswith(
         "quantized_decomposed.quantize_per_tensor"
     )
 
 
-def _is_dequantize(node: fx.Node) -> bool:
+def is_dequantize(node: fx.Node) -> bool:
+    """Whether it makes reals of codes of one scale."""
     return node.op == "call_function" and str(node.target).startswith(
         "quantized_decomposed.dequantize_per_tensor"
     )
