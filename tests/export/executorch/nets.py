@@ -54,6 +54,17 @@ class Stepped(nn.Module):
         return functional.relu(self.b(x) + y)
 
 
+class Padded(nn.Module):
+    """Zeros on two sides of four, which no convolution has for its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(functional.pad(functional.relu(self.a(x)), (0, 1, 0, 1)))
+
+
 class Layers(nn.Module):
     """Linear layers whose features groups of 32 divide."""
 
@@ -69,6 +80,7 @@ IMAGE_NETS: Mapping[str, Callable[[], nn.Module]] = {
     "clipped": Clipped,
     "averaged": Averaged,
     "stepped": Stepped,
+    "padded": Padded,
 }
 
 

@@ -38,6 +38,9 @@ def arrange_pairs(module: fx.GraphModule) -> None:
             _keep_axes(module.graph, node)
         elif node.op == "call_function" and operator_of(node) in _ACTIVATIONS:
             _round_before(module.graph, node)
+        elif node.op == "call_function" and operator_of(node) in {"pad", "constant_pad_nd"}:
+            _pad_codes(node)
+    module.graph.eliminate_dead_code()
     for node in list(module.graph.nodes):
         if is_dequantize(node):
             _give_each_its_own(module.graph, node)
@@ -67,6 +70,33 @@ def _keep_axes(graph: fx.Graph, node: fx.Node) -> None:
         flat = graph.call_function(_ATEN.flatten.using_ints, (last, 1))
     flat.meta = dict(node.meta)
     _hand_over(node, flat, last)
+
+
+def _pad_codes(node: fx.Node) -> None:
+    """Takes the pair between zeros and the one convolution that reads them away.
+
+    XNNPACK then pads codes; with the pair it would pad floats. The codes are the same.
+    """
+    source, sizes, *rest = node.args
+    reader = _next(_next(_next(node)))
+    if reader is None or operator_of(reader) not in {"conv1d", "conv2d"}:
+        return
+    axes = 1 if operator_of(reader) == "conv1d" else 2
+    is_zero = not any(rest[1:] if operator_of(node) == "pad" else rest)
+    is_zero &= operator_of(node) != "pad" or rest[:1] in ([], ["constant"])
+    is_spatial = isinstance(sizes, list | tuple) and not any(sizes[2 * axes :])
+    quantize = _next(node)
+    assert quantize is not None  # noqa: S101
+    is_moved = isinstance(source, fx.Node) and is_dequantize(source)
+    if is_moved and is_zero and is_spatial and is_quantize(quantize):
+        dequantize = next(iter(quantize.users))
+        if quantize.args[1:] == source.args[1:]:  # type: ignore[union-attr]
+            dequantize.replace_all_uses_with(node)
+
+
+def _next(node: fx.Node | None) -> fx.Node | None:
+    """The one reader of a node; None where there are several or none."""
+    return next(iter(node.users)) if node is not None and len(node.users) == 1 else None
 
 
 def _round_before(graph: fx.Graph, node: fx.Node) -> None:
