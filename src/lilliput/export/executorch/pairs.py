@@ -69,7 +69,7 @@ def _keep_axes(graph: fx.Graph, node: fx.Node) -> None:
     with graph.inserting_after(last):
         flat = graph.call_function(_ATEN.flatten.using_ints, (last, 1))
     flat.meta = dict(node.meta)
-    _hand_over(node, flat, last)
+    _hand_over(node, flat)
 
 
 def _pad_codes(node: fx.Node) -> None:
@@ -109,7 +109,7 @@ def _round_before(graph: fx.Graph, node: fx.Node) -> None:
     if reads_integers and operator_of(node) not in fused and len(source.users) == 1:
         quantizes = [user for user in node.users if is_quantize(user)]
         if len(node.users) == len(quantizes) == 1:
-            _hand_over(source, _pair(graph, source, quantizes[0]), None)
+            _hand_over(source, _pair(graph, source, quantizes[0]))
 
 
 def _repeat_pair(graph: fx.Graph, node: fx.Node) -> fx.Node:
@@ -129,13 +129,9 @@ def _pair(graph: fx.Graph, node: fx.Node, like: fx.Node) -> fx.Node:
         return graph.call_function(dequantize, (codes, *like.args[1:]))
 
 
-def _hand_over(node: fx.Node, to: fx.Node, past: fx.Node | None) -> None:
+def _hand_over(node: fx.Node, to: fx.Node) -> None:
     """Lets all who read a node read another, except those between the two."""
-    between = {to} if past is None else {to, past}
-    while past is not None and past is not node:
-        between.add(past)
-        past = past.all_input_nodes[0]
-    source = to
+    between, source = set(), to
     while source is not node:
         between.add(source)
         source = source.all_input_nodes[0]
