@@ -140,7 +140,7 @@ def cases() -> Iterator[Case]:
         "int8-MeanSquaredError": static(lp.MeanSquaredError()),
         "int8-RoundSecondOrder": rounded,
     }
-    for target in ("onnxruntime-cpu", "litert-cpu"):
+    for target in ("onnxruntime-cpu", "litert-cpu", "executorch-cpu"):
         for name, passes in recipes.items():
             case = f"lite0-{name}-{target.removesuffix('-cpu')}"
             yield Case(case, partial(made, case, target, passes))

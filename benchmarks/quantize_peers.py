@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import lite0
@@ -12,6 +13,7 @@ import numpy as np
 import peers_environment as environment
 import torch
 from cases import Case
+from peers_executorch import quantize as quantize_pt2e
 from peers_onnxruntime import METHODS, quantize
 from quantize_lite0 import reference, rows_of
 from rows import Row
@@ -52,6 +54,11 @@ def by_aeq(_: Path, path: Path) -> None:
     subprocess.run([sys.executable, script, source, images, path], check=True)
 
 
+def by_pt2e(_: Path, path: Path) -> None:
+    """PT2E to ExecuTorch, which starts from the network itself."""
+    quantize_pt2e(lite0.model(), calibration(), path)
+
+
 def made(case: str, system: str, target: str, make: Callable[[Path, Path], None]) -> list[Row]:
     """The peer's file, measured as ours are."""
     original = reference(target).artifact
@@ -62,7 +69,7 @@ def made(case: str, system: str, target: str, make: Callable[[Path, Path], None]
 
 
 def cases() -> Iterator[Case]:
-    """ONNX Runtime's calibrations, NNCF, AI Edge Quantizer."""
+    """ONNX Runtime's calibrations, NNCF, AI Edge Quantizer, PT2E to ExecuTorch."""
     import onnxruntime
 
     onnx, litert = "onnxruntime-cpu", "litert-cpu"
@@ -77,6 +84,9 @@ def cases() -> Iterator[Case]:
         ("int8-default-onnxruntime", nncf, onnx, partial(elsewhere, "peers_nncf.py")),
         ("int8-min-max-litert", aeq, litert, by_aeq),
     ]
+    if find_spec("executorch") is not None:
+        pt2e = f"PT2E to ExecuTorch {version('executorch')}"
+        peers.append(("int8-pt2e-executorch", pt2e, "executorch-cpu", by_pt2e))
     for name, system, target, make in peers:
         case = f"lite0-{name}"
         yield Case(case, partial(made, case, system, target, make), system)

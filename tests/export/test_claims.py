@@ -1,6 +1,7 @@
 """What the targets' tables claim: exported, run, and equal to the simulation."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
@@ -30,6 +31,14 @@ from lilliput.targets import get_target
 
 ORT, LITERT = get_target("onnxruntime-cpu"), get_target("litert-cpu")
 TARGETS = [ORT, pytest.param(LITERT, marks=pytest.mark.slow)]
+EXECUTORCH = pytest.param(
+    get_target("executorch-cpu"),
+    marks=[
+        pytest.mark.slow,
+        pytest.mark.skipif(find_spec("executorch") is None, reason="needs executorch"),
+    ],
+    id="executorch",
+)
 BITS = (8, 6, 5, 4, 3, 2)
 FLOAT, FUSED, CODE = 1e-5, 0.01, 0.02
 """What a file may differ by: where it computes in floats, where the runtime rounds what it reads
@@ -54,7 +63,7 @@ def rules_of(
     return replace(target.rules, weight=weight, activation=reads)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [*TARGETS, EXECUTORCH])
 @pytest.mark.parametrize("granularity", [PerTensor(), PerChannel(), PerGroup(16)])
 @pytest.mark.parametrize("bits", BITS)
 def test_static_weights_of_every_width(
@@ -70,7 +79,7 @@ def test_static_weights_of_every_width(
     assert has_note != (runs_as_asked and bits in stored)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [*TARGETS, EXECUTORCH])
 @pytest.mark.parametrize("bits", [16, 8, 6, 4])
 def test_activations_of_every_width_end_where_their_codes_end(
     target: Target, bits: int, tmp_path: Path
@@ -83,7 +92,7 @@ def test_activations_of_every_width_end_where_their_codes_end(
     assert bool(artifact.notes) == (bits == 16)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [*TARGETS, EXECUTORCH])
 @pytest.mark.parametrize("changed", [{"is_power_of_two": True}, {"is_symmetric": True}])
 def test_steps_of_powers_of_two_and_symmetric_activations(
     target: Target, changed: dict[str, bool], tmp_path: Path
@@ -119,7 +128,7 @@ def test_weights_alone(
     assert artifact.weights.startswith("stored ")
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [*TARGETS, EXECUTORCH])
 @pytest.mark.parametrize("bits", [8, 4, 2])
 def test_activations_quantized_at_run_time(target: Target, bits: int, tmp_path: Path) -> None:
     model, _ = images()
@@ -128,7 +137,7 @@ def test_activations_quantized_at_run_time(target: Target, bits: int, tmp_path: 
     assert difference(small, artifact, model.example_inputs) < CODE
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [*TARGETS, EXECUTORCH])
 @pytest.mark.parametrize("bits", [8, 4])
 def test_tables_hold_integers(target: Target, bits: int, tmp_path: Path) -> None:
     model, task = words()

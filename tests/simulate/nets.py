@@ -83,3 +83,17 @@ def int8(net: str, target: str, seed: int = 0) -> Model:
             stretch = 0.4 + torch.rand(2)
             quantizer.set_range(quantizer.low * stretch[0], quantizer.high * stretch[1])
     return quantized
+
+
+def large_biases(target: str) -> Model:
+    """Biases of up to 10^8 codes, and a linear layer that many of them reach."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 64, 1), nn.Flatten(), nn.Linear(64 * 64, 50)).eval()
+    with torch.no_grad():
+        net[0].bias.copy_(torch.randn(64) * 30)
+        net[0].weight.mul_(0.02)
+        net[2].weight.mul_(0.02)
+    x = torch.randn(32, 3, 8, 8)
+    batches = [(x, torch.zeros(32, dtype=torch.int64))]
+    task = Task("biases", batches, batches, functional.cross_entropy, Accuracy())
+    return run(Model(net, (x[:2],)), [QuantizeStatic(get_target(target).rules, task)])

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from tests.export.nets import cifar10
-from tests.simulate.nets import images, int8
+from tests.simulate.nets import images, int8, large_biases
 from torch import Tensor, nn
 
 from lilliput.core import Model, UnsupportedError, run
 from lilliput.export import export, load
 from lilliput.quantize import QuantizeStatic, quantizers
-from lilliput.simulate import TfliteReference, simulate
+from lilliput.simulate import TfliteReference, Xnnpack, simulate
 from lilliput.targets import get_target
 
 TARGETS = ["onnxruntime-cpu", "litert-cpu"]
@@ -57,6 +57,31 @@ def test_is_bit_for_bit_what_litert_gives_for_any_scales(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("net", ["everything", "tokens", "pools"])
+def test_is_bit_for_bit_what_executorch_gives(net: str, seed: int, tmp_path: Path) -> None:
+    pytest.importorskip("executorch")
+    model, x = int8(net, "executorch-cpu", seed), images(seed + 10)
+    wanted = from_file(model, "executorch-cpu", tmp_path, x)
+    given = outputs(simulate(model, get_target("executorch-cpu")), x)
+    np.testing.assert_array_equal(given, wanted)
+
+
+@pytest.mark.slow
+def test_executorch_s_own_rounding_shows_on_ties_and_large_biases(tmp_path: Path) -> None:
+    pytest.importorskip("executorch")
+    target = get_target("executorch-cpu")
+    model = large_biases(target.name)
+    scale = next(q.scale for q in quantizers(model.module).values() if q.axis is None)
+    draw = torch.Generator().manual_seed(1)
+    x = (torch.randint(-120, 120, (64, 3, 8, 8), generator=draw) + 0.5) * scale
+    x = torch.nextafter(x, x + torch.randint(-1, 2, x.shape, generator=draw))
+    wanted = from_file(model, target.name, tmp_path, x)
+    np.testing.assert_array_equal(outputs(simulate(model, target), x), wanted)
+    assert not np.array_equal(outputs(simulate(model, target, Xnnpack()), x), wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
 def test_is_bit_for_bit_what_the_reference_kernels_give(seed: int, tmp_path: Path) -> None:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -80,9 +105,11 @@ def test_is_bit_for_bit_what_the_reference_kernels_give(seed: int, tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [*TARGETS, "executorch-cpu"])
 @pytest.mark.parametrize("depth", [20, 56])
 def test_trained_nets_give_what_their_files_give(target: str, depth: int, tmp_path: Path) -> None:
+    if target == "executorch-cpu":
+        pytest.importorskip("executorch")
     data = cifar10()
     rules = get_target(target).rules
     assert rules is not None
@@ -119,8 +146,8 @@ def test_refuses_a_network_without_quantizers() -> None:
 
 
 def test_refuses_a_runtime_it_does_not_know() -> None:
-    target = replace(get_target("litert-cpu"), name="elsewhere", format="executorch")
-    with pytest.raises(UnsupportedError, match="'elsewhere' runs 'executorch' files"):
+    target = replace(get_target("litert-cpu"), name="elsewhere", format="coreml")
+    with pytest.raises(UnsupportedError, match="'elsewhere' runs 'coreml' files"):
         simulate(int8("tokens", "litert-cpu"), target)
 
 

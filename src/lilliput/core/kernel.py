@@ -39,6 +39,7 @@ class Kernel:
         activation_bits: Widths of activations; narrower ones are held by the next wider.
         granularities: Which weights may share a scale: `PerTensor`, `PerChannel`, `PerGroup`.
         group_sizes: Sizes of groups; empty for any.
+        group_scale_bits: Of the float that a group's scale is; 16 are those of bfloat16.
         symmetric_activation_bits: Widths whose zero point has to be in the middle.
         runs_in: Whether the operator computes in integers.
         why: What is to be said where it does not run as asked.
@@ -52,6 +53,7 @@ class Kernel:
     activation_bits: frozenset[int] = frozenset({8})
     granularities: frozenset[str] = frozenset({"PerTensor", "PerChannel"})
     group_sizes: frozenset[int] = frozenset()
+    group_scale_bits: Literal[16, 32] = 32
     symmetric_activation_bits: frozenset[int] = frozenset()
     runs_in: Literal["integers", "floats"] = "integers"
     why: str = ""

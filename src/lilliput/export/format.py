@@ -76,7 +76,11 @@ class Format(Protocol):
         ...
 
     def intermediates(self, path: Path, inputs: tuple[Array, ...], /) -> list[Array]:
-        """Every activation inside the file for one batch of inputs, as floats."""
+        """Every activation inside the file for one batch of inputs, as floats.
+
+        Raises:
+            UnsupportedError: The runtime does not show them.
+        """
         ...
 
 

@@ -19,7 +19,7 @@ from lilliput.quantize.numbers.dynamic_range import DynamicQuantize
 from lilliput.quantize.numbers.fake import FakeQuantize, settle_all
 from lilliput.quantize.placing.scheme import weighted_operators
 
-__all__ = ["constants_of", "is_quantized", "lower"]
+__all__ = ["constants_of", "evaluate", "is_quantized", "lower"]
 
 _Form = Literal["codes", "pair", "plain"]
 
@@ -31,13 +31,15 @@ def is_quantized(model: Model) -> bool:
     )
 
 
-def lower(model: Model, stores_integers: bool) -> Model:
+def lower(model: Model, stores_integers: bool, clips_codes: bool | None = None) -> Model:
     """Puts quantize/dequantize pairs in the place of each quantizer, with its scale.
 
     Args:
         model: A captured network, as `QuantizeStatic` and `QuantizeAware` leave it; not changed.
         stores_integers: Constants become integers and a dequantize, instead of floats on the grid,
             a quantize and a dequantize.
+        clips_codes: Activations of few bits are clipped as codes, instead of as reals between two
+            pairs; None for as constants are stored.
 
     Raises:
         ExportError: The quantizers stand in a network that was never captured.
@@ -54,7 +56,7 @@ def lower(model: Model, stores_integers: bool) -> Model:
         )
     settle_all(module)
     if stores_integers:
-        lower_run_time(module, lambda node: _evaluate(module, node))
+        lower_run_time(module, lambda node: evaluate(module, node))
     else:
         _read_integer_inputs(module)
     constants = constants_of(module.graph)
@@ -77,7 +79,8 @@ def lower(model: Model, stores_integers: bool) -> Model:
             form: _Form = "plain" if is_plain else "pair"
             _lower_constant(module, node, part, "codes" if stores_integers else form)
         elif isinstance(part, FakeQuantize):
-            _lower_activation(module, node, part, stores_integers)
+            clips = stores_integers if clips_codes is None else clips_codes
+            _lower_activation(module, node, part, clips)
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
     _drop_unused(module)
@@ -91,7 +94,7 @@ def _lower_constant(
     """Puts a weight's integers in the place of its quantizer."""
     source = node.args[0]
     assert isinstance(source, fx.Node)  # noqa: S101
-    value = quantizer(_evaluate(module, source)).detach()
+    value = quantizer(evaluate(module, source)).detach()
     if not lower_lookup(module, node, value):
         with module.graph.inserting_before(node):
             constant = _constant(module, node.name, value, quantizer, form)
@@ -101,7 +104,7 @@ def _lower_constant(
 
 
 def _lower_activation(
-    module: fx.GraphModule, node: fx.Node, quantizer: FakeQuantize, stores_integers: bool
+    module: fx.GraphModule, node: fx.Node, quantizer: FakeQuantize, clips_codes: bool
 ) -> None:
     """Puts a pair in the place of a quantizer, clipped where bytes hold more codes than it has."""
     source = node.args[0]
@@ -109,7 +112,7 @@ def _lower_activation(
     with module.graph.inserting_before(node):
         pair = _pair(module, node.name, source, quantizer)
         if quantizer.type.bits not in {8, 16}:
-            clip = _clip_codes if stores_integers else _clip_reals
+            clip = _clip_codes if clips_codes else _clip_reals
             pair = clip(module, node.name, pair, quantizer)
     pair.meta = dict(node.meta)
     node.replace_all_uses_with(pair)
@@ -145,7 +148,8 @@ def constants_of(graph: fx.Graph) -> set[fx.Node]:
     return constants
 
 
-def _evaluate(module: fx.GraphModule, node: fx.Node) -> Tensor:
+def evaluate(module: fx.GraphModule, node: fx.Node) -> Tensor:
+    """The value of a constant node."""
     if node.op == "get_attr":
         value = module
         for name in str(node.target).split("."):
@@ -153,7 +157,7 @@ def _evaluate(module: fx.GraphModule, node: fx.Node) -> Tensor:
         assert isinstance(value, Tensor)  # noqa: S101
         return value.detach()
     assert callable(node.target)  # noqa: S101
-    args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: _evaluate(module, n))
+    args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: evaluate(module, n))
     result = node.target(*args, **kwargs)
     assert isinstance(result, Tensor)  # noqa: S101
     return result

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
-from lilliput.core import Artifact, Measurement, Model
+from lilliput.core import Artifact, Measurement, Model, UnsupportedError
 from lilliput.core.modes import in_eval_mode
 from lilliput.export.format import Array, Format
 from lilliput.graph import capture, operator_of, owner_of
@@ -38,8 +38,9 @@ class Parity:
         cosine: Smallest cosine between an output of the file and of the network, over all examples.
         samples: How many examples were compared.
         tolerance: From which difference on layers were compared too.
-        layers: Compared where `difference` exceeds `tolerance`, in the order they run.
-        culprit: The first layer from which on nothing agrees; "" where all is well.
+        layers: Compared where `difference` exceeds `tolerance`, in the order they run; empty where
+            the runtime does not show what is inside a file.
+        culprit: The first layer from which on nothing agrees; "" where all is well, or not known.
     """
 
     difference: float
@@ -75,7 +76,10 @@ def compare(
     if parity.is_close:
         return parity
     one = tuple(x[:1] for x in inputs)
-    inside = format_.intermediates(artifact.path, tuple(x.numpy() for x in one))
+    try:
+        inside = format_.intermediates(artifact.path, tuple(x.numpy() for x in one))
+    except UnsupportedError:
+        return parity  # by how much is known, and where is not
     layers, culprit = _layers(model, one, inside, tolerance)
     return Parity(difference, cosine, len(inputs[0]), tolerance, layers, culprit)
 
@@ -83,11 +87,17 @@ def compare(
 def compare_tensors(
     model: Model, artifact: Artifact, inputs: tuple[Tensor, ...], format_: Format
 ) -> dict[str, float]:
-    """How far what each quantizer gives in the file is from the network's; the rest was fused."""
+    """How far what each quantizer gives in the file is from the network's.
+
+    Without what was fused, and empty where the runtime does not show what is inside.
+    """
     captured = capture(model).module
     assert isinstance(captured, fx.GraphModule)  # noqa: S101
     one = tuple(x[:1] for x in inputs)
-    inside = format_.intermediates(artifact.path, tuple(x.numpy() for x in one))
+    try:
+        inside = format_.intermediates(artifact.path, tuple(x.numpy() for x in one))
+    except UnsupportedError:
+        return {}
     recorder = _Recorder(captured)
     with torch.no_grad():
         recorder.run(*one)

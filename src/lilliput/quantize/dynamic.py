@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from lilliput.core import Model, QuantizationRules, Stage
+from lilliput.core import Granularity, Model, QuantizationRules, Stage
 from lilliput.quantize.bits.precision import Precision
 from lilliput.quantize.placing.insert import insert
 from lilliput.quantize.ranges.calibrate import set_weights
@@ -22,6 +22,7 @@ class QuantizeDynamic:
     Args:
         rules: What the target's runtime wants, `target.rules`.
         bits: Of weights.
+        granularity: Which weights share a scale; None for what the rules say.
         observer: Chooses the weights' ranges.
         precision: Layers with other bits, or float.
 
@@ -32,6 +33,7 @@ class QuantizeDynamic:
 
     rules: QuantizationRules
     bits: int = 8
+    granularity: Granularity | None = None
     observer: Observer = field(default_factory=MinMax)
     precision: Precision = field(default_factory=Precision)
 
@@ -47,7 +49,9 @@ class QuantizeDynamic:
                 layer of a name in `precision`.
             PassError: A weight is NaN or infinite.
         """
-        rules = replace(self.rules, weight=replace(self.rules.weight, bits=self.bits))
+        granularity = self.granularity or self.rules.weight.granularity
+        weight = replace(self.rules.weight, bits=self.bits, granularity=granularity)
+        rules = replace(self.rules, weight=weight)
         inserted = insert(model, rules, self.precision, scheme="dynamic")
         set_weights(inserted, self.observer)
         return inserted.model

@@ -11,7 +11,10 @@ from lilliput.registry import Store
 
 __all__ = ["check_installed", "check_same_run", "note_settings"]
 
-_EXTRAS = {"litert": ("litert_torch", "ai_edge_litert")}
+_EXTRAS = {
+    "litert": ("litert_torch", "ai_edge_litert"),
+    "executorch": ("executorch", "torchao"),
+}
 _PACKAGES = ("lilliput", "torch", "onnx", "onnxruntime")
 
 

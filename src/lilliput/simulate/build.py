@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx import Node
 
-from lilliput.export.litert.integers import Integers
+from lilliput.export.integers import Integers
 from lilliput.quantize.numbers.fake import FakeQuantize
 from lilliput.quantize.placing.open_layers import WITH_WEIGHT, operator_kind
 from lilliput.quantize.placing.plan import keeps_values

@@ -8,12 +8,13 @@ from torch.fx import Node
 
 from lilliput.core import Model, Target, UnsupportedError
 from lilliput.core.model import check_model
-from lilliput.export.litert.integers import Integers
+from lilliput.export.integers import Integers
 from lilliput.export.lower import constants_of
 from lilliput.quantize import check_rules
 from lilliput.quantize.numbers.fake import FakeQuantize, settle_all
 from lilliput.simulate.arithmetic import Arithmetic
 from lilliput.simulate.build import Builder, Built
+from lilliput.simulate.executorch import ExecuTorchXnnpack
 from lilliput.simulate.grid import Grid
 from lilliput.simulate.modules import Quantize
 from lilliput.simulate.onnxruntime import OnnxRuntime
@@ -21,7 +22,11 @@ from lilliput.simulate.xnnpack import Xnnpack
 
 __all__ = ["simulate"]
 
-_ARITHMETIC: Mapping[str, Arithmetic] = {"onnx": OnnxRuntime(), "litert": Xnnpack()}
+_ARITHMETIC: Mapping[str, Arithmetic] = {
+    "onnx": OnnxRuntime(),
+    "litert": Xnnpack(),
+    "executorch": ExecuTorchXnnpack(),
+}
 
 
 def simulate(model: Model, target: Target, arithmetic: Arithmetic | None = None) -> Model:

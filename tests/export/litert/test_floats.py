@@ -6,9 +6,9 @@ from tests.export.litert.nets import Between, TwoReaders, images, int8, keyword
 from torch import Tensor, fx, nn
 
 from lilliput.core import Model
+from lilliput.export.integers import Integers
 from lilliput.export.litert.converter import fence
 from lilliput.export.litert.floats import keep_floats
-from lilliput.export.litert.integers import Integers
 from lilliput.export.lower import lower
 from lilliput.graph import operator_of
 from lilliput.targets import get_target

@@ -4,18 +4,15 @@ Without it a converter that leaves quantize and dequantize apart gives a float f
 looks quantized, and nothing says so.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import torch
 from torch import fx
 
 from lilliput.core import ExportError, QuantizationRules
+from lilliput.export.integers import Integers
 from lilliput.export.litert.file import constant, kinds
-from lilliput.export.litert.integers import Integers
-from lilliput.quantize.numbers.fake import FakeQuantize
-from lilliput.quantize.placing.open_layers import WITH_WEIGHT, operator_kind
+from lilliput.quantize.placing.open_layers import WITH_WEIGHT
 
 __all__ = ["check_scales"]
 
@@ -48,10 +45,11 @@ def check_scales(
     graph = file.subgraphs[0]
     held = {_grid_of(tensor) for tensor in graph.tensors if _is_integer(tensor)}
     made = _made_in_integers(file)
-    makers = _makers(module, rules) if rules else {}
+    integers = Integers(module, rules or QuantizationRules())
+    makers = integers.makers() if rules else {}
     ours: set[Grid] = set()
     in_floats = []
-    for node, quantizer in _quantizers(module):
+    for node, quantizer in integers.quantizers():
         grid = _grid(quantizer.scale.detach().numpy(), quantizer.zero_point.numpy())
         ours.add(grid)
         if not _is_among(grid, held):
@@ -69,29 +67,6 @@ def check_scales(
             name = tensor.name.decode() if tensor.name else "a tensor"
             raise ExportError(f"{name!r} has a scale in the file that no quantizer has")
     return tuple(in_floats)
-
-
-def _makers(module: fx.GraphModule, rules: QuantizationRules) -> dict[fx.Node, str]:
-    """The kinds of operators that compute in integers, by the nodes their results come from."""
-    integers = Integers(module, rules)
-    return {
-        integers.result(node): kind
-        for node in module.graph.nodes
-        if (kind := operator_kind(module, node)) in rules.quantized_operators
-        and integers.runs(node)
-    }
-
-
-def _quantizers(module: fx.GraphModule) -> Iterable[tuple[fx.Node, FakeQuantize]]:
-    for node in module.graph.nodes:
-        part = module.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if isinstance(part, FakeQuantize) and part.is_enabled and not _is_table(node):
-            yield node, part
-
-
-def _is_table(node: fx.Node) -> bool:
-    """Whether it quantizes an embedding's table, whose codes the file holds without scales."""
-    return any(user.target == torch.ops.aten.embedding.default for user in node.users)
 
 
 def _grid(scale: Any, zero_point: Any) -> Grid:

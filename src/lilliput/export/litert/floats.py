@@ -12,8 +12,8 @@ from operator import getitem
 from torch import fx
 
 from lilliput.core import Model, QuantizationRules
+from lilliput.export.integers import Integers
 from lilliput.export.litert.converter import fence
-from lilliput.export.litert.integers import Integers
 from lilliput.export.lower import constants_of
 from lilliput.quantize.placing.open_layers import operator_kind
 

@@ -50,6 +50,7 @@ class FakeQuantize(nn.Module):
         group_size: int = 0,
     ) -> None:
         super().__init__()
+        self.scale_bits = 32
         self.type, self.axis, self.momentum, self.group_size = type, axis, momentum, group_size
         self.last_type = type
         self.is_enabled = False
@@ -67,9 +68,13 @@ class FakeQuantize(nn.Module):
         scale, zero_point = scale_and_zero_point(low, high, self.type)
         self.low.copy_(low)
         self.high.copy_(high)
-        self.scale.data.copy_(scale)
+        self.scale.data.copy_(self._held(scale))
         self.zero_point.copy_(zero_point)
         self.is_enabled = True
+
+    def _held(self, scale: Tensor) -> Tensor:
+        """A scale as a file holds it that has `scale_bits` for it, 16 being those of bfloat16."""
+        return scale.bfloat16().float() if self.scale_bits == 16 else scale
 
     def rows(self, x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "scales elements"]:
         """The elements of each scale in a row of their own."""
@@ -111,13 +116,13 @@ class FakeQuantize(nn.Module):
             self.set_range(self.low.clone(), self.high.clone())
             return
         share = (before.high - before.low) / (self.type.high - self.type.low)
-        self.scale.data.mul_(share)
+        self.scale.data.copy_(self._held(self.scale.data * share))
         self.zero_point.copy_((self.zero_point / share).round())
 
     @torch.no_grad()
     def settle(self) -> None:
         """Ends learning: the scale is a constant again, and the range what it covers."""
-        scale = self.scale.detach().abs()
+        scale = self._held(self.scale.detach().abs())
         del self.scale
         self.register_buffer("scale", scale)
         self.low.copy_(scale * (self.type.low - self.zero_point))

@@ -10,6 +10,7 @@ from torch.fx import Node
 
 from lilliput.core import (
     IntegerType,
+    Kernel,
     Model,
     Note,
     PerChannel,
@@ -171,7 +172,9 @@ class _Weights:
             kind = self.precision.weight(layer, usual)
             kind, notes = nearest_weight(kind, layer, operator, scheme, self.rules)
             self.notes += notes
-            name = _add_for_weight(self.module, nodes[0], kind, self.momentum)
+            kernels = self.rules.kernels_of(operator, scheme)
+            kernel = next((k for k in kernels if k.takes(kind)), Kernel(frozenset()))
+            name = _add_for_weight(self.module, nodes[0], kind, self.momentum, kernel)
             for node in nodes:
                 own = _weight_of(node)
                 with self.module.graph.inserting_before(node):
@@ -190,7 +193,7 @@ def _weight_of(node: Node) -> Node:
 
 
 def _add_for_weight(
-    module: fx.GraphModule, node: Node, kind: IntegerType, momentum: float | None
+    module: fx.GraphModule, node: Node, kind: IntegerType, momentum: float | None, kernel: Kernel
 ) -> str:
     weight = str(_weight_of(node).target)
     owner, _, leaf = weight.rpartition(".")
@@ -205,6 +208,7 @@ def _add_for_weight(
     elif isinstance(kind.granularity, PerGroup) and _divides(kind.granularity.size, value, axis):
         size = kind.granularity.size
         quantizer = FakeQuantize(kind, 0, value.numel() // size, momentum, size)
+        quantizer.scale_bits = kernel.group_scale_bits
     else:
         kind = replace(kind, granularity=PerChannel())
         quantizer = FakeQuantize(kind, axis, value.shape[axis], momentum)

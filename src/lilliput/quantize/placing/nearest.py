@@ -1,6 +1,7 @@
 """The nearest thing to what was asked for that a target can run."""
 
 from dataclasses import replace
+from itertools import chain, product
 
 from lilliput.core import (
     Granularity,
@@ -38,12 +39,13 @@ def nearest_weight(
     reads = rules.activation.bits if scheme == "static" else 0
     if not kernels or any(kernel.takes(kind, reads) for kernel in kernels):
         return kind, ()
-    for granularity in _coarser(kind):
-        for kernel in kernels:
-            bits = min(kind.bits, max(kernel.weight_bits))
-            near = replace(kind, bits=bits, granularity=granularity)
-            if kernel.takes(near, reads):
-                return near, (_note(f"{layer} ({operator})", "weights", kind, near, kernel),)
+    wide = [kernel for kernel in kernels if kind.bits <= max(kernel.weight_bits)]
+    # other groups cost less than fewer bits
+    for granularity, kernel in chain(*(product(_coarser(kind), some) for some in (wide, kernels))):
+        bits = min(kind.bits, max(kernel.weight_bits))
+        near = replace(kind, bits=bits, granularity=granularity)
+        if kernel.takes(near, reads):
+            return near, (_note(f"{layer} ({operator})", "weights", kind, near, kernel),)
     raise UnsupportedError(
         f"{layer} ({operator}) cannot have weights of {kind} here; the rules know "
         f"{', '.join(sorted(set().union(*(kernel.granularities for kernel in kernels))))}"

@@ -1,13 +1,14 @@
-"""What the quantizers of a network say about where its LiteRT file runs in integers.
+"""What the quantizers of a network say about where its file runs in integers.
 
 The quantizers alone do not say it: between two of them an operator may be one that the runtime has
 in integers, or one that reads floats and whose result is made an integer again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import fx
 
 from lilliput.core import QuantizationRules
@@ -37,6 +38,24 @@ class Integers:
         """Whether it calls a quantizer that acts."""
         part = self.module.get_submodule(str(node.target)) if node.op == "call_module" else None
         return isinstance(part, FakeQuantize) and part.is_enabled
+
+    def quantizers(self) -> Iterable[tuple[fx.Node, FakeQuantize]]:
+        """The calls of quantizers that act, but tables': files hold their codes without scales."""
+        for node in self.module.graph.nodes:
+            is_table = any(user.target == torch.ops.aten.embedding.default for user in node.users)
+            if self.is_quantizer(node) and not is_table:
+                part = self.module.get_submodule(str(node.target))
+                assert isinstance(part, FakeQuantize)  # noqa: S101
+                yield node, part
+
+    def makers(self) -> dict[fx.Node, str]:
+        """The kinds of operators that compute in integers, by the nodes their results come from."""
+        return {
+            self.result(node): kind
+            for node in self.module.graph.nodes
+            if (kind := operator_kind(self.module, node)) in self.rules.quantized_operators
+            and self.runs(node)
+        }
 
     def gives(self, node: fx.Node) -> bool:
         """Whether its tensor has come through a quantizer."""
