@@ -10,6 +10,7 @@ from lilliput.core import Artifact, ExportError, Model, Note, Target, Unsupporte
 from lilliput.core.disk import replacing
 from lilliput.core.model import check_model
 from lilliput.core.spelling import did_you_mean
+from lilliput.export.coreml.format import CoreMl
 from lilliput.export.format import Format, Predictor, TensorSpec
 from lilliput.export.litert.format import Litert
 from lilliput.export.onnx.format import Onnx
@@ -29,7 +30,7 @@ __all__ = [
     "tensor_parity",
 ]
 
-FORMATS: Mapping[str, Format] = {"onnx": Onnx(), "litert": Litert()}
+FORMATS: Mapping[str, Format] = {"onnx": Onnx(), "litert": Litert(), "coreml": CoreMl()}
 
 
 def export(model: Model, target: Target, folder: Path | str, strict: bool = False) -> Artifact:

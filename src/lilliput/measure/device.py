@@ -9,7 +9,7 @@ from lilliput.core import Target
 
 __all__ = ["device_name"]
 
-_RUNTIMES = {"onnx": "onnxruntime", "litert": "ai-edge-litert"}
+_RUNTIMES = {"onnx": "onnxruntime", "litert": "ai-edge-litert", "coreml": "coremltools"}
 _CPU_INFO = Path("/proc/cpuinfo")
 
 

@@ -1,0 +1,219 @@
+"""Core ML itself runs on a Mac only; what a file says is read and computed here without it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.export.coreml.interpreter import Interpreter
+from tests.export.coreml.reader import Program, read
+from tests.export.nets import examples
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from lilliput.core import Granularity, Model, Pass, PerChannel, PerGroup, PerTensor, run
+from lilliput.export import Format, Predictor, export
+from lilliput.export.coreml.format import CoreMl
+from lilliput.export.coreml.predictor import exposed
+from lilliput.quantize import (
+    ClusterWeights,
+    ConvertFloat,
+    QuantizeStatic,
+    QuantizeWeights,
+    palettes,
+    quantizers,
+)
+from lilliput.targets import get_target
+from lilliput.testing import TINY_TASKS, FormatContract, learned
+
+pytest.importorskip("coremltools")
+TARGET = get_target("coreml")
+RULES = TARGET.rules
+assert RULES is not None
+
+
+class Interpreted(CoreMl):
+    """Writes as ever, and runs what the file says by the tests' own interpreter."""
+
+    def load(self, path: Path, threads: int, /) -> Predictor:
+        return Interpreter(path)
+
+
+class TestCoreMl(FormatContract):
+    @pytest.fixture
+    def format_(self) -> Format:
+        return Interpreted()
+
+
+def images() -> Model:
+    """A network with a weight in every layout, of more numbers than the tiny ones."""
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Conv2d(16, 16, 3, padding=1, groups=16), nn.ReLU(),
+        nn.ConvTranspose2d(16, 8, 2, 2), nn.ReLU(),
+        nn.AvgPool2d(2), nn.Flatten(), nn.Linear(8 * 36, 12), nn.ReLU(), nn.Linear(12, 5),
+    )  # fmt: skip
+    for _ in range(3):
+        module(torch.randn(16, 3, 8, 8))
+    return Model(module.eval(), (torch.randn(2, 3, 8, 8),))
+
+
+def made(model: Model, passes: list[Pass], folder: Path) -> tuple[Model, Path]:
+    small = run(model, passes)
+    return small, export(small, TARGET, folder).path
+
+
+def decoded(program: Program, kind: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Codes, and values or scales, by the name of what they are opened to."""
+    names = {"constexpr_lut_to_dense": ("indices", "lut")}
+    first, second = names.get(kind, ("data", "scale"))
+    return {
+        operation.outputs[0]: (operation.constants[first], operation.constants[second])
+        for operation in program.operations
+        if operation.kind == kind
+    }
+
+
+def difference(model: Model, path: Path, inputs: tuple[Tensor, ...]) -> float:
+    with torch.no_grad():
+        expected = tree_leaves(model.module(*inputs))
+    found = Interpreter(path)(tuple(x.numpy() for x in inputs))
+    return max(
+        float(np.abs(a - b.numpy()).max() / np.ptp(b.numpy()))
+        for a, b in zip(found, expected, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("clusters", "bits"), [(2, 1), (4, 2), (8, 3), (16, 4), (17, 6), (64, 6), (200, 8)]
+)
+@pytest.mark.parametrize("is_per_channel", [False, True])
+def test_palettes_are_in_the_file_code_by_code_and_value_by_value(
+    clusters: int, bits: int, is_per_channel: bool, tmp_path: Path
+) -> None:
+    small, path = made(images(), [ClusterWeights(clusters, is_per_channel)], tmp_path)
+    found = list(decoded(read(path), "constexpr_lut_to_dense").values())
+    ours = list(palettes(small.module).values())
+    assert len(found) == len(ours) == 5
+    for weight, (codes, table) in zip(ours, found, strict=True):
+        np.testing.assert_array_equal(codes, weight.codes.numpy())
+        rows = np.atleast_2d(weight.values.numpy())
+        entries = int(codes.max()) + 1
+        np.testing.assert_array_equal(table.reshape(len(rows), -1)[:, :entries], rows[:, :entries])
+        assert table.shape == (*([len(rows)] + [1] * (codes.ndim - 1)), table.shape[-2], 1)
+    largest = max(int(weight.codes.max()) for weight in ours)
+    assert max(table.shape[-2] for _, table in found) == 1 << bits
+    assert largest < 1 << bits
+    assert difference(small, path, (torch.randn(3, 3, 8, 8),)) < 1e-6
+
+
+def test_a_zero_that_palettes_keep_is_in_the_file(tmp_path: Path) -> None:
+    model = images()
+    with torch.no_grad():
+        for layer in model.module.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                layer.weight[layer.weight.abs() < layer.weight.abs().median()] = 0
+    small, path = made(model, [ClusterWeights(16)], tmp_path)
+    found = decoded(read(path), "constexpr_lut_to_dense").values()
+    for weight, (codes, table) in zip(palettes(small.module).values(), found, strict=True):
+        real = table.reshape(-1)[codes]
+        np.testing.assert_array_equal(real, weight.values.numpy()[weight.codes.numpy()])
+        assert (real == 0).mean() > 0.3 or codes.ndim == 4
+    assert difference(small, path, (torch.randn(3, 3, 8, 8),)) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("bits", "granularity", "stored"),
+    [
+        (8, PerTensor(), 8),
+        (8, PerChannel(), 8),
+        (5, PerChannel(), 8),
+        (4, PerTensor(), 4),
+        (4, PerChannel(), 4),
+        (2, PerChannel(), 4),
+        (8, PerGroup(32), 8),
+        (4, PerGroup(16), 4),
+    ],
+)
+def test_integers_and_scales_of_weights_are_ours(
+    bits: int, granularity: Granularity, stored: int, tmp_path: Path
+) -> None:
+    small, path = made(images(), [QuantizeWeights(RULES, bits, granularity)], tmp_path)
+    found = list(decoded(read(path), "constexpr_blockwise_shift_scale").values())
+    ours = list(quantizers(small.module).values())
+    assert len(found) == len(ours) == 5
+    for quantizer, (codes, scale) in zip(ours, found, strict=True):
+        scales = quantizer.scale.numpy()
+        assert codes.min() >= -(1 << (bits - 1))
+        assert codes.max() < 1 << (bits - 1)
+        np.testing.assert_array_equal(scale.reshape(-1), scales)
+    linear = [scale for codes, scale in found if codes.ndim == 2]
+    if isinstance(granularity, PerGroup):
+        assert linear[0].shape == (12, 288 // granularity.size)
+    assert difference(small, path, (torch.randn(3, 3, 8, 8),)) < 1e-6
+    assert export(small, TARGET, tmp_path).weights == f"stored {stored}, runs float"
+
+
+@pytest.mark.parametrize("tiny", TINY_TASKS)
+def test_pairs_have_our_scales_and_the_file_says_what_the_network_says(
+    tiny: str, tmp_path: Path
+) -> None:
+    model, task = TINY_TASKS[tiny]()
+    small, path = made(learned(model, task, 2), [QuantizeStatic(RULES, task)], tmp_path)
+    pairs = [
+        (float(o.constants["scale"]), int(o.constants.get("zero_point", 0)))
+        for o in read(path).operations
+        if o.kind == "quantize"
+    ]
+    activations = {
+        (float(q.scale), int(q.zero_point))
+        for q in quantizers(small.module).values()
+        if not q.type.is_signed
+    }
+    assert set(pairs) == activations
+    # one code may fall to the other side where floats are added in another order
+    assert difference(small, path, examples(tiny, 8)) < 0.02
+
+
+def test_activations_of_few_bits_end_where_their_codes_end(tmp_path: Path) -> None:
+    model, task = TINY_TASKS["image_classifier"]()
+    rules = replace(RULES, activation=replace(RULES.activation, bits=4))
+    small, path = made(learned(model, task, 2), [QuantizeStatic(rules, task)], tmp_path)
+    (images_,) = examples("image_classifier", 4)
+    assert difference(small, path, (3 * images_,)) < 0.02
+
+
+def test_floats_of_16_bits_stay_so(tmp_path: Path) -> None:
+    whole = export(images(), TARGET, tmp_path / "float").size_bytes
+    small, path = made(images(), [ConvertFloat(rules=RULES)], tmp_path)
+    assert difference(small, path, small.example_inputs) < 1e-6
+    weights = sum(p.numel() for p in small.module.parameters() if p.dim() > 1 and p.numel() > 64)
+    assert path.stat().st_size < whole - 2 * weights + 600
+
+
+def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = (export(images(), TARGET, tmp_path / name) for name in "ab")
+    assert first.sha256 == second.sha256
+
+
+def test_apples_own_reader_opens_the_unzipped_folder(tmp_path: Path) -> None:
+    import zipfile
+
+    import coremltools
+
+    path = export(images(), TARGET, tmp_path).path
+    with zipfile.ZipFile(path) as file:
+        file.extractall(tmp_path)
+    model = coremltools.models.MLModel(str(tmp_path / "model.mlpackage"), skip_model_load=True)
+    assert model.get_spec().specificationVersion == coremltools.target.iOS18
+
+
+def test_activations_become_outputs_of_a_copy(tmp_path: Path) -> None:
+    path = export(images(), TARGET, tmp_path).path
+    x = (images().example_inputs[0].numpy(),)
+    with exposed(path) as copy:
+        inside = Interpreter(copy)(x)
+    assert len(inside) > 8
+    np.testing.assert_array_equal(inside[0], Interpreter(path)(x)[0])
