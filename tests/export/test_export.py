@@ -63,7 +63,7 @@ def test_the_artifact_knows_its_file_and_its_history(model: Model, tmp_path: Pat
 def test_an_unknown_format_is_refused_with_a_near_one(model: Model, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="'onx'; did you mean 'onnx'"):
         export(model, Target("desk", "onx"), tmp_path)
-    with pytest.raises(UnsupportedError, match="known: onnx, litert, .*raw"):
+    with pytest.raises(UnsupportedError, match=r"known: onnx, litert, .*raw"):
         load(__file__, "zip")
 
 

@@ -14,6 +14,7 @@ from lilliput.export.coreml.format import CoreMl
 from lilliput.export.format import Format, Predictor, TensorSpec
 from lilliput.export.litert.format import Litert
 from lilliput.export.onnx.format import Onnx
+from lilliput.export.openvino.format import OpenVino
 from lilliput.export.parity import LayerParity, Parity, compare, compare_tensors
 from lilliput.quantize import check_rules, quantizers, weights_line
 
@@ -30,7 +31,12 @@ __all__ = [
     "tensor_parity",
 ]
 
-FORMATS: Mapping[str, Format] = {"onnx": Onnx(), "litert": Litert(), "coreml": CoreMl()}
+FORMATS: Mapping[str, Format] = {
+    "onnx": Onnx(),
+    "litert": Litert(),
+    "coreml": CoreMl(),
+    "openvino": OpenVino(),
+}
 
 
 def export(model: Model, target: Target, folder: Path | str, strict: bool = False) -> Artifact:

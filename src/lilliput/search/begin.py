@@ -12,7 +12,11 @@ from lilliput.targets.host import check_host
 
 __all__ = ["check_installed", "check_same_run", "note_settings"]
 
-_EXTRAS = {"litert": ("litert_torch", "ai_edge_litert"), "coreml": ("coremltools",)}
+_EXTRAS = {
+    "litert": ("litert_torch", "ai_edge_litert"),
+    "coreml": ("coremltools",),
+    "openvino": ("openvino",),
+}
 _PACKAGES = ("lilliput", "torch", "onnx", "onnxruntime")
 
 
