@@ -121,6 +121,20 @@ def test_a_missing_interpreter_names_what_to_install(monkeypatch: pytest.MonkeyP
         load(__file__, "litert")
 
 
+@pytest.mark.parametrize(
+    ("package", "format_", "suffix"),
+    [("coremltools", "coreml", ".mlpackage.zip"), ("openvino", "openvino", ".onnx")],
+)
+def test_other_missing_packages_name_what_to_install(
+    package: str, format_: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    path = tmp_path / f"model{suffix}"
+    path.write_text("")
+    with pytest.raises(MissingExtraError, match=rf"pip install 'lilliput\[{format_}\]'"):
+        load(path, format_)
+
+
 class Jumps(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.sum() > 0:

@@ -1,7 +1,9 @@
 """Core ML itself runs on a Mac only; what a file says is read and computed here without it."""
 
+import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,8 +14,18 @@ from tests.export.nets import examples
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from lilliput.core import Granularity, Model, Pass, PerChannel, PerGroup, PerTensor, run
-from lilliput.export import Format, Predictor, export
+from lilliput.core import (
+    ExportError,
+    Granularity,
+    Model,
+    Pass,
+    PerChannel,
+    PerGroup,
+    PerTensor,
+    UnsupportedError,
+    run,
+)
+from lilliput.export import Format, Predictor, export, load, parity
 from lilliput.export.coreml.format import CoreMl
 from lilliput.export.coreml.predictor import exposed
 from lilliput.quantize import (
@@ -41,9 +53,20 @@ class Interpreted(CoreMl):
 
 
 class TestCoreMl(FormatContract):
+    tasks: ClassVar[tuple[str, ...]] = ("two_output_regressor",)
+
     @pytest.fixture
     def format_(self) -> Format:
         return Interpreted()
+
+
+@pytest.mark.slow
+class TestCoreMlOnTheOthers(TestCoreMl):
+    tasks: ClassVar[tuple[str, ...]] = (
+        "image_classifier",
+        "image_to_image",
+        "two_input_transformer",
+    )
 
 
 def images() -> Model:
@@ -156,7 +179,13 @@ def test_integers_and_scales_of_weights_are_ours(
     assert export(small, TARGET, tmp_path).weights == f"stored {stored}, runs float"
 
 
-@pytest.mark.parametrize("tiny", TINY_TASKS)
+@pytest.mark.parametrize(
+    "tiny",
+    [
+        "image_classifier",
+        *(pytest.param(tiny, marks=pytest.mark.slow) for tiny in list(TINY_TASKS)[1:]),
+    ],
+)
 def test_pairs_have_our_scales_and_the_file_says_what_the_network_says(
     tiny: str, tmp_path: Path
 ) -> None:
@@ -199,8 +228,6 @@ def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_apples_own_reader_opens_the_unzipped_folder(tmp_path: Path) -> None:
-    import zipfile
-
     import coremltools
 
     path = export(images(), TARGET, tmp_path).path
@@ -217,3 +244,63 @@ def test_activations_become_outputs_of_a_copy(tmp_path: Path) -> None:
         inside = Interpreter(copy)(x)
     assert len(inside) > 8
     np.testing.assert_array_equal(inside[0], Interpreter(path)(x)[0])
+
+
+def test_a_file_that_is_no_package_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "text.mlpackage.zip"
+    path.write_text("<html>404 not found</html>")
+    with pytest.raises(ExportError, match=r"text\.mlpackage\.zip is no zipped Core ML package"):
+        load(path, "coreml")
+
+
+def test_a_zip_cannot_write_beside_its_own_folder(tmp_path: Path) -> None:
+    path = tmp_path / "model.mlpackage.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("../outside", "text")
+    with pytest.raises(ExportError, match=r"it holds '\.\./outside'"):
+        load(path, "coreml")
+
+
+def test_elsewhere_than_on_a_mac_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    path = export(images(), TARGET, tmp_path).path
+    with pytest.raises(UnsupportedError, match="runs on macOS alone, and this is Linux"):
+        load(path, "coreml")
+
+
+class StandIn:
+    """Apple's `MLModel` as its documentation describes it, over the tests' interpreter."""
+
+    def __init__(self, package: str) -> None:
+        folder = Path(package)
+        file = folder.parent / "again.zip"
+        with zipfile.ZipFile(file, "w") as again:
+            for path in folder.rglob("*"):
+                again.write(path, path.relative_to(folder.parent))
+        self.interpreter = Interpreter(file)
+
+    def predict(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        specs = self.interpreter.inputs
+        assert [array.dtype for array in feeds.values()] == [
+            np.dtype(np.int32 if spec.dtype == "int64" else np.float32) for spec in specs
+        ]
+        outputs = self.interpreter(tuple(feeds[spec.name] for spec in specs))
+        return {s.name: x for s, x in zip(self.interpreter.outputs, outputs, strict=True)}
+
+
+def test_on_a_mac_inputs_and_outputs_are_those_of_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr("coremltools.models.MLModel", StandIn)
+    model, _ = TINY_TASKS["two_input_transformer"]()
+    artifact = export(model, TARGET, tmp_path)
+    predictor = load(artifact.path, "coreml")
+    assert [spec.dtype for spec in predictor.inputs] == ["int64", "bool"]
+    inputs = examples("two_input_transformer", 3)
+    (found,) = predictor(tuple(x.numpy() for x in inputs))
+    with torch.no_grad():
+        np.testing.assert_allclose(found, model.module(*inputs).numpy(), atol=1e-5)
+    assert parity(model, artifact, inputs, tolerance=-1.0).layers

@@ -30,7 +30,7 @@ class CoreMl:
         write_bytes(path, encode(model, rules))
 
     def load(self, path: Path, threads: int, /) -> Predictor:  # noqa: ARG002
-        """Has Core ML compile the package; how many threads it uses is for itself to say."""
+        """Has Core ML compile the package, which chooses its threads itself."""
         return CoreMlPredictor(path)
 
     def intermediates(self, path: Path, inputs: tuple[Array, ...], /) -> list[Array]:

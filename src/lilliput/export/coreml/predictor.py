@@ -24,10 +24,9 @@ _DTYPES = {_FLOAT32: "float32", _INT32: "int32"}
 
 
 class CoreMlPredictor:
-    """A package that Core ML compiled, on this Mac.
+    """A package that Core ML compiled, on this Mac, and runs where it chooses to.
 
-    Core ML computes in 16 bits where it chooses to, unless it is kept to the processor: that is
-    what this does, so that numbers are those of the file.
+    That is the processor or the GPU, in floats of 32 bits, which the program says.
 
     Raises:
         ExportError: The file is missing, truncated, or no package.
