@@ -26,7 +26,9 @@ from lilliput.core import (
     run,
 )
 from lilliput.export import Format, Predictor, export, load, parity
+from lilliput.export.coreml.check import check
 from lilliput.export.coreml.format import CoreMl
+from lilliput.export.coreml.narrow import spell_out
 from lilliput.export.coreml.predictor import exposed
 from lilliput.quantize import (
     ClusterWeights,
@@ -177,6 +179,38 @@ def test_integers_and_scales_of_weights_are_ours(
         assert linear[0].shape == (12, 288 // granularity.size)
     assert difference(small, path, (torch.randn(3, 3, 8, 8),)) < 1e-6
     assert export(small, TARGET, tmp_path).weights == f"stored {stored}, runs float"
+
+
+def test_layers_of_the_same_numbers_need_one_form(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 16))
+    small = run(Model(module.eval(), (torch.randn(1, 16),)), [QuantizeWeights(RULES)])
+    with torch.no_grad():
+        for quantizer, scale in zip(quantizers(small.module).values(), (0.1, 0.2), strict=True):
+            quantizer.scale.fill_(scale)
+        for name, value in small.module.state_dict().items():
+            if name.endswith("weight"):
+                value.zero_()
+    path = export(small, TARGET, tmp_path).path
+    assert len(decoded(read(path), "constexpr_blockwise_shift_scale")) in {1, 2}
+    assert difference(small, path, (torch.randn(3, 16),)) < 1e-6
+
+
+def test_a_scale_that_is_not_ours_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lilliput.export.coreml.weights import Blocks
+
+    def halved(self: Blocks, axes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        return whole(self, axes)[0], whole(self, axes)[1] / 2
+
+    whole = Blocks.parts
+    small = run(images(), [QuantizeWeights(RULES)])
+    plain, weights = spell_out(small, RULES)
+    path = export(small, TARGET, tmp_path).path
+    check(path.read_bytes(), plain.module, weights)
+    monkeypatch.setattr(Blocks, "parts", halved)
+    with pytest.raises(ExportError, match=r"does not hold the weight of '0' as it is"):
+        check(path.read_bytes(), plain.module, weights)
 
 
 @pytest.mark.parametrize(

@@ -44,12 +44,22 @@ def check(data: bytes, module: nn.Module, weights: Sequence[NarrowWeight]) -> No
         if theirs - set(ours):
             raise ExportError(f"the file has a scale that is not ours: {min(theirs - set(ours))}")
     held = {_key(*parts) for operator in operators if (parts := _parts(operator))}
+    shown = {_numbers(weight) for weight in weights if _is_among(weight, held)}
     for weight in weights:
-        turns = [tuple(range(weight.real.ndim)), *([(1, 0)] if weight.real.ndim == 2 else [])]
-        if not any(_key(*weight.parts(axes)) in held for axes in turns):
+        # of two forms of the same numbers, all zeros say, the file needs one
+        if _numbers(weight) not in shown:
             raise ExportError(f"the file does not hold the weight of {weight.name!r} as it is")
     if len(held) > len(weights):
         raise ExportError(f"the file holds {len(held)} narrow weights instead of {len(weights)}")
+
+
+def _numbers(weight: NarrowWeight) -> tuple[object, ...]:
+    return weight.real.shape, (weight.real + np.float32(0)).tobytes()
+
+
+def _is_among(weight: NarrowWeight, held: set[tuple[object, ...]]) -> bool:
+    turns = [tuple(range(weight.real.ndim)), *([(1, 0)] if weight.real.ndim == 2 else [])]
+    return any(_key(*weight.parts(axes)) in held for axes in turns)
 
 
 def _operators(data: bytes) -> Iterator[Any]:

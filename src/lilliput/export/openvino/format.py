@@ -38,7 +38,10 @@ class OpenVino:
 
 
 class OpenVinoPredictor:
-    """A model compiled for the processor, with pinned threads.
+    """A model compiled for the processor, with so many threads.
+
+    What takes any number of examples is compiled for one, which is faster, and for any number
+    when another number comes.
 
     Floats are 32 bits wide: left alone the runtime would compute with bfloat16 where the processor
     can, and round activations to bytes before products with integer weights, and not say so.
@@ -56,36 +59,58 @@ class OpenVinoPredictor:
                 f"running files by OpenVINO needs openvino ({error}); "
                 "pip install 'lilliput[openvino]'"
             ) from error
-        settings = {
+        self._settings = {
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,  # the core it would choose may be busy
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
         }
-        core = openvino.Core()
+        self._core = openvino.Core()
+        content = io.BytesIO(model) if isinstance(model, bytes) else str(model)
         try:
-            read = core.read_model(io.BytesIO(model) if isinstance(model, bytes) else str(model))
-            self.compiled = core.compile_model(read, "CPU", settings)
+            self._model = self._core.read_model(content)
+            self.compiled = self._compile(_for_one(self._model))
         except Exception as error:
             name = f"{len(model):,} bytes" if isinstance(model, bytes) else str(model)
             raise ExportError(f"{name} is no file that OpenVINO runs: {_reason(error)}") from error
-        self.inputs = tuple(_spec(port) for port in self.compiled.inputs)
-        self.outputs = tuple(_spec(port) for port in self.compiled.outputs)
+        self.inputs = tuple(_spec(port) for port in self._model.inputs)
+        self.outputs = tuple(_spec(port) for port in self._model.outputs)
         self._batch = self.inputs[0].shape[0] if self.inputs and self.inputs[0].shape else None
+        self._for_any: Any = None
 
     def __call__(self, inputs: tuple[Array, ...], /) -> tuple[Array, ...]:
-        if self._batch is None or len(inputs[0]) == self._batch:
-            return self._run(inputs)
-        return in_batches(self._run, inputs, self._batch)
+        count = len(inputs[0])
+        if self._batch is not None and count != self._batch:
+            return in_batches(lambda batch: self._run(self.compiled, batch), inputs, self._batch)
+        if self._batch is not None or count == 1:
+            return self._run(self.compiled, inputs)
+        if self._for_any is None:
+            self._for_any = self._compile(self._model)
+        return self._run(self._for_any, inputs)
 
-    def _run(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+    def _compile(self, model: Any) -> Any:
+        return self._core.compile_model(model, "CPU", self._settings)
+
+    def _run(self, compiled: Any, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         feeds = [
             np.ascontiguousarray(array, spec.dtype)
             for spec, array in zip(self.inputs, inputs, strict=True)
         ]
-        found = self.compiled(feeds)
+        found = compiled(feeds)
         return tuple(np.array(found[index]) for index in range(len(self.outputs)))
+
+
+def _for_one(model: Any) -> Any:
+    """A copy for one example of a model that takes any number of them; others as they are."""
+    shapes = {port: port.partial_shape for port in model.inputs}
+    if not all(len(shape) and shape[0].is_dynamic for shape in shapes.values()):
+        return model
+    one = model.clone()
+    sizes = {port: [1, *list(port.partial_shape)[1:]] for port in one.inputs}
+    one.reshape(sizes)
+    return one
 
 
 def _reason(error: Exception) -> str:
