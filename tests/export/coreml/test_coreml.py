@@ -327,10 +327,10 @@ class StandIn:
 def test_on_a_mac_inputs_and_outputs_are_those_of_the_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("platform.system", lambda: "Darwin")
-    monkeypatch.setattr("coremltools.models.MLModel", StandIn)
     model, _ = TINY_TASKS["two_input_transformer"]()
     artifact = export(model, TARGET, tmp_path)
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr("coremltools.models.MLModel", StandIn)
     predictor = load(artifact.path, "coreml")
     assert [spec.dtype for spec in predictor.inputs] == ["int64", "bool"]
     inputs = examples("two_input_transformer", 3)

@@ -2,6 +2,7 @@
 
 import platform
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,11 +43,12 @@ class CoreMlPredictor:
                 "Mac, or export the same recipe for a target that runs here"
             )
         ct = import_converter()
-        self._folder = tempfile.TemporaryDirectory()
-        package = unpack(path, Path(self._folder.name))
+        folder = tempfile.TemporaryDirectory()
+        weakref.finalize(self, folder.cleanup)  # by itself it would go with a warning
+        package = unpack(path, Path(folder.name))
         try:
             with quiet():
-                self._model = ct.models.MLModel(str(package), compute_units=ct.ComputeUnit.CPU_ONLY)
+                self._model = ct.models.MLModel(str(package))
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ExportError(f"{path} is no package that Core ML runs: {reason}") from error
