@@ -112,9 +112,12 @@ def difference(model: Model, path: Path, inputs: tuple[Tensor, ...]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("clusters", "bits"), [(2, 1), (4, 2), (8, 3), (16, 4), (17, 6), (64, 6), (200, 8)]
+    ("clusters", "bits", "is_per_channel"),
+    [
+        *((2, 1, False), (4, 2, False), (8, 3, False), (16, 4, False), (17, 6, False)),
+        *((64, 6, False), (65, 8, False), (2, 1, True), (8, 3, True), (16, 4, True)),
+    ],
 )
-@pytest.mark.parametrize("is_per_channel", [False, True])
 def test_palettes_are_in_the_file_code_by_code_and_value_by_value(
     clusters: int, bits: int, is_per_channel: bool, tmp_path: Path
 ) -> None:

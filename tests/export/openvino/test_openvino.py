@@ -134,8 +134,10 @@ def test_floats_of_16_bits_are_stored_so(dtype: str, tmp_path: Path) -> None:
     assert artifact.size_bytes < 0.7 * size
 
 
-@pytest.mark.parametrize(("clusters", "bits"), [(4, 4), (16, 4), (256, 8)])
-@pytest.mark.parametrize("is_per_channel", [False, True])
+@pytest.mark.parametrize(
+    ("clusters", "bits", "is_per_channel"),
+    [(4, 4, False), (16, 4, False), (65, 8, False), (4, 4, True), (16, 4, True)],
+)
 def test_palettes_are_looked_up_once(
     clusters: int, bits: int, is_per_channel: bool, tmp_path: Path
 ) -> None:
