@@ -147,3 +147,24 @@ def test_what_runs_otherwise_is_said_and_strict_refuses_it(lilliput, model_file,
     assert called.code == 1
     assert "strict allows nothing else: " in called.err
     assert not (tmp_path / "out" / "model.onnx").exists()
+
+
+def test_measure_says_at_once_that_a_target_runs_elsewhere(lilliput, tmp_path, monkeypatch):
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    called = lilliput(
+        *("measure", tmp_path / "gone.zip", "--task", tmp_path / "gone.py", "-t", "coreml")
+    )
+    assert called.code == 1
+    assert "'coreml' runs on macOS alone" in called.err
+
+
+def test_export_for_another_system_writes_the_file_and_says_it_was_not_compared(
+    lilliput, model_file, tmp_path, monkeypatch
+):
+    pytest.importorskip("coremltools")
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    arguments = ("export", model_file, "-o", tmp_path / "out", "-t", "coreml")
+    value = lilliput(*arguments, "--json").json
+    assert value["path"] == str(tmp_path / "out" / "model.mlpackage.zip")
+    assert value["parity"] is None
+    assert "not compared with the network" in lilliput(*arguments).out

@@ -63,7 +63,7 @@ def test_the_artifact_knows_its_file_and_its_history(model: Model, tmp_path: Pat
 def test_an_unknown_format_is_refused_with_a_near_one(model: Model, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="'onx'; did you mean 'onnx'"):
         export(model, Target("desk", "onx"), tmp_path)
-    with pytest.raises(UnsupportedError, match="known: onnx, litert, raw"):
+    with pytest.raises(UnsupportedError, match=r"known: onnx, litert, .*raw"):
         load(__file__, "zip")
 
 
@@ -119,6 +119,20 @@ def test_a_missing_interpreter_names_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'lilliput\[litert\]'"):
         load(__file__, "litert")
+
+
+@pytest.mark.parametrize(
+    ("package", "format_", "suffix"),
+    [("coremltools", "coreml", ".mlpackage.zip"), ("openvino", "openvino", ".onnx")],
+)
+def test_other_missing_packages_name_what_to_install(
+    package: str, format_: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    path = tmp_path / f"model{suffix}"
+    path.write_text("")
+    with pytest.raises(MissingExtraError, match=rf"pip install 'lilliput\[{format_}\]'"):
+        load(path, format_)
 
 
 class Jumps(nn.Module):

@@ -49,6 +49,15 @@ def test_what_was_added_comes_back_equal_in_another_store(tmp_path):
     assert (again.recipe, again.parent, again.seed, again.details) == ("[[pass]]", "p", 3, details)
 
 
+def test_a_zip_keeps_the_suffix_that_says_what_is_in_it(tmp_path):
+    made = artifact(tmp_path, name="model.mlpackage.zip")
+    added = Store(tmp_path / "run").add(
+        key="k", artifact=made, name="int8", target="coreml", measurements=(number("size", 7.0),)
+    )
+    assert added.artifact.path.name == f"{made.sha256}.mlpackage.zip"
+    assert added.artifact.path.read_bytes() == b"weights"
+
+
 def test_the_same_key_gives_the_variant_that_is_there(tmp_path):
     store = Store(tmp_path / "run")
     first = add(store, tmp_path)

@@ -46,9 +46,11 @@ def measure(  # noqa: PLR0913, PLR0917
         from lilliput.measure import measure as run
         from lilliput.report.numbers import MetricStyle
         from lilliput.targets import get_target
+        from lilliput.targets.host import check_host
 
         set_data_dir(data)
         place = get_target(target)
+        check_host(place)
         artifact = _artifact(file, place)
         original = _artifact(reference, place) if reference else None
         loaded = load_task(task)
@@ -80,7 +82,7 @@ def _artifact(path: Path, target: "lilliput.core.Target") -> "lilliput.core.Arti
     if not path.is_file():
         raise MeasureError(f"there is no file {path}")
     suffix = FORMATS[target.format].suffix
-    if path.suffix != suffix:
+    if not path.name.endswith(suffix):
         raise MeasureError(
             f"{target.name!r} runs {suffix} files, {path.name} is none; choose another --target"
         )

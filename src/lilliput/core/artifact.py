@@ -45,3 +45,9 @@ class Artifact:
     def size_bytes(self) -> int:
         """Bytes on disk."""
         return self.path.stat().st_size
+
+    @property
+    def suffix(self) -> str:
+        """Of the file's name; that of a zip says what is in it, too."""
+        both = self.path.suffixes[-2:]
+        return "".join(both) if both[-1:] == [".zip"] else self.path.suffix

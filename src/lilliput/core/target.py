@@ -64,6 +64,8 @@ class Target:
         flash_bytes: Room for weights and code; None where it is not a limit.
         ram_bytes: Room for activations; None where it is not a limit.
         rules: What its runtime wants of quantizers; None where it runs floats only.
+        system: The one operating system that its runtime is there for, as `platform.system()` says
+            it, or "" for any.
         extra: The `pip install 'lilliput[extra]'` it needs, or "".
         sources: Where each fact comes from, by field name (a document's title, or a measurement).
     """
@@ -75,5 +77,6 @@ class Target:
     flash_bytes: int | None = None
     ram_bytes: int | None = None
     rules: QuantizationRules | None = None
+    system: str = ""
     extra: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)

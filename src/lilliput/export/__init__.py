@@ -10,10 +10,12 @@ from lilliput.core import Artifact, ExportError, Model, Note, Target, Unsupporte
 from lilliput.core.disk import replacing
 from lilliput.core.model import check_model
 from lilliput.core.spelling import did_you_mean
+from lilliput.export.coreml.format import CoreMl
 from lilliput.export.executorch.format import ExecuTorch
 from lilliput.export.format import Format, Predictor, TensorSpec
 from lilliput.export.litert.format import Litert
 from lilliput.export.onnx.format import Onnx
+from lilliput.export.openvino.format import OpenVino
 from lilliput.export.parity import LayerParity, Parity, compare, compare_tensors
 from lilliput.quantize import check_rules, quantizers, weights_line
 
@@ -34,6 +36,8 @@ FORMATS: Mapping[str, Format] = {
     "onnx": Onnx(),
     "litert": Litert(),
     "executorch": ExecuTorch(),
+    "coreml": CoreMl(),
+    "openvino": OpenVino(),
 }
 
 

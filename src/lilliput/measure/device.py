@@ -9,7 +9,12 @@ from lilliput.core import Target
 
 __all__ = ["device_name"]
 
-_RUNTIMES = {"onnx": "onnxruntime", "litert": "ai-edge-litert", "executorch": "executorch"}
+_RUNTIMES = {
+    "onnx": "onnxruntime",
+    "litert": "ai-edge-litert",
+    "executorch": "executorch",
+    "coreml": "coremltools",
+}
 _CPU_INFO = Path("/proc/cpuinfo")
 
 

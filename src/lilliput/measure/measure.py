@@ -18,6 +18,7 @@ from lilliput.measure.harness import Opened, Worker
 from lilliput.measure.intervals import Interval
 from lilliput.measure.latency import latency, ratio
 from lilliput.measure.size import size
+from lilliput.targets.host import check_host
 
 __all__ = ["Reference", "measure", "measure_test", "score"]
 
@@ -81,7 +82,9 @@ def measure(  # noqa: PLR0913, PLR0917
             NaN.
         TaskError: The data or the metric cannot be used.
         MissingExtraError: The runtime is not installed.
+        UnsupportedError: The runtime is there for another system.
     """
+    check_host(target)
     _check_digest(artifact)
     device = device_name(target)
     examples = _examples(task, split)
@@ -137,7 +140,9 @@ def score(  # noqa: PLR0913, PLR0917
     Raises:
         MeasureError: As `measure`.
         TaskError: The data or the metric cannot be used.
+        UnsupportedError: The runtime is there for another system.
     """
+    check_host(target)
     _check_digest(artifact)
     name = score_name(artifact, target, task, split)
     found = read_scores(cache, name) if cache else None

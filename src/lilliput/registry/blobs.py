@@ -56,7 +56,7 @@ class Blobs:
         Raises:
             RegistryError: The disk is full or fails, or the file is not what it was.
         """
-        name = artifact.sha256 + artifact.path.suffix
+        name = artifact.sha256 + artifact.suffix
         # the process in the name tells a later opening whether somebody still writes here, and the
         # thread keeps two that store the same file out of each other's way
         writer = f"{artifact.sha256}.{threading.get_ident()}-{platform.node()}-{os.getpid()}"

@@ -8,12 +8,15 @@ from typing import Any
 
 from lilliput.core import Budget, MissingExtraError, RegistryError, Target, Task
 from lilliput.registry import Store
+from lilliput.targets.host import check_host
 
 __all__ = ["check_installed", "check_same_run", "note_settings"]
 
 _EXTRAS = {
     "litert": ("litert_torch", "ai_edge_litert"),
     "executorch": ("executorch", "torchao"),
+    "coreml": ("coremltools",),
+    "openvino": ("openvino",),
 }
 _PACKAGES = ("lilliput", "torch", "onnx", "onnxruntime")
 
@@ -34,11 +37,13 @@ def check_same_run(store: Store, fingerprint: str) -> None:
 
 
 def check_installed(target: Target) -> None:
-    """Refuses a target whose packages are missing.
+    """Refuses a target whose packages are missing, or that this machine cannot run.
 
     Raises:
         MissingExtraError: Names them, and what installs them.
+        UnsupportedError: The runtime is there for another system.
     """
+    check_host(target)
     missing = [name for name in _EXTRAS.get(target.extra, ()) if find_spec(name) is None]
     if missing:
         raise MissingExtraError(

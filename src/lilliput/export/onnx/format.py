@@ -1,5 +1,6 @@
 """ONNX, run by ONNX Runtime: the format every install can write and run."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ import numpy as np
 from lilliput.core import ExportError, Model, QuantizationRules
 from lilliput.export.format import Array, Predictor, TensorSpec, in_batches, write_bytes
 from lilliput.export.lower import is_quantized, lower
+from lilliput.export.onnx.dialect import Dialect
 from lilliput.export.quiet import quiet
 from lilliput.export.refusal import refusing
 from lilliput.graph import Graph, trace
 from lilliput.quantize import quantizers
 from lilliput.quantize.sharing.cluster import palettes, spell_out_zeros
 
-__all__ = ["Onnx", "OnnxPredictor", "encode"]
+__all__ = ["Onnx", "OnnxPredictor", "encode", "run_exposed"]
 
 _OPSET, _WIDE_OPSET = 20, 21
 """QuantizeLinear gives 16 bits from opset 21 on."""
@@ -50,22 +52,33 @@ class Onnx:
 
     def intermediates(self, path: Path, inputs: tuple[Array, ...], /) -> list[Array]:
         """Runs a copy of the file whose activations are outputs, integers dequantized."""
-        import onnx
-        import onnx_ir as ir
-
-        from lilliput.export.onnx.rewrite import expose
-
-        model = ir.load(path)
-        grids = expose(model.graph)
-        content = onnx.ModelProto.SerializeToString(ir.serde.serialize_model(model))
-        predictor = OnnxPredictor(content, 1)
-        names = [spec.name for spec in predictor.outputs]
-        values = zip(names, predictor(inputs), strict=True)
-        return [_real(value, *grids[name]) if name in grids else value for name, value in values]
+        return run_exposed(path, inputs, lambda content: OnnxPredictor(content, 1))
 
 
-def encode(model: Model) -> bytes:
+def run_exposed(
+    path: Path, inputs: tuple[Array, ...], opened: Callable[[bytes], Predictor]
+) -> list[Array]:
+    """Every activation of a file for one batch, by whichever runtime opens a copy of it."""
+    import onnx
+    import onnx_ir as ir
+
+    from lilliput.export.onnx.rewrite import expose
+
+    model = ir.load(path)
+    grids = expose(model.graph)
+    content = onnx.ModelProto.SerializeToString(ir.serde.serialize_model(model))
+    predictor = opened(content)
+    names = [spec.name for spec in predictor.outputs]
+    values = zip(names, predictor(inputs), strict=True)
+    return [_real(value, *grids[name]) if name in grids else value for name, value in values]
+
+
+def encode(model: Model, dialect: Dialect | None = None) -> bytes:
     """The bytes of the file.
+
+    Args:
+        model: The network, quantized or not.
+        dialect: Of the runtime that is to read it; None for ONNX Runtime's.
 
     Raises:
         TraceError: `torch.export` cannot follow the network.
@@ -85,7 +98,7 @@ def encode(model: Model) -> bytes:
         is_wide = any(part.type.bits > 8 for part in quantizers(model.module).values())
         opset = _WIDE_OPSET if is_wide else _OPSET
         converted = _convert(trace(lowered), opset, has_palettes)
-        strip(converted)
+        strip(converted, dialect or Dialect())
         proto = ir.serde.serialize_model(converted)
         del proto.graph.value_info[:]
         onnx.checker.check_model(proto, full_check=True)

@@ -35,11 +35,16 @@ class _Width:
 _WIDTHS = (_Width(2, -2, 1, 25, 13), _Width(4, -8, 7, 21, 10))
 
 
-def pack(model: Any) -> None:
-    """Changes an `onnx_ir` model in place; files without such weights stay as they are."""
+def pack(model: Any, fewest_bits: int = 2) -> None:
+    """Changes an `onnx_ir` model in place; files without such weights stay as they are.
+
+    Args:
+        model: The file.
+        fewest_bits: Of integers that the runtime reads.
+    """
     for value in list(model.graph.initializers.values()):
         _halve(model.graph, value)
-        width = _width_of(value)
+        width = _width_of(value, fewest_bits)
         if width is not None:
             _narrow(model.graph, value, width)
             model.ir_version = max(model.ir_version, width.ir)
@@ -64,7 +69,7 @@ def _halve(graph: Any, value: Any) -> None:
             return
 
 
-def _width_of(value: Any) -> _Width | None:
+def _width_of(value: Any, fewest_bits: int) -> _Width | None:
     """The narrowest type that holds a dequantized constant of bytes."""
     import onnx_ir as ir
 
@@ -77,7 +82,7 @@ def _width_of(value: Any) -> _Width | None:
         return None
     low, high = int(codes.min()), int(codes.max())
     for width in _WIDTHS:
-        is_held = width.low <= low and high <= width.high
+        is_held = width.low <= low and high <= width.high and width.bits >= fewest_bits
         if is_held and codes.size * (8 - width.bits) / 8 > _FEWEST_BYTES_SAVED:
             return width
     return None

@@ -13,20 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lilliput.export.onnx.constants import add_constant, constant_of
+from lilliput.export.onnx.dialect import Dialect
 
 __all__ = ["share"]
 
-_WIDTHS = ((4, "uint2", 25, 13), (16, "uint4", 21, 10))
-"""Codes up to which a type holds them, and the versions of opset and IR that it came with."""
+_WIDTHS = ((2, "uint2", 25, 13), (4, "uint4", 21, 10))
+"""Bits and name of a type, and the versions of opset and IR that it came with."""
 
 
-def share(model: Any) -> None:
+def share(model: Any, dialect: Dialect) -> None:
     """Changes an `onnx_ir` model in place; files without palettes stay as they are."""
     graph = model.graph
     for node in list(graph):
         codes = _codes_of(node)
         if codes is not None:
-            weight = _look_up(model, node, codes)
+            weight = _look_up(model, node, codes, dialect)
             _fold_batch_norm(graph, weight)
 
 
@@ -41,7 +42,7 @@ def _codes_of(node: Any) -> NDArray[np.uint8] | None:
     return codes if codes is not None and codes.dtype == np.uint8 else None
 
 
-def _look_up(model: Any, node: Any, codes: NDArray[np.uint8]) -> Any:
+def _look_up(model: Any, node: Any, codes: NDArray[np.uint8], dialect: Dialect) -> Any:
     """Codes of few bits, a cast and the lookup; gives the weight."""
     import onnx_ir as ir
 
@@ -51,14 +52,21 @@ def _look_up(model: Any, node: Any, codes: NDArray[np.uint8]) -> Any:
     is_shaped = len(users) == 1 and users[0].op_type == "Reshape"
     result = users[0].outputs[0] if is_shaped else old
     by_row = node.op_type == "GatherElements"
-    narrow = _narrow(model, codes.reshape(len(codes), -1) if by_row else codes)
-    cast = ir.node("Cast", [narrow], {"to": ir.DataType.INT32})
-    attributes = {"axis": 1} if by_row else {}
-    lookup = ir.node(node.op_type, [node.inputs[0], cast.outputs[0]], attributes)
-    added = [cast, lookup]
+    narrow = _narrow(model, codes.reshape(len(codes), -1) if by_row else codes, dialect.fewest_bits)
+    added = [ir.node("Cast", [narrow], {"to": ir.DataType.INT32})]
+    indices = added[0].outputs[0]
+    if by_row and not dialect.folds_rows:
+        values = constant_of(node.inputs[0])
+        starts = np.arange(0, values.size, values.shape[1], dtype=np.int32)[:, None]
+        added.append(ir.node("Add", [indices, add_constant(graph, starts)]))
+        table = add_constant(graph, values.reshape(-1))
+        added.append(ir.node("Gather", [table, added[-1].outputs[0]]))
+    else:
+        attributes = {"axis": 1} if by_row else {}
+        added.append(ir.node(node.op_type, [node.inputs[0], indices], attributes))
     if by_row and codes.ndim != 2:
         shape = add_constant(graph, np.asarray(codes.shape, np.int64))
-        added.append(ir.node("Reshape", [lookup.outputs[0], shape]))
+        added.append(ir.node("Reshape", [added[-1].outputs[0], shape]))
     graph.insert_before(node, added)
     weight = added[-1].outputs[0]
     weight.type, weight.shape = result.type, result.shape
@@ -66,11 +74,11 @@ def _look_up(model: Any, node: Any, codes: NDArray[np.uint8]) -> Any:
     return weight
 
 
-def _narrow(model: Any, codes: NDArray[np.uint8]) -> Any:
+def _narrow(model: Any, codes: NDArray[np.uint8], fewest_bits: int) -> Any:
     import ml_dtypes
 
-    for count, name, opset, version in _WIDTHS:
-        if codes.max(initial=0) < count:
+    for bits, name, opset, version in _WIDTHS:
+        if codes.max(initial=0) < 1 << bits and bits >= fewest_bits:
             model.ir_version = max(model.ir_version, version)
             model.opset_imports[""] = max(model.opset_imports[""], opset)
             return add_constant(model.graph, codes.astype(getattr(ml_dtypes, name)))

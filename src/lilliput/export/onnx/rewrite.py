@@ -236,6 +236,10 @@ def expose(graph: Any) -> dict[str, tuple[float, int]]:
             value.type = ir.TensorType(ir.DataType.from_numpy(zero_point.dtype))
         elif node.op_type == "DequantizeLinear":
             continue  # a weight, or what the quantize before it said
+        elif node.inputs and node.inputs[0] is not None and node.inputs[0].name in grids:
+            # it moves codes
+            grids[value.name] = grids[node.inputs[0].name]
+            value.type = node.inputs[0].type
         if not value.is_graph_output():
             graph.outputs.append(value)
     return grids

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from lilliput.export.onnx.dialect import Dialect
 from lilliput.export.onnx.pack import pack
 from lilliput.export.onnx.palette import share
 from lilliput.export.onnx.rewrite import rewrite
@@ -48,7 +49,7 @@ _NOT_IN = {"alpha": {"LeakyRelu", "Elu", "HardSigmoid", "Selu", "ThresholdedRelu
 _SPATIAL = {"Conv", "ConvTranspose", "MaxPool", "AveragePool"}
 
 
-def strip(model: Any) -> dict[str, str]:
+def strip(model: Any, dialect: Dialect) -> dict[str, str]:
     """Changes an `onnx_ir` model in place.
 
     Inputs keep their names; outputs are called `output`, `output_1`, ...
@@ -65,7 +66,7 @@ def strip(model: Any) -> dict[str, str]:
         common.CommonSubexpressionEliminationPass(),
     )(model)
     rewrite(model.graph)
-    share(model)
+    share(model, dialect)
     open_weights(model)
     ir.passes.Sequential(
         common.CommonSubexpressionEliminationPass(),
@@ -84,7 +85,7 @@ def strip(model: Any) -> dict[str, str]:
         for value in node.outputs:
             value.type = value.type if value.is_graph_output() else None
             value.shape = value.shape if value.is_graph_output() else None
-    pack(model)
+    pack(model, dialect.fewest_bits)
     return _rename(graph)
 
 

@@ -1,0 +1,1 @@
+"""Core ML packages, run by macOS and iOS."""

@@ -1,0 +1,1 @@
+"""ONNX files, run by OpenVINO."""
