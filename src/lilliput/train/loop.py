@@ -66,8 +66,6 @@ class _Loop:
         self.watch.check_losses(self.step, self.steps, self._rate())
         if self.average:
             self.average.copy_to(self.job.module)
-        for hook in self.job.hooks:  # also where time ended the training before its last epoch
-            hook.on_epoch(self.job.module, self.job.epochs, self.job.epochs)
         self.is_finished = True
         self._save()
 

@@ -36,7 +36,7 @@ def test_fewer_bits_are_stored_and_bytes_are_run(
     model, task = image_classifier()
     small = run(model, [QuantizeStatic(TARGET.rules, task, precision=Precision({"*": bits}))])
     packed = export(small, TARGET, tmp_path / "packed").path
-    monkeypatch.setattr(strip, "pack", lambda _: None)
+    monkeypatch.setattr(strip, "pack", lambda *_: None)
     bytes_ = export(small, TARGET, tmp_path / "bytes").path
     saved = bytes_.stat().st_size - packed.stat().st_size
     initializers = onnx.load(packed).graph.initializer

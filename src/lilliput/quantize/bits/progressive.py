@@ -15,7 +15,7 @@ class LowerBits:
 
     The bits fall one by one, at equal distances over the first `share` of the epochs; the rest of
     the training, its last epoch at least, has the bits that were asked for. A quantizer with
-    `start` bits or more stays.
+    `start` bits or more stays. A training that its time limit ends keeps the bits that it had then.
 
     Args:
         start: Bits of the first epoch, 3 to 16.
