@@ -22,36 +22,34 @@ LIMIT_S = 600.0
 
 
 def file_of(case: str, suffix: str) -> Path:
-    """What a case of Lite0 has written."""
-    path = WORK / "lite0" / case / f"model{suffix}"
-    if not path.exists():
-        raise SystemExit(f"{path} is not there; make it first: --again --case {case}")
-    return path
+    """Where a case of Lite0 writes its file."""
+    return WORK / "lite0" / case / f"model{suffix}"
 
 
 def made(case: str, runtime: str, suffix: str) -> list[Row]:
-    """The ratio of our time to that of each peer, round by round."""
+    """The ratio of our time to that of each peer whose file is there, round by round."""
     target = lp.get_target(f"{runtime}-cpu")
-    ours = file_of(f"lite0-{OURS}-{runtime}", suffix)
+    name = f"lite0-{OURS}-{runtime}"
+    ours = file_of(name, suffix)
     theirs = {
-        peer.system + " " + peer.name.removeprefix("lite0-int8-").removesuffix(f"-{runtime}"): (
-            file_of(peer.name, suffix)
-        )
+        f"{peer.system}, {peer.name.split('-')[2]}": file_of(peer.name, suffix)
         for peer in peers()
-        if peer.name.endswith(runtime)
+        if peer.name.endswith(runtime) and file_of(peer.name, suffix).exists()
     }
+    if not ours.exists() or not theirs:
+        raise SystemExit(f"make {name} and a peer's file first: --again --case 'lite0-int8-*'")
     inputs, _ = next(iter(lite0.task().validation))
     examples = [(inputs[i : i + 1].numpy(),) for i in range(min(16, len(inputs)))]
     with Worker(lp.Artifact.of(ours, target.format), target, LIMIT_S) as worker:
         worker.open(examples[0])
         times = worker.time([ours, *theirs.values()], None, examples)
-    found = {
-        name: ratio(f"our time / that of {name}", times[0], other, device_name(target))
-        for name, other in zip(theirs, times[1:], strict=True)
-    }
+    found = [
+        ratio(f"our time / that of {system}", times[0], other, device_name(target))
+        for system, other in zip(theirs, times[1:], strict=True)
+    ]
     return [
         Row(case, "lilliput", m.quantity, m.value, m.unit, m.method, m.low, m.high, m.samples)
-        for m in found.values()
+        for m in found
     ]
 
 
