@@ -85,10 +85,13 @@ def _from_litert(path: Path, inputs: Any) -> list[Codes]:
     interpreter = Interpreter(model_content=pack(file), num_threads=1)
     interpreter.allocate_tensors()
     (entry,), outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    scale, zero_point = entry["quantization"]
-    codes = np.clip(np.round(inputs / np.float32(scale)) + zero_point, -128, 127).astype(np.int8)
+    given = np.asarray(inputs, np.float32)
+    if entry["dtype"] is np.int8:
+        scale, zero_point = entry["quantization"]
+        codes = np.round(given / np.float32(scale)) + zero_point
+        given = np.clip(codes, -128, 127).astype(np.int8)
     found: list[list[Codes]] = [[] for _ in outputs]
-    for example in codes:
+    for example in given:
         interpreter.set_tensor(entry["index"], example[None])
         interpreter.invoke()
         for values, output in zip(found, outputs, strict=True):
