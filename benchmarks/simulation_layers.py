@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 import lilliput as lp
-from lilliput.export.litert.file import constant, pack, read
+from lilliput.export.litert.file import pack, read
 from lilliput.simulate.grid import Grid
 from lilliput.simulate.modules import Quantize
 
@@ -76,11 +76,8 @@ def _from_litert(path: Path, inputs: Any) -> list[Codes]:
 
     file = read(path.read_bytes(), path.name)
     graph = file.subgraphs[0]
-    graph.outputs = [
-        index
-        for index, tensor in enumerate(graph.tensors)
-        if tensor.type == _INT8 and not len(constant(file, tensor)) and index not in graph.inputs
-    ]
+    computed = sorted({int(index) for op in graph.operators for index in op.outputs})
+    graph.outputs = [index for index in computed if graph.tensors[index].type == _INT8]
     file.signatureDefs = []
     interpreter = Interpreter(model_content=pack(file), num_threads=1)
     interpreter.allocate_tensors()

@@ -1,5 +1,7 @@
 """export writes a file by hand, measure runs it."""
 
+import sys
+
 import pytest
 import torch
 from tests.cli.test_model_file import GOOD
@@ -168,3 +170,14 @@ def test_export_for_another_system_writes_the_file_and_says_it_was_not_compared(
     assert value["path"] == str(tmp_path / "out" / "model.mlpackage.zip")
     assert value["parity"] is None
     assert "not compared with the network" in lilliput(*arguments).out
+
+
+def test_a_file_that_nothing_installed_runs_is_written_and_what_runs_it_is_named(
+    lilliput, model_file, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    arguments = ("export", model_file, "--target", "openvino-cpu", "-o", tmp_path / "out")
+    called = lilliput(*arguments)
+    assert (tmp_path / "out" / "model.onnx").is_file()
+    assert "not compared with the network: " in called.out
+    assert "pip install 'lilliput[openvino]'" in called.out

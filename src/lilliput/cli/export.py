@@ -9,6 +9,8 @@ from lilliput.cli.options import Data, Json, ModelFile, Out, Strict
 from lilliput.cli.output import answering, say
 
 if TYPE_CHECKING:
+    import torch
+
     import lilliput.core
     from lilliput.export import Parity
 
@@ -40,10 +42,8 @@ def export(  # noqa: PLR0913, PLR0917
         from lilliput.core.check import check_inputs
         from lilliput.core.data import set_data_dir
         from lilliput.export import export as write
-        from lilliput.export import parity
         from lilliput.report.numbers import bytes_text
         from lilliput.targets import get_target
-        from lilliput.targets.host import runs_here
 
         set_data_dir(data)
         place = get_target(target)
@@ -57,9 +57,7 @@ def export(  # noqa: PLR0913, PLR0917
             model = _applied(text, model, task, place)
             inputs = next(task.calibration(16))
         artifact = write(model, place, out or Path("out"), strict=strict)
-        found = None
-        if runs_here(place):
-            found = parity(model, artifact, inputs or model.example_inputs)
+        found, why = _compared(model, artifact, inputs or model.example_inputs, place)
         value = {
             "path": str(artifact.path),
             "format": artifact.format,
@@ -73,7 +71,7 @@ def export(  # noqa: PLR0913, PLR0917
         answer.give(
             value,
             str(artifact.path),
-            f"{bytes_text(float(artifact.size_bytes))}; {_agreement(found)}",
+            f"{bytes_text(float(artifact.size_bytes))}; {_agreement(found, why)}",
             *([f"weights: {artifact.weights}"] if artifact.weights else []),
         )
         for note in artifact.notes:
@@ -82,9 +80,28 @@ def export(  # noqa: PLR0913, PLR0917
             say(f"from layer {found.culprit or 'unknown'} on the file says something else")
 
 
-def _agreement(found: "Parity | None") -> str:
+def _compared(
+    model: "lilliput.core.Model",
+    artifact: "lilliput.core.Artifact",
+    inputs: "tuple[torch.Tensor, ...]",
+    target: "lilliput.core.Target",
+) -> "tuple[Parity | None, str]":
+    """How the file agrees with the network, or why nothing here can say it."""
+    from lilliput.core import MissingExtraError
+    from lilliput.export import parity
+    from lilliput.targets.host import runs_here
+
+    if not runs_here(target):
+        return None, "nothing here runs it"
+    try:
+        return parity(model, artifact, inputs), ""
+    except MissingExtraError as error:  # some formats are written without what runs them
+        return None, str(error)
+
+
+def _agreement(found: "Parity | None", why: str) -> str:
     if found is None:
-        return "not compared with the network, since nothing here runs it"
+        return f"not compared with the network: {why}"
     return f"differs from the network by {found.difference:.2g} of its output's range"
 
 

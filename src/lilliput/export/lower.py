@@ -219,11 +219,7 @@ def _clip_reals(
     module: fx.GraphModule, name: str, pair: fx.Node, quantizer: FakeQuantize
 ) -> fx.Node:
     """The same between two pairs of one scale, where the converter makes integers of it."""
-    kind, scale, zero_point = (
-        quantizer.type,
-        float(quantizer.scale),
-        int(quantizer.zero_point),
-    )
+    kind, scale, zero_point = quantizer.type, float(quantizer.scale), int(quantizer.zero_point)
     limits = ((kind.low - zero_point) * scale, (kind.high - zero_point) * scale)
     clipped = module.graph.call_function(torch.ops.aten.clamp.default, (pair, *limits))
     return _pair(module, name, clipped, quantizer)

@@ -11,6 +11,8 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
+from lilliput.export.quiet import quiet
+
 __all__ = ["prepare"]
 
 Limits = tuple[int, int]
@@ -24,7 +26,8 @@ _QUANTIZE = "quantized_decomposed.quantize_per_tensor.default"
 
 def prepare(program: ExportedProgram) -> ExportedProgram:
     """The same program; one that stands for itself, to be changed freely."""
-    program = program.run_decompositions({})
+    with quiet():  # it warns of PyTorch's own use of what PyTorch has deprecated
+        program = program.run_decompositions({})
     for node in list(program.graph.nodes):
         if node.target in _LIKE:
             _fill(program.graph, node, _LIKE[node.target])
