@@ -51,6 +51,13 @@ class QuantizationRules:
         """What the runtime has for an operator, the best first."""
         return tuple(k for k in self.kernels if k.scheme == scheme and operator in k.operators)
 
+    def kernel_for(
+        self, operator: str, scheme: Scheme, weight: IntegerType, activation_bits: int = 0
+    ) -> Kernel | None:
+        """The best that takes weights of a type and activations so wide; None where none does."""
+        kernels = self.kernels_of(operator, scheme)
+        return next((k for k in kernels if k.takes(weight, activation_bits)), None)
+
 
 @dataclass(frozen=True)
 class Target:

@@ -34,8 +34,7 @@ def widths_of(operator: str, bits: Iterable[int], rules: QuantizationRules) -> W
     stored, run = {}, {}
     for width in bits:
         kind = replace(rules.weight, bits=width)
-        kernels = rules.kernels_of(operator, "static")
-        kernel = next((k for k in kernels if k.takes(kind, rules.activation.bits)), None)
+        kernel = rules.kernel_for(operator, "static", kind, rules.activation.bits)
         if kernel is None:
             stored[width] = min((b for b in rules.stored_bits if b >= width), default=width)
             run[width] = max(width, rules.weight.bits)

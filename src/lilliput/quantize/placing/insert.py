@@ -172,8 +172,7 @@ class _Weights:
             kind = self.precision.weight(layer, usual)
             kind, notes = nearest_weight(kind, layer, operator, scheme, self.rules)
             self.notes += notes
-            kernels = self.rules.kernels_of(operator, scheme)
-            kernel = next((k for k in kernels if k.takes(kind)), Kernel(frozenset()))
+            kernel = self.rules.kernel_for(operator, scheme, kind) or Kernel(frozenset())
             name = _add_for_weight(self.module, nodes[0], kind, self.momentum, kernel)
             for node in nodes:
                 own = _weight_of(node)

@@ -37,7 +37,7 @@ def nearest_weight(
     """
     kernels = rules.kernels_of(operator, scheme)
     reads = rules.activation.bits if scheme == "static" else 0
-    if not kernels or any(kernel.takes(kind, reads) for kernel in kernels):
+    if not kernels or rules.kernel_for(operator, scheme, kind, reads):
         return kind, ()
     wide = [kernel for kernel in kernels if kind.bits <= max(kernel.weight_bits)]
     # other groups cost less than fewer bits

@@ -56,9 +56,7 @@ def weighted_operators(module: nn.Module) -> Iterator[Weighted]:
 
 def kernel_of(found: Weighted, rules: QuantizationRules) -> Kernel | None:
     """What the target has for an operator; None where nothing is known of it."""
-    kernels = rules.kernels_of(found.operator, found.scheme)
-    kind = found.quantizer.type
-    return next((kernel for kernel in kernels if kernel.takes(kind, found.reads)), None)
+    return rules.kernel_for(found.operator, found.scheme, found.quantizer.type, found.reads)
 
 
 def _scheme(module: fx.GraphModule, node: Node, weight: Node) -> tuple[Scheme, int]:
