@@ -33,3 +33,14 @@ def test_strict_leaves_out_what_the_target_runs_otherwise(tmp_path: Path, strict
         assert "strict" in skipped.reason
     else:
         assert any("runs in floats" in note for note in found.details["notes"])
+
+
+def test_what_a_killed_run_left_is_cleared_away(tmp_path: Path) -> None:
+    left = tmp_path / "scratch-1a2b"
+    left.mkdir()
+    (left / "model.onnx").write_bytes(b"half")
+    (tmp_path / "mine").mkdir()
+    model, task = image_classifier()
+    Workshop(model, task, Store(tmp_path), tmp_path, fingerprint_of(model, model, task))
+    assert not left.exists()
+    assert (tmp_path / "mine").exists()

@@ -30,6 +30,8 @@ from lilliput.train import Distill, FineTune
 
 __all__ = ["Workshop", "fingerprint_of", "layer_rows"]
 
+_SCRATCH = "scratch-"
+"""Of the name of a folder that is gone once its variant is in the store."""
 _SHORT_S = 60.0
 """No training is cut off before: on so little, an estimate is mostly noise."""
 
@@ -63,6 +65,8 @@ def layer_rows(model: Model, runnable: Model) -> list[dict[str, Any]]:
 class Workshop:
     """Makes each candidate once; what the store has already is not made again.
 
+    Only one works in a folder at a time (`registry.lock.alone_in`).
+
     Args:
         model: The original.
         task: Its data and metric.
@@ -85,6 +89,10 @@ class Workshop:
     strict: bool = False
     references: dict[str, Reference] = field(default_factory=dict)
     _shared: dict[str, Model] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for left in self.folder.glob(f"{_SCRATCH}*"):  # by a run that was killed
+            shutil.rmtree(left)
 
     def key(self, candidate: Candidate, target: Target) -> str:
         """Identifies the work: recipe, original, teacher, data, seed, target and its rules."""
@@ -130,7 +138,7 @@ class Workshop:
         passes = (*candidate.shared, *candidate.finish(target))
         finish = self._ready(passes, target.name)[len(candidate.shared) :]
         model = run_passes(self.shared_model(candidate.shared), finish)
-        with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
+        with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=self.folder) as scratch:
             artifact = export(model, target, Path(scratch), strict=self.strict)
             measured = self._measure(artifact, target)
             # the runtime ran the file in a process of its own by now: it will not end this one
