@@ -99,7 +99,7 @@ class _Maker:
     vectors: tuple[Tensor, ...] = ()
 
     def factors(self, seen: Mapping[Node, ChannelValues], strength: float | None) -> _Channels:
-        """What each channel is divided by; 1 where it is zero, or nothing weighs it."""
+        """What each channel is divided by: of no strength, what brings the least noise."""
         if strength is not None:
             return self._factors(seen, strength)
         choices = [self._factors(seen, strength) for strength in _STRENGTHS]
@@ -116,6 +116,7 @@ class _Maker:
         return total
 
     def _factors(self, seen: Mapping[Node, ChannelValues], strength: float) -> _Channels:
+        """The same of one strength; 1 where a channel is zero, or nothing weighs it."""
         activations, weights = [], []
         for path in self.paths:
             low, high, _ = seen[path.source]
