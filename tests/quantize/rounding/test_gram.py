@@ -8,7 +8,8 @@ from lilliput.core import Model, Task, run
 from lilliput.core.accuracy import Accuracy
 from lilliput.quantize import QuantizeStatic
 from lilliput.quantize.beside.lockstep import Lockstep, Place
-from lilliput.quantize.rounding.gram import columns, filters, gram_of, groups_of, is_linear
+from lilliput.graph import columns, filters
+from lilliput.quantize.rounding.gram import gram_of, groups_of, is_linear
 from lilliput.targets import get_target
 
 LAYERS = {

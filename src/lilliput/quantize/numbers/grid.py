@@ -6,9 +6,9 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from lilliput.core import IntegerType
+from lilliput.graph import filters
 from lilliput.quantize.numbers.affine import dequantize, quantize
 from lilliput.quantize.numbers.fake import FakeQuantize
-from lilliput.quantize.rounding.gram import filters
 
 __all__ = ["Grid"]
 

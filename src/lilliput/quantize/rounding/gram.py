@@ -9,15 +9,14 @@ filter.
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor
 from torch.fx import Node
-from torch.nn import functional
 
-from lilliput.graph import operator_of
+from lilliput.graph import Geometry, columns, operator_of
 from lilliput.quantize.beside.lockstep import Place
 
-__all__ = ["Gram", "filters", "gram_of", "is_linear"]
+__all__ = ["Gram", "gram_of", "groups_of", "is_linear"]
 
 _MOST_NUMBERS = 2**23
 """Of the columns that are held at a time: 32 MB."""
@@ -47,11 +46,6 @@ def is_linear(place: Place) -> bool:
     return operator_of(place.node) in {"linear", "conv1d", "conv2d"}
 
 
-def filters(weight: Shaped[Tensor, "out ..."], groups: int) -> Shaped[Tensor, "groups each fan"]:
-    """A weight, or what there is for each of its numbers, as one matrix for each group."""
-    return weight.reshape(groups, weight.shape[0] // groups, -1)
-
-
 def gram_of(place: Place, has_bias: bool) -> Gram:
     """Sums over all batches of a place.
 
@@ -62,9 +56,10 @@ def gram_of(place: Place, has_bias: bool) -> Gram:
     """
     total = 0
     sums: list[Tensor] = []
+    geometry = _geometry(place.node, place.weight)
     for read, read_float in zip(place.read, place.read_float, strict=True):
         for some, some_float in zip(_parts(place, read), _parts(place, read_float), strict=True):
-            z, x = (columns(place.node, part, place.weight) for part in (some, some_float))
+            z, x = (columns(part, geometry) for part in (some, some_float))
             total += z.shape[-1]
             new = [z @ z.mT, x @ z.mT, z.sum(-1), x.sum(-1)]
             sums = (
@@ -87,45 +82,34 @@ def _parts(place: Place, read: Float[Tensor, "batch ..."]) -> tuple[Tensor, ...]
     return parts
 
 
-def columns(
-    node: Node, x: Float[Tensor, "batch ..."], weight: Float[Tensor, "out ..."]
-) -> Float[Tensor, "groups fan positions"]:
-    """What each position of a layer's output reads, in the order of its filters' weights."""
-    x = x.float()
-    if operator_of(node) == "linear":
-        return x.reshape(1, -1, x.shape[-1]).mT
-    stride, padding, dilation, groups = _geometry(node, weight)
-    if weight.dim() == 3:
-        x = x[:, :, None]
-    kernel = (1, *weight.shape[2:]) if weight.dim() == 3 else tuple(weight.shape[2:])
-    x = functional.pad(x, padding)
-    patches = functional.unfold(x, kernel, dilation, 0, stride)
-    batch, _, positions = patches.shape
-    by_group = patches.view(batch, groups, -1, positions)
-    return by_group.permute(1, 2, 0, 3).flatten(2)
-
-
 def groups_of(node: Node, weight: Float[Tensor, "out ..."]) -> int:
     """Into how many groups a layer's channels fall."""
-    return 1 if operator_of(node) == "linear" else _geometry(node, weight)[3]
+    geometry = _geometry(node, weight)
+    return geometry.groups if geometry else 1
 
 
-def _geometry(
-    node: Node, weight: Float[Tensor, "out ..."]
-) -> tuple[tuple[int, int], tuple[int, ...], tuple[int, int], int]:
-    """Stride, padding as `functional.pad` takes it, dilation and groups, of two axes."""
+def _geometry(node: Node, weight: Float[Tensor, "out ..."]) -> Geometry | None:
+    """Of a convolution's call; None for a linear layer."""
+    if operator_of(node) == "linear":
+        return None
     rest: list[Any] = [*node.args[3:], *(None,) * 4]
     spatial = weight.dim() - 2
-    is_string = isinstance(rest[1], str)
     stride = _pair(rest[0], spatial, 1)
     dilation = _pair(rest[2], spatial, 1)
-    if is_string:
+    if isinstance(rest[1], str):
         totals = [d * (k - 1) for d, k in zip(dilation[-spatial:], weight.shape[2:], strict=True)]
         ends = [(t // 2, t - t // 2) if rest[1] == "same" else (0, 0) for t in totals]
     else:
         ends = [(p, p) for p in _pair(rest[1], spatial, 0)[-spatial:]]
-    padding = tuple(end for pair in reversed(ends) for end in pair)
-    return stride, padding, dilation, int(rest[3] or 1)
+    left = [end for pair in reversed(ends) for end in pair]
+    kernel = (*(1,) * (2 - spatial), *weight.shape[2:])
+    return Geometry(
+        (int(kernel[0]), int(kernel[1])),
+        stride,
+        (*left, *(0, 0) * (2 - spatial)),
+        dilation,
+        int(rest[3] or 1),
+    )
 
 
 def _pair(value: Any, spatial: int, usual: int) -> tuple[int, int]:

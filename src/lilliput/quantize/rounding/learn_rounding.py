@@ -9,9 +9,10 @@ from torch import Tensor
 
 from lilliput.core import Model, Stage, Task
 from lilliput.core.progress import track
+from lilliput.graph import filters
 from lilliput.quantize.beside.lockstep import Lockstep, alone, small_batches, weighted
 from lilliput.quantize.numbers.grid import Grid
-from lilliput.quantize.rounding.gram import filters, is_linear
+from lilliput.quantize.rounding.gram import is_linear
 from lilliput.quantize.rounding.least_squares import LeastSquares
 from lilliput.quantize.rounding.soft_rounding import SoftRounding, pressure
 

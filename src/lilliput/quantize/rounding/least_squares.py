@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from lilliput.graph import filters
 from lilliput.quantize.beside.lockstep import Place
 from lilliput.quantize.numbers.grid import Grid
-from lilliput.quantize.rounding.gram import Gram, filters, gram_of, groups_of
+from lilliput.quantize.rounding.gram import Gram, gram_of, groups_of
 
 __all__ = ["LeastSquares"]
 
