@@ -65,7 +65,7 @@ def test_refuses_what_it_cannot_read() -> None:
     net = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2))
     with pytest.raises(UnsupportedError, match="'0' must be a Linear, Conv1d or Conv2d"):
         input_moments(net, ["0"], [(torch.randn(4, 3),)])
-    with pytest.raises(UnsupportedError, match="'2' must be .* got no layer"):
+    with pytest.raises(UnsupportedError, match=r"'2' must be .* got no layer"):
         input_moments(net, ["2"], [(torch.randn(4, 3),)])
     mirrored = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"))
     with pytest.raises(UnsupportedError, match="pads with 'reflect'"):

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,9 +17,12 @@ from lilliput.core.task import Task
 
 __all__ = ["Pass", "Stage", "check_order", "name_of", "run", "settings"]
 
-Stage = Literal["edit", "prune", "train", "quantize", "reconstruct"]
+Stage = Literal["edit", "prune", "factorize", "sparsify", "train", "quantize", "reconstruct"]
 
 _CANNOT_FOLLOW = {
+    ("sparsify", "factorize"): "the factors of a masked weight are dense",
+    ("quantize", "factorize"): "factorized layers would lose their quantizers",
+    ("quantize", "sparsify"): "the network's weights are integers already, or share few values",
     ("quantize", "edit"): "edited layers would lose their quantizers",
     ("quantize", "prune"): "removed channels would leave quantizers of another width",
     ("quantize", "quantize"): "the network's weights are integers already, or share few values",
@@ -99,7 +102,7 @@ def check_order(passes: Sequence[Pass], history: Sequence[Step] = ()) -> None:
             if why:
                 raise PassError(
                     f"{name} cannot come after {earlier}: {why}. "
-                    "The legal order is edit, prune, train, quantize, reconstruct, train again"
+                    f"The legal order is {', '.join(get_args(Stage))}, train again"
                 )
         done.append((name, stage))
 

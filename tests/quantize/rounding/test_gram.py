@@ -6,9 +6,10 @@ from torch import Tensor, nn
 
 from lilliput.core import Model, Task, run
 from lilliput.core.accuracy import Accuracy
+from lilliput.graph import columns, filters
+from lilliput.graph.columns import geometry_of
 from lilliput.quantize import QuantizeStatic
 from lilliput.quantize.beside.lockstep import Lockstep, Place
-from lilliput.graph import columns, filters
 from lilliput.quantize.rounding.gram import gram_of, groups_of, is_linear
 from lilliput.targets import get_target
 
@@ -42,9 +43,8 @@ def test_filters_times_columns_is_the_layer(name: str) -> None:
     place = place_of(layer, shape)
     assert is_linear(place)
     groups = groups_of(place.node, place.weight)
-    product = filters(place.weight_float, groups) @ columns(
-        place.node, place.read_float[0], place.weight
-    )
+    geometry = geometry_of(layer)
+    product = filters(place.weight_float, groups) @ columns(place.read_float[0], geometry)
     flat = product.flatten(0, 1) + place.bias_float[:, None]
     wanted = place.wanted[0]
     by_channel = wanted.movedim(-1 if isinstance(layer, nn.Linear) else 1, 0).flatten(1)
@@ -57,7 +57,8 @@ def test_the_error_of_other_weights_follows_from_the_sums(has_bias: bool) -> Non
     place = place_of(layer, shape)
     gram = gram_of(place, has_bias)
     float_, other = filters(place.weight_float, 3), torch.randn(3, 3, 18)
-    z, x = (columns(place.node, r[0], place.weight) for r in (place.read, place.read_float))
+    geometry = geometry_of(layer)
+    z, x = (columns(r[0], geometry) for r in (place.read, place.read_float))
     difference = other @ z - float_ @ x
     if has_bias:
         difference = difference - difference.mean(-1, keepdim=True)
