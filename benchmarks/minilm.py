@@ -32,31 +32,36 @@ class Layer(nn.Module):
     Source: Devlin et al. 2019, "BERT"; names shorter than in the published weights.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tokens: int) -> None:
         super().__init__()
+        self.tokens = tokens
         self.query, self.key, self.value = (nn.Linear(_WIDTH, _WIDTH) for _ in range(3))
         self.out, self.norm1 = nn.Linear(_WIDTH, _WIDTH), nn.LayerNorm(_WIDTH, eps=1e-12)
         self.up, self.down = nn.Linear(_WIDTH, _INNER), nn.Linear(_INNER, _WIDTH)
         self.norm2 = nn.LayerNorm(_WIDTH, eps=1e-12)
 
     def forward(self, x: Tensor, penalty: Tensor) -> Tensor:
-        heads = (-1, TOKENS, _HEADS, _WIDTH // _HEADS)
+        heads = (-1, self.tokens, _HEADS, _WIDTH // _HEADS)
         q, k, v = (part(x).view(heads) for part in (self.query, self.key, self.value))
         scores = q.transpose(1, 2) @ k.permute(0, 2, 3, 1) / math.sqrt(_WIDTH // _HEADS)
         mixed = (scores + penalty).softmax(-1) @ v.transpose(1, 2)
-        x = self.norm1(x + self.out(mixed.transpose(1, 2).reshape(-1, TOKENS, _WIDTH)))
+        x = self.norm1(x + self.out(mixed.transpose(1, 2).reshape(-1, self.tokens, _WIDTH)))
         return self.norm2(x + self.down(F.gelu(self.up(x))))
 
 
 class MiniLM(nn.Module):
-    """Tokens and what of them is real, to an embedding of length one."""
+    """Tokens and what of them is real, to an embedding of length one.
 
-    def __init__(self) -> None:
+    Args:
+        tokens: How many; phrases are cut or padded to them.
+    """
+
+    def __init__(self, tokens: int = TOKENS) -> None:
         super().__init__()
-        self.words, self.places = nn.Embedding(_WORDS, _WIDTH), nn.Embedding(TOKENS, _WIDTH)
+        self.words, self.places = nn.Embedding(_WORDS, _WIDTH), nn.Embedding(tokens, _WIDTH)
         self.kind = nn.Parameter(torch.zeros(_WIDTH))
         self.norm = nn.LayerNorm(_WIDTH, eps=1e-12)
-        self.layers = nn.ModuleList(Layer() for _ in range(_LAYERS))
+        self.layers = nn.ModuleList(Layer(tokens) for _ in range(_LAYERS))
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         x = self.norm(self.words(tokens) + (self.places.weight + self.kind))
@@ -88,14 +93,14 @@ _NAMES = {
 }
 
 
-def model() -> lp.Model:
+def trained(tokens: int = TOKENS) -> MiniLM:
     """The network with its published weights."""
     from safetensors.torch import load_file
 
     stored = load_file(folder() / "model.safetensors")
     state = {
         "words.weight": stored["embeddings.word_embeddings.weight"],
-        "places.weight": stored["embeddings.position_embeddings.weight"][:TOKENS],
+        "places.weight": stored["embeddings.position_embeddings.weight"][:tokens],
         "kind": stored["embeddings.token_type_embeddings.weight"][0],
         "norm.weight": stored["embeddings.LayerNorm.weight"],
         "norm.bias": stored["embeddings.LayerNorm.bias"],
@@ -106,26 +111,39 @@ def model() -> lp.Model:
                 state[f"layers.{layer}.{own}.{leaf}"] = stored[
                     f"encoder.layer.{layer}.{theirs}.{leaf}"
                 ]
-    net = MiniLM()
+    net = MiniLM(tokens)
     net.load_state_dict(state)
-    tokens, mask = _encoded("dev", 2)
-    return lp.Model(net.eval(), (tokens, mask))
+    return net.eval()
+
+
+def model() -> lp.Model:
+    """The sentence transformer."""
+    return lp.Model(trained(), _encoded("dev", 2))
+
+
+def rows(split: str, count: int | None = None) -> list[list[str]]:
+    """Sentiment, "0" or "1", and phrase."""
+    with lzma.open(lp.data_dir() / "sst2" / f"{split}.tsv.xz") as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        return list(csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE))[1:][:count]
 
 
 @cache
 def _encoded(split: str, count: int | None = None) -> tuple[Tensor, Tensor]:
-    """Tokens and mask of a split's phrases, cut or padded to 64."""
+    """The same of a split's first phrases."""
+    return encoded([phrase for _, phrase in rows(split, count)])
+
+
+def encoded(phrases: list[str], tokens: int = TOKENS) -> tuple[Tensor, Tensor]:
+    """Tokens and mask of phrases, cut or padded."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder() / "tokenizer.json"))
-    tokenizer.enable_truncation(TOKENS)
-    tokenizer.enable_padding(length=TOKENS)
-    with lzma.open(lp.data_dir() / "sst2" / f"{split}.tsv.xz") as file:
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        rows = list(csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
-    encoded = tokenizer.encode_batch([phrase for _, phrase in rows[:count]])
+    tokenizer.enable_truncation(tokens)
+    tokenizer.enable_padding(length=tokens)
+    found = tokenizer.encode_batch(phrases)
     return tuple(
-        torch.tensor([getattr(one, name) for one in encoded]) for name in ("ids", "attention_mask")
+        torch.tensor([getattr(one, name) for one in found]) for name in ("ids", "attention_mask")
     )
 
 

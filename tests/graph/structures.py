@@ -297,6 +297,18 @@ class Mixer(nn.Module):
         return self.head((x + self.channels(x).relu()).mean(1))
 
 
+class Normalized(nn.Module):
+    """Divides channels by their common length, with a size that follows another tensor's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.head = cbr(3, 8), cbr(8, 6), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.normalize(self.a(x), dim=1)
+        return self.head(F.normalize(self.b(x).mean((2, 3))))
+
+
 def image() -> tuple[Tensor, ...]:
     return (torch.randn(2, 3, 8, 8),)
 
@@ -322,6 +334,7 @@ STRUCTURES: dict[str, tuple[Callable[[], nn.Module], Callable[[], tuple[Tensor, 
     "tied embedding": (Words, lambda: (torch.randint(0, 11, (2, 5)),)),
     "masked": (Masked, image),
     "token mixer": (Mixer, image),
+    "length one": (Normalized, image),
 }
 
 

@@ -19,7 +19,7 @@ MOVES = frozenset(
         *("slice", "select", "narrow", "index_select", "index", "flip", "roll", "rot90", "unfold"),
         *("cat", "concat", "concatenate", "stack", "hstack", "vstack", "pad", "constant_pad_nd"),
         *("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk"),
-        *("unbind", "expand", "expand_as", "broadcast_to", "repeat", "repeat_interleave", "tile"),
+        *("unbind", "expand", "broadcast_to", "repeat", "repeat_interleave", "tile"),
         *("squeeze", "unsqueeze", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle"),
     }
 )

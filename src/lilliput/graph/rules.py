@@ -14,7 +14,7 @@ from torch.fx import Node
 
 from lilliput.graph.flow import Call, Flow, arguments_of
 from lilliput.graph.graph import Graph, operator_of
-from lilliput.graph.ids import Weight, expand, fixed, varying
+from lilliput.graph.ids import FIXED, Weight, expand, fixed, packed, varying
 from lilliput.graph.layers import (
     batch_norm,
     convolution,
@@ -125,6 +125,18 @@ def _elementwise(flow: Flow, call: Call) -> Any:
     return result
 
 
+def _expand_as(flow: Flow, call: Call) -> Any:
+    """One value for all channels, such as their norm, is spread over as many as there are."""
+    ids, other = flow.ids(call["self"]), flow.ids(call["other"])
+    ids = ids[(None,) * (other.dim() - ids.dim())]
+    spread = [d for d in varying(other) if ids.shape[d] == 1]
+    if spread == list(varying(other)) and bool((packed(ids) == FIXED).all()):
+        return other
+    if spread:
+        flow.stop(call.node, "it spreads channels over other channels", other)
+    return expand(ids, tuple(other.shape))
+
+
 def _along(flow: Flow, call: Call) -> Any:
     ids = flow.ids(call["self"])
     if call["dim"] % ids.dim() in varying(ids):
@@ -173,4 +185,5 @@ _RULES: dict[str, Rule] = {
     "group_norm": group_norm,
     "prelu": prelu,
     "glu": glu,
+    "expand_as": _expand_as,
 }
