@@ -34,7 +34,7 @@ def sensitivity(
     names: Sequence[str],
     perturb: Callable[[Model, str, float], Model],
     score: Callable[[Model], float],
-    levels: Sequence[float],
+    levels: Sequence[float] | Mapping[str, Sequence[float]],
 ) -> Sensitivity:
     """Perturbs each part alone, at each level, and scores what is left.
 
@@ -43,7 +43,7 @@ def sensitivity(
         names: Parts to perturb, e.g. channel groups.
         perturb: Gives the model with one part perturbed at a level, from a copy.
         score: Higher is better.
-        levels: How strongly, e.g. shares of channels removed.
+        levels: How strongly, e.g. shares of channels removed; for all alike, or for each name.
 
     Raises:
         ValueError: The score of the model as it is, is not finite.
@@ -54,7 +54,8 @@ def sensitivity(
     if not math.isfinite(whole):
         raise ValueError(f"the score of the unperturbed model must be finite, got {whole}")
     drops: dict[str, dict[float, float]] = {name: {} for name in names}
-    trials = [(name, level) for name in names for level in levels]
+    by_name = levels if isinstance(levels, Mapping) else dict.fromkeys(names, levels)
+    trials = [(name, level) for name in names for level in by_name[name]]
     for name, level in track(trials, "sensitivity"):
         drops[name][level] = whole - score(perturb(model.clone(), name, level))
     return Sensitivity(whole, drops)

@@ -20,7 +20,7 @@ from lilliput.measure.latency import latency, ratio
 from lilliput.measure.size import size
 from lilliput.targets.host import check_host
 
-__all__ = ["Reference", "measure", "measure_test", "score"]
+__all__ = ["Reference", "latency_ratios", "measure", "measure_test", "score"]
 
 _EXAMPLES = 8
 
@@ -117,6 +117,30 @@ def measure_test(
     cache = reference.cache if reference else None
     scores = score(artifact, target, task, "test", cache, time_limit_s)
     return _metrics(artifact, scores, target, task, "test", reference, time_limit_s)
+
+
+def latency_ratios(
+    artifacts: Sequence[Artifact], reference: Artifact, target: Target, task: Task
+) -> tuple[Measurement, ...]:
+    """Times files of one format in turns; gives each one's latency over the reference's.
+
+    Args:
+        artifacts: The files.
+        reference: What they are compared with, in the same rounds.
+        target: Its format and threads.
+        task: Its first validation examples are what is run.
+
+    Raises:
+        MeasureError: As `measure`.
+        UnsupportedError: The runtime is there for another system.
+    """
+    check_host(target)
+    examples = _examples(task, "validation")
+    with Worker(reference, target) as worker:
+        worker.open(examples[0])
+        times = worker.time([reference.path, *(a.path for a in artifacts)], None, examples)
+    device = device_name(target)
+    return tuple(ratio("latency_ratio", own, times[0], device) for own in times[1:])
 
 
 def score(  # noqa: PLR0913, PLR0917

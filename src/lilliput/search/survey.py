@@ -1,21 +1,18 @@
 """What the search must know of a network first: what an epoch takes, and what can be spared."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-
-import torch
 
 from lilliput.core import Model, Pass, Target, Task, run
 from lilliput.graph import Sensitivity, channel_groups, sensitivity, trace
 from lilliput.prune import RemoveBlocks, removable_blocks, silencer
 from lilliput.registry import Store
 from lilliput.search.plan import Clock, epoch_seconds
+from lilliput.search.score import negative_loss
 
 __all__ = ["Survey", "survey"]
 
 _LEVELS = (0.25, 0.5, 0.75)
-_VALIDATION_BATCHES = 2
 
 Drops = Mapping[str, Mapping[str, float]]
 
@@ -49,7 +46,7 @@ def survey(  # noqa: PLR0913, PLR0917
 ) -> Survey:
     """Measures them, or reads what an earlier start of the same run noted."""
     groups = [g for g in channel_groups(trace(model)).groups if g.kind == "channels"]
-    score = _negative_loss(task)
+    score = negative_loss(task)
     if "sensitivity" not in store.notes():
         names = [group.name for group in groups]
         found = sensitivity(model, names, silencer(model), score, _LEVELS) if names else None
@@ -74,19 +71,6 @@ def survey(  # noqa: PLR0913, PLR0917
         sensitivity=notes["sensitivity"],
         block_sensitivity=notes["block_sensitivity"],
     )
-
-
-def _negative_loss(task: Task) -> Callable[[Model], float]:
-    """A score that is smooth where a metric jumps: minus the loss on some validation batches."""
-    batches = list(islice(task.batches("validation"), _VALIDATION_BATCHES))
-
-    @torch.no_grad()
-    def score(model: Model) -> float:
-        model.module.eval()
-        losses = [float(task.loss(model.module(*inputs), labels)) for inputs, labels in batches]
-        return -sum(losses) / len(losses)
-
-    return score
 
 
 def _shallower(model: Model, name: str, _: float) -> Model:
