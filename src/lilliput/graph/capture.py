@@ -17,7 +17,7 @@ from torch.utils._pytree import TreeSpec, tree_unflatten
 from lilliput.core import Model
 from lilliput.graph.functional import functionalize
 from lilliput.graph.graph import Graph, owner_of
-from lilliput.graph.masks import bake_masks, is_masked
+from lilliput.graph.masks import is_masked, without_masks
 from lilliput.graph.trace import trace
 
 __all__ = ["as_module", "capture", "is_captured"]
@@ -53,13 +53,10 @@ def capture(model: Model, keeps_masks: bool = True) -> Model:
     Raises:
         TraceError: The network cannot be traced.
     """
+    model = model if keeps_masks else without_masks(model)
     if is_captured(model.module):
-        captured = model.clone()
-    else:
-        captured = replace(model, module=as_module(trace(model)))
-    if not keeps_masks:
-        bake_masks(captured.module)
-    return captured
+        return model.clone()
+    return replace(model, module=as_module(trace(model)))
 
 
 def as_module(graph: Graph) -> fx.GraphModule:
@@ -70,7 +67,9 @@ def as_module(graph: Graph) -> fx.GraphModule:
     calls = exported.graph
     functionalize(calls)
     operators = [node for node in calls.nodes if node.op == "call_function"]
-    per_call = Counter(_call_of(node) for node in operators)
+    per_call = Counter(
+        _call_of(node) for node in operators if not _is_own(node, f"{owner_of(node)}.")
+    )
     for node in operators:
         name = owner_of(node)
         layer = layers.get(name)

@@ -5,10 +5,24 @@ from contextlib import contextmanager
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
-__all__ = ["Mask", "bake_masks", "is_masked", "mask_of", "masks_aside", "original_of", "put_mask"]
+from lilliput.core import Model
+from lilliput.graph.graph import operator_of
+
+__all__ = [
+    "Mask",
+    "effective_weights",
+    "is_masked",
+    "mask_of",
+    "masks_aside",
+    "original_of",
+    "put_mask",
+    "without_masks",
+]
+
+_CHAIN = ".parametrizations.weight."
 
 
 class Mask(nn.Module):
@@ -50,11 +64,12 @@ def is_masked(layer: nn.Module) -> bool:
     return mask_of(layer) is not None
 
 
-def original_of(layer: nn.Module) -> nn.Parameter:
+def original_of(layer: nn.Module) -> Tensor:
     """The parameter behind a layer's weight, under its mask if it has one."""
-    holder = layer.parametrizations["weight"] if is_masked(layer) else layer  # type: ignore[index]
-    weight: nn.Parameter = holder.original if is_masked(layer) else holder.weight  # type: ignore[union-attr, assignment]
-    return weight
+    if not is_masked(layer):
+        return layer.weight  # type: ignore[return-value]
+    chains: nn.ModuleDict = layer.parametrizations  # type: ignore[assignment]
+    return chains["weight"].original  # type: ignore[return-value]
 
 
 def put_mask(layer: nn.Module, mask: Mask) -> None:
@@ -62,10 +77,32 @@ def put_mask(layer: nn.Module, mask: Mask) -> None:
     parametrize.register_parametrization(layer, "weight", mask)
 
 
-def bake_masks(module: nn.Module) -> None:
-    """Makes masked weights plain ones that are zero there; they are free to learn again."""
-    for layer in _masked(module):
+def effective_weights(module: nn.Module) -> dict[str, Tensor]:
+    """All parameters by all their names, with zeros where they are masked."""
+    weights: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
+    for name, layer in module.named_modules(remove_duplicate=False):
+        mask = mask_of(layer)
+        if mask is not None:
+            own = f"{name}{_CHAIN}original".lstrip(".")
+            weights[own] = weights[own].detach() * mask.mask
+    return weights
+
+
+def without_masks(model: Model) -> Model:
+    """Gives the network with plain weights that are zero where masks were; itself if none were.
+
+    Its weights are free to learn again.
+    """
+    if not _masked(model.module) and not _masking(model.module):
+        return model
+    model = model.clone()
+    for layer in _masked(model.module):
         _take_off(layer, sets_zeros=True)
+    for node in _masking(model.module):
+        _write_in(model.module, node)
+    if isinstance(model.module, fx.GraphModule):
+        model.module.recompile()
+    return model
 
 
 @contextmanager
@@ -87,6 +124,32 @@ def _masked(module: nn.Module) -> list[nn.Module]:
     return [layer for layer in module.modules() if is_masked(layer)]
 
 
+def _masking(module: nn.Module) -> list[fx.Node]:
+    """Where a captured network masks weights outside of layers, such as those within attention."""
+    if not isinstance(module, fx.GraphModule):
+        return []
+    return [node for node in module.graph.nodes if _is_masking(node)]
+
+
+def _is_masking(node: fx.Node) -> bool:
+    sources = [str(source.target) for source in node.all_input_nodes if source.op == "get_attr"]
+    return operator_of(node) == "mul" and (
+        [source.rpartition(_CHAIN)[2] for source in sources] == ["original", "0.mask"]
+    )
+
+
+@torch.no_grad()
+def _write_in(module: nn.Module, node: fx.Node) -> None:
+    """Puts zeros into the weight that a captured network masks itself."""
+    weight, mask = node.all_input_nodes
+    values = module.get_parameter(str(weight.target))
+    values.masked_fill_(~module.get_buffer(str(mask.target)), 0)
+    node.replace_all_uses_with(weight)
+    node.graph.erase_node(node)
+    if not mask.users:
+        node.graph.erase_node(mask)
+
+
 def _take_off(layer: nn.Module, sets_zeros: bool) -> Mask:
     """Gives a layer its own class back; that of a masked one is shared with its copies."""
     mask, weight = mask_of(layer), original_of(layer)
@@ -99,6 +162,6 @@ def _take_off(layer: nn.Module, sets_zeros: bool) -> Mask:
     layer.__class__ = plain
     rest = dict(layer._parameters)  # noqa: SLF001
     layer._parameters.clear()  # noqa: SLF001
-    for name, parameter in {"weight": weight, **rest}.items():
-        layer.register_parameter(name, parameter)
+    layer.weight = weight  # type: ignore[assignment]
+    layer._parameters.update(rest)  # noqa: SLF001
     return mask

@@ -187,10 +187,11 @@ def largest(scores: Float[Tensor, "..."], number: int) -> Bool[Tensor, "..."]:
     if number >= scores.numel():
         return torch.ones_like(scores, dtype=torch.bool)
     limit = limit_of([scores], number)
-    keep = scores > limit
-    ties = (scores == limit).flatten().nonzero()[:, 0]
-    keep.view(-1)[ties[: number - int(keep.sum())]] = True
-    return keep
+    flat = scores.flatten()
+    keep = flat > limit
+    ties = (flat == limit).nonzero()[:, 0]
+    keep[ties[: number - int(keep.sum())]] = True
+    return keep.view(scores.shape)
 
 
 def limit_of(scores: Sequence[Float[Tensor, "..."]], number: int) -> float:
