@@ -162,6 +162,6 @@ def _take_off(layer: nn.Module, sets_zeros: bool) -> Mask:
     layer.__class__ = plain
     rest = dict(layer._parameters)  # noqa: SLF001
     layer._parameters.clear()  # noqa: SLF001
-    layer.weight = weight  # type: ignore[assignment]
+    layer.weight = weight
     layer._parameters.update(rest)  # noqa: SLF001
     return mask

@@ -20,7 +20,9 @@ from lilliput.testing import TINY_TASKS, learned
 def scores() -> dict[str, torch.Tensor]:
     draw = torch.Generator().manual_seed(0)
     shapes = {"a": (16, 3, 3, 3), "b": (32, 16, 3, 3), "c": (10, 32)}
-    return {n: torch.rand(s, generator=draw) * (1 + 0.2 * i) for i, (n, s) in enumerate(shapes.items())}
+    return {
+        n: torch.rand(s, generator=draw) * (1 + 0.2 * i) for i, (n, s) in enumerate(shapes.items())
+    }
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.9, 0.99])

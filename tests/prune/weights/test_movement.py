@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -66,7 +68,7 @@ def test_plain_descent_sums_up_movement() -> None:
 
     training = Training(SGD(momentum=0.0, weight_decay=0.0))
     done = run(prepared, [FineTune(task, 2, 0.05, training, hooks=(Notes(),))])
-    for before, after in zip(weights, weights[1:], strict=False):
+    for before, after in itertools.pairwise(weights):
         expected += before * (after - before)  # -rate * weight * gradient
     scores = mask_of(done.module.speed).scores
     torch.testing.assert_close(scores.detach(), expected, rtol=1e-3, atol=1e-6)

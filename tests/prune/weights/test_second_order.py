@@ -135,7 +135,7 @@ def test_costs_a_network_less_than_magnitude(tiny: str) -> None:
     model, task = TINY_TASKS[tiny]()
     model = learned(model, task)
     second = run(model, [PruneSecondOrder(task, 0.6)])
-    names = {name for name in masked(second.module)}
+    names = set(masked(second.module))
     every = masked(run(model, [PruneWeights(0.0)]).module)
     skip = tuple(name for name in every if name not in names)
     plain = run(model, [PruneWeights(0.6, allotment=PerLayer(), skip=skip)])
