@@ -17,6 +17,7 @@ from lilliput.export.litert.format import Litert
 from lilliput.export.onnx.format import Onnx
 from lilliput.export.openvino.format import OpenVino
 from lilliput.export.parity import LayerParity, Parity, compare, compare_tensors
+from lilliput.graph.masks import without_masks
 from lilliput.quantize import check_rules, quantizers, weights_line
 
 __all__ = [
@@ -61,6 +62,7 @@ def export(model: Model, target: Target, folder: Path | str, strict: bool = Fals
     """
     check_model(model)
     format_ = _format(target.format, f"target {target.name!r} asks for format")
+    model = without_masks(model)
     notes = (*model.notes, *_check_quantizers(model, target))
     if strict:
         _refuse(notes, target)

@@ -2,7 +2,7 @@
 
 `torch.export`'s own graph module refuses `train()` and freezes BatchNorm. Here every operator that
 a leaf layer ran (`nn.Conv2d`, `nn.BatchNorm2d`, `nn.Dropout`, ...) calls that layer again under its
-own name, and only what happens between layers stays as ATen operators.
+own name, its mask included, and only what happens between layers stays as ATen operators.
 """
 
 import copy
@@ -11,11 +11,13 @@ from dataclasses import replace
 
 import torch
 from torch import fx, nn
+from torch.nn.utils import parametrize
 from torch.utils._pytree import TreeSpec, tree_unflatten
 
 from lilliput.core import Model
 from lilliput.graph.functional import functionalize
 from lilliput.graph.graph import Graph, owner_of
+from lilliput.graph.masks import is_masked, without_masks
 from lilliput.graph.trace import trace
 
 __all__ = ["as_module", "capture", "is_captured"]
@@ -41,16 +43,20 @@ def is_captured(module: nn.Module) -> bool:
     return isinstance(module, fx.GraphModule)
 
 
-def capture(model: Model) -> Model:
+def capture(model: Model, keeps_masks: bool = True) -> Model:
     """Gives the same network as an editable `fx.GraphModule`; parameters keep their names.
+
+    Args:
+        model: It is not changed.
+        keeps_masks: Whether masked layers stay masked, or become plain ones with zeros.
 
     Raises:
         TraceError: The network cannot be traced.
     """
+    model = model if keeps_masks else without_masks(model)
     if is_captured(model.module):
         return model.clone()
-    graph = trace(model)
-    return replace(model, module=as_module(graph))
+    return replace(model, module=as_module(trace(model)))
 
 
 def as_module(graph: Graph) -> fx.GraphModule:
@@ -61,12 +67,14 @@ def as_module(graph: Graph) -> fx.GraphModule:
     calls = exported.graph
     functionalize(calls)
     operators = [node for node in calls.nodes if node.op == "call_function"]
-    per_call = Counter(_call_of(node) for node in operators)
+    per_call = Counter(
+        _call_of(node) for node in operators if not _is_own(node, f"{owner_of(node)}.")
+    )
     for node in operators:
         name = owner_of(node)
         layer = layers.get(name)
-        inputs = [n for n in node.all_input_nodes if n.op != "get_attr"]
-        if type(layer) not in _LAYERS or not _runs_whole(node, name) or len(inputs) != 1:
+        inputs = [n for n in node.all_input_nodes if not _is_own(n, f"{name}.")]
+        if _type_of(layer) not in _LAYERS or not _runs_whole(node, name) or len(inputs) != 1:
             continue
         if per_call[_call_of(node)] != 1:  # e.g. the padding and the convolution of one layer
             continue
@@ -100,10 +108,27 @@ def _call_of(node: fx.Node) -> str:
     return str(next(reversed(stack))) if stack else ""
 
 
+def _type_of(layer: nn.Module | None) -> type | None:
+    """The class of a layer, and of a masked one that which it has without its mask."""
+    if layer is not None and is_masked(layer):
+        return parametrize.type_before_parametrizations(layer)
+    return None if layer is None else type(layer)
+
+
+def _is_own(node: fx.Node, prefix: str) -> bool:
+    """Whether a node gives a parameter of the layer, or what its mask leaves of one."""
+    if node.op == "get_attr":
+        return str(node.target).startswith(prefix)
+    sources = node.all_input_nodes
+    masked = f"{prefix}parametrizations."
+    is_computed = node.op == "call_function" and bool(sources)
+    return is_computed and all(n.op == "get_attr" and _is_own(n, masked) for n in sources)
+
+
 def _runs_whole(node: fx.Node, name: str) -> bool:
     """Whether only parameters of the layer itself go into the node."""
     own = [n for n in node.all_input_nodes if n.op == "get_attr"]
-    return all(str(n.target).startswith(f"{name}.") for n in own)
+    return all(_is_own(n, f"{name}.") for n in own)
 
 
 def _adopt(own: nn.Module, name: str, value: torch.Tensor) -> None:

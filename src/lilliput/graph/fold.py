@@ -10,6 +10,7 @@ from torch import fx, nn
 from lilliput.core import Model
 from lilliput.graph.fold_operators import fold_into_operators
 from lilliput.graph.graph import Graph, operator_of, owner_of, shape_of
+from lilliput.graph.masks import masks_aside
 from lilliput.graph.norm_scale import scale_and_shift, scaled
 from lilliput.graph.trace import trace
 
@@ -37,9 +38,9 @@ def fold_batch_norm(model: Model) -> tuple[Model, tuple[str, ...]]:
 
     The network is changed in place: the layer before takes over scale and shift, and the BatchNorm
     becomes `nn.Identity`, or leaves the graph where the network is a captured one. Left alone are
-    layers that run twice, whose output or parameters go elsewhere too, that are parametrized or
-    carry hooks, and BatchNorm written as a function. Convolutions of a class of one's own are
-    folded in captured networks only, whose graph says what they compute.
+    layers that run twice, whose output or parameters go elsewhere too, that are parametrized by
+    anything but a mask or carry hooks, and BatchNorm written as a function. Convolutions of a class
+    of one's own are folded in captured networks only, whose graph says what they compute.
 
     What BatchNorm knew of the outputs stays beside the layer, as buffers `output_mean` and
     `output_deviation` that no state dict holds: its shift, and its scale without the sign.
@@ -52,6 +53,12 @@ def fold_batch_norm(model: Model) -> tuple[Model, tuple[str, ...]]:
 
     Source: Jacob et al. 2018, section 3.2 (eq. 14), with the shift folded likewise.
     """
+    with masks_aside(model.module):  # a channel's scale leaves its zeros where they are
+        names = _fold_all(model)
+    return model, names
+
+
+def _fold_all(model: Model) -> tuple[str, ...]:
     pairs = _pairs(trace(model))
     for pair in pairs:
         _fold(pair.layer, pair.norm)
@@ -61,7 +68,7 @@ def fold_batch_norm(model: Model) -> tuple[Model, tuple[str, ...]]:
         names += fold_into_operators(model.module)
         model.module.graph.lint()
         model.module.recompile()
-    return model, tuple(names)
+    return tuple(names)
 
 
 def foldable(graph: Graph) -> dict[str, str]:

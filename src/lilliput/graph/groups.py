@@ -211,7 +211,8 @@ def _first_made(flow: Flow, labels: Labels) -> dict[int, tuple[str, int]]:
     made: dict[int, tuple[str, int]] = {}
     order = 0
     for tensor, ids in flow.producers:
-        layer = tensor.rpartition(".")[0] or tensor
+        own = tensor.partition(".parametrizations.")[0]  # of a masked weight, say
+        layer = (tensor.rpartition(".")[0] if own == tensor else own) or tensor
         for label in labels[ids.reshape(-1)].tolist():
             made.setdefault(label, (layer, order))
             order += 1

@@ -7,6 +7,7 @@ import torch
 from torch.fx import Node
 
 from lilliput.graph.graph import Graph, operator_of, shape_of
+from lilliput.graph.masks import Mask
 
 __all__ = ["Weights", "weights_of"]
 
@@ -18,7 +19,8 @@ class Weights:
     Args:
         constants: Parameters, buffers, and what is computed from them alone, such as a masked or
             quantized weight. For each, the tensors it comes from with their bytes in the form in
-            which they are stored: one byte an element where it is quantized to int8.
+            which they are stored: one byte an element where it is quantized to int8, and none of a
+            mask, since only the zeros it makes are stored.
     """
 
     constants: dict[Node, dict[str, int]]
@@ -35,12 +37,17 @@ class Weights:
 def weights_of(graph: Graph) -> Weights:
     """Finds what depends on no input of the network."""
     names = graph.tensor_names
+    masks = {
+        f"{name}.mask"
+        for name, part in graph.model.module.named_modules()
+        if isinstance(part, Mask)
+    }
     constants: dict[Node, dict[str, int]] = {}
     for node in graph.program.graph.nodes:
         value = node.meta.get("val")
         if node.op == "placeholder" and node.name in names and isinstance(value, torch.Tensor):
             size = math.prod(shape_of(node)) * value.element_size()
-            constants[node] = {names[node.name]: size}
+            constants[node] = {names[node.name]: 0 if names[node.name] in masks else size}
         elif node.op == "call_function" and all(n in constants for n in node.all_input_nodes):
             sources = [item for n in node.all_input_nodes for item in constants[n].items()]
             constants[node] = {name: _stored(node, size) for name, size in sources}

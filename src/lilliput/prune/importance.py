@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lilliput.core import Model, Task, TaskError, UnsupportedError
 from lilliput.graph import ChannelGroup
+from lilliput.graph.masks import effective_weights
 
 __all__ = ["BatchNormScale", "Importance", "Magnitude", "Scores", "Taylor"]
 
@@ -42,7 +43,7 @@ class Magnitude:
     p: float = 2.0
 
     def __call__(self, model: Model, groups: Sequence[ChannelGroup], /) -> Scores:
-        tensors = dict(model.module.named_parameters(remove_duplicate=False))
+        tensors = effective_weights(model.module)
         powers = {n: t.detach().abs() ** self.p for n, t in tensors.items() if t.dim() > 1}
         return {g.name: _to_mean_1(_per_unit(g, powers) ** (1 / self.p)) for g in groups}
 

@@ -166,7 +166,7 @@ def _sensitivity(prepared: _Prepared, task: Task, samples: int, method: Method) 
 
 
 def _activation_bytes(model: Model, rules: QuantizationRules) -> int:
-    folded, _ = fold_batch_norm(capture(model))
+    folded, _ = fold_batch_norm(capture(model, keeps_masks=False))
     floats = [p for p in model.module.parameters() if p.is_floating_point()]
     width = 8 * max(p.element_size() for p in floats)
     return -(-peak_memory(trace(folded)).peak_bytes * rules.activation.bits // width)

@@ -75,7 +75,7 @@ def insert(
             name in `precision`.
         TraceError: The network cannot be traced.
     """
-    captured, _ = fold_batch_norm(capture(model))
+    captured, _ = fold_batch_norm(capture(model, keeps_masks=False))
     module = captured.module
     assert isinstance(module, fx.GraphModule)  # noqa: S101
     fold_padding(module)

@@ -68,7 +68,7 @@ class EqualizeLayers:
             PassError: An example makes an activation NaN or infinite.
         """
         folded, _ = fold_batch_norm(model)
-        captured = capture(folded)
+        captured = capture(folded, keeps_masks=False)
         module = captured.module
         assert isinstance(module, fx.GraphModule)  # noqa: S101
         if self.task is not None and self.removes_clips:

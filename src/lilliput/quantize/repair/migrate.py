@@ -68,7 +68,7 @@ class MigrateScales:
             PassError: An example makes an activation NaN or infinite.
         """
         folded, _ = fold_batch_norm(model)
-        captured = capture(folded)
+        captured = capture(folded, keeps_masks=False)
         module = captured.module
         assert isinstance(module, fx.GraphModule)  # noqa: S101
         makers = list(_makers(module))

@@ -1,0 +1,1 @@
+"""Single weights that become zeros, and the masks that keep them so."""

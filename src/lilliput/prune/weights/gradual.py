@@ -1,0 +1,136 @@
+"""Sparsity that grows while the network trains."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from lilliput.core import PassError
+from lilliput.graph.masks import is_masked, mask_of
+from lilliput.prune.weights.allotment import AcrossLayers, Allotment
+from lilliput.prune.weights.choose import choose, fitting, magnitudes, settled_sparsity
+from lilliput.prune.weights.mask import prunable
+from lilliput.prune.weights.patterns import Pattern, Unstructured
+
+__all__ = ["GradualPruning", "Growth", "masked_layers", "masked_share"]
+
+
+@dataclass(frozen=True)
+class Growth:
+    """When masks are chosen anew while a training runs, and how sparse they are then.
+
+    Source: Zhu and Gupta 2017, "To prune, or not to prune", eq. 1, each time from the sparsity at
+    hand, so that a training that was interrupted needs to remember nothing.
+
+    Args:
+        start: Share of the training at which sparsity begins to grow.
+        end: Share of the training from which on it stays.
+        every: Steps between two choices.
+
+    Raises:
+        ValueError: Shares are not in order between 0 and 1, or `every` is below 1.
+    """
+
+    start: float = 0.0
+    end: float = 0.75
+    every: int = 50
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end <= 1:
+            raise ValueError(
+                f"start and end must be in order between 0 and 1, got {self.start} and {self.end}"
+            )
+        if self.every < 1:
+            raise ValueError(f"every must be 1 step or more, got {self.every}")
+
+    def after(self, step: int, steps: int, now: float, final: float) -> float | None:
+        """The sparsity to reach after a step.
+
+        Args:
+            step: From 0.
+            steps: How many there are.
+            now: The sparsity at hand.
+            final: The sparsity at the end.
+
+        Returns:
+            None where masks stay as they are.
+        """
+        first = round(self.start * steps)
+        last = max(first, min(steps, round(self.end * steps)) - 1)
+        done, whole = step - first + 1, last - first + 1
+        if not (0 < done <= whole) or (done % self.every and done != whole):
+            return None
+        before = (done - 1) // self.every * self.every
+        left = (whole - done) / (whole - before)
+        return final - (final - now) * left**3
+
+
+@dataclass(frozen=True)
+class GradualPruning:
+    """A hook: zeroes the smallest weights, more and more of them while the network trains.
+
+    It works on the masks there are, so `PruneWeights(0.0, skip=...)` goes before the training.
+    Weights under a mask get no gradient, but keep their value, so those that turn out larger than
+    others later on come back. A training that its time limit ends early ends less sparse.
+
+    Source: Zhu and Gupta 2017, "To prune, or not to prune", section 3.
+
+    Args:
+        sparsity: At the end, at least 0 and below 1; None for the pattern's own, or 0.5.
+        start: Share of the training at which sparsity begins to grow.
+        end: Share of the training from which on it stays.
+        every: Steps between two choices.
+        pattern: Which weights may go together, at the end.
+        allotment: How many go where.
+
+    Raises:
+        ValueError: A setting is out of range, or the pattern fixes another sparsity.
+    """
+
+    sparsity: float | None = None
+    start: float = 0.0
+    end: float = 0.75
+    every: int = 50
+    pattern: Pattern = field(default_factory=Unstructured)
+    allotment: Allotment = field(default_factory=AcrossLayers)
+
+    def __post_init__(self) -> None:
+        settled_sparsity(self.sparsity, self.pattern)
+        Growth(self.start, self.end, self.every)
+
+    def on_step(self, module: nn.Module, step: int, steps: int, /) -> None:
+        """Chooses masks anew where it is time."""
+        layers = fitting(masked_layers(module), self.pattern)
+        growth = Growth(self.start, self.end, self.every)
+        final = settled_sparsity(self.sparsity, self.pattern)
+        sparsity = growth.after(step, steps, masked_share(layers), final)
+        if sparsity is not None:
+            scores = magnitudes(layers, goes_on=False)
+            choose(module, scores, sparsity, self.pattern, self.allotment)
+
+    def on_epoch(self, module: nn.Module, epoch: int, epochs: int, /) -> None:  # noqa: ARG002
+        """Checks that there are masks.
+
+        Raises:
+            PassError: No layer that can have the pattern is masked.
+        """
+        if not fitting(masked_layers(module), self.pattern):
+            raise PassError(
+                f"no layer that can have the pattern {self.pattern} is masked; "
+                "put PruneWeights(0.0) before the training"
+            )
+
+    def penalty(self, _module: nn.Module, /) -> Tensor | None:
+        return None
+
+
+def masked_layers(module: nn.Module) -> dict[str, nn.Module]:
+    """The layers with a mask, each weight once."""
+    return {name: layer for name, layer in prunable(module).items() if is_masked(layer)}
+
+
+def masked_share(layers: Mapping[str, nn.Module]) -> float:
+    """The share of the layers' weights that lie under masks."""
+    masks = [mask.mask for mask in map(mask_of, layers.values()) if mask is not None]
+    kept = sum(int(mask.sum()) for mask in masks)
+    return 1 - kept / max(1, sum(mask.numel() for mask in masks))
