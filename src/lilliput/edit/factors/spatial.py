@@ -88,7 +88,9 @@ class _Crossed:
         """The second factor by least squares on what the first gives, and what still is lost."""
         width = across.shape[2]
         # what the first gives at all places that the second reads, from what is read in all
-        spread = torch.kron(upright, torch.eye(width, dtype=upright.dtype, device=upright.device))
+        spread = torch.kron(
+            upright.contiguous(), torch.eye(width, dtype=upright.dtype, device=upright.device)
+        )
         second, weight = self.reads.second[0], self.weight.flatten(1)
         flat = across.flatten(1)
         read = second @ spread.T

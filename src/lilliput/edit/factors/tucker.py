@@ -125,7 +125,7 @@ class _Cored:
         """The kernel after a pointwise layer by least squares, and what that layer gives it."""
         size = self.weight.shape[2]
         eye = torch.eye(size, dtype=narrow.dtype, device=narrow.device)
-        spread = torch.kron(self._lowered(narrow), eye)
+        spread = torch.kron(self._lowered(narrow).contiguous(), eye)
         mixed = torch.einsum("ojk,jb->obk", self.white, narrow).flatten(1)
         read = self.reads.second[0] @ spread.T
         return mixed + right_solved((self.flat - mixed @ spread) @ read, spread @ read), spread
