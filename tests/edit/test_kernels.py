@@ -16,7 +16,7 @@ class TestShrinkKernels(PassContract):
 
 LAYERS = {
     "plain": (lambda: nn.Conv2d(6, 8, 5, padding=2), (4, 6, 9, 8)),
-    "strided": (lambda: nn.Conv2d(6, 5, 7, 2, 6, 2, bias=False), (4, 6, 19, 15)),
+    "strided": (lambda: nn.Conv2d(6, 5, 5, 2, 4), (4, 6, 19, 15)),
     "depthwise": (lambda: nn.Conv2d(6, 12, 5, padding=3, groups=6), (4, 6, 9, 8)),
     "uneven": (lambda: nn.Conv2d(6, 5, (1, 7), padding=(0, 3)), (4, 6, 9, 12)),
     "line": (lambda: nn.Conv1d(6, 5, 9, padding=4), (4, 6, 15)),
