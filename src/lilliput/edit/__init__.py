@@ -1,5 +1,6 @@
 """Passes that give another architecture for the same job."""
 
+from lilliput.edit.ends import PoolFirst
 from lilliput.edit.factors.channels import ChannelSvd, Svd
 from lilliput.edit.factors.spatial import SpatialSvd
 from lilliput.edit.factors.tucker import Tucker
@@ -17,6 +18,7 @@ __all__ = [
     "FuseBatchNorm",
     "MoveStride",
     "Narrow",
+    "PoolFirst",
     "Reinitialize",
     "SeparateConvolutions",
     "ShrinkKernels",
