@@ -1,0 +1,1 @@
+"""Ways to write a layer as several cheaper ones in a row."""
