@@ -9,7 +9,12 @@ from torch import Tensor
 from lilliput.graph.cost import LayerCost, cost
 from lilliput.graph.graph import Graph
 
-__all__ = ["Advice", "Whole", "bytes_text", "percent_text", "whole_of"]
+__all__ = ["Action", "Advice", "Whole", "bytes_text", "percent_text", "whole_of"]
+
+
+Action = Literal[
+    "fold", "quantize", "prune", "keep", "note", "factorize", "separate", "shrink", "remove"
+]
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,7 @@ class Advice:
     """
 
     name: str
-    action: Literal[
-        "fold", "quantize", "prune", "keep", "note", "factorize", "separate", "shrink", "remove"
-    ]
+    action: Action
     saved_bytes: int
     saved_macs: int
     text: str

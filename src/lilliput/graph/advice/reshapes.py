@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from lilliput.graph.advice.entry import Advice, Whole
+from lilliput.graph.advice.entry import Action, Advice, Whole
 from lilliput.graph.graph import Graph
 
 __all__ = ["reshapes"]
@@ -75,9 +75,7 @@ def _factorized(weight: _Weight, whole: Whole) -> Iterator[Advice]:
         yield from _told(weight, "factorize", rank * for_each, what, whole)
 
 
-def _told(
-    weight: _Weight, action: str, left: int, what: str, whole: Whole
-) -> Iterator[Advice]:
+def _told(weight: _Weight, action: Action, left: int, what: str, whole: Whole) -> Iterator[Advice]:
     """Says what is saved if so many elements are left."""
     gone = weight.count - left
     saved_bytes, saved_macs = gone * weight.element_bytes, gone * weight.positions
