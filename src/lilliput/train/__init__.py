@@ -23,8 +23,8 @@ __all__ = [
     "MeanSquaredErrorMatch",
     "OneCycle",
     "Optimizer",
-    "Schedule",
     "RecalibrateNorms",
+    "Schedule",
     "SoftTargets",
     "Training",
 ]

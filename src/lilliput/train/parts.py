@@ -1,21 +1,22 @@
 """Parts of a network that can be taught alone: which are not the teacher's, and when they run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves
 
-from lilliput.core import PassError
+from lilliput.core import Model, PassError
 from lilliput.core.kernel import Note
 from lilliput.core.modes import in_eval_mode
 from lilliput.core.spelling import did_you_mean
+from lilliput.graph import fold_batch_norm, is_captured
 
-__all__ = ["Parts", "changed_parts", "named_parts", "numbers_of"]
+__all__ = ["Parts", "changed_parts", "named_parts", "numbers_of", "teacher_like"]
 
 _Shapes = tuple[torch.Size, ...]
 _Calls = Mapping[str, Sequence[_Shapes]]
@@ -34,6 +35,39 @@ class Parts:
     notes: tuple[Note, ...] = ()
 
 
+def teacher_like(student: nn.Module, teacher: Model) -> nn.Module:
+    """A copy of the teacher, its BatchNorms folded where the student's are.
+
+    The layer before a folded norm gives what the norm would, and is to be compared with no less.
+
+    Raises:
+        PassError: A BatchNorm is folded in the student and cannot be in the teacher.
+    """
+    own = teacher.clone()
+    own.module.eval()
+    if _folded(student, own.module):
+        own, _ = fold_batch_norm(own)
+    left = _folded(student, own.module)
+    if left:
+        raise PassError(
+            f"BatchNorm {left[0]!r} is folded in the student and not in the teacher; give the "
+            "teacher as it was after FuseBatchNorm"
+        )
+    return own.module.requires_grad_(False)
+
+
+def _folded(student: nn.Module, teacher: nn.Module) -> list[str]:
+    """BatchNorms of the teacher that the student has no more, though it has what is around."""
+    parts = dict(student.named_modules())
+    found = []
+    for name, norm in teacher.named_modules():
+        twin, around = parts.get(name), parts.get(name.rpartition(".")[0])
+        is_lost = is_captured(student) and twin is None and around and any(around.children())
+        if isinstance(norm, _BatchNorm) and (type(twin) is nn.Identity or is_lost):
+            found.append(name)
+    return found
+
+
 def named_parts(
     student: nn.Module,
     teacher: nn.Module,
@@ -50,16 +84,16 @@ def named_parts(
     ours, theirs = _calls(student, inputs), _calls(teacher, inputs)
     for name in names:
         if name not in known or not name:
-            raise PassError(f"no part is called {name!r}; {did_you_mean(name, filter(None, known))}")
+            raise PassError(
+                f"no part is called {name!r}; {did_you_mean(name, filter(None, known))}"
+            )
         reason = _obstacle(name, ours, theirs)
         if reason:
             raise PassError(f"{name!r} cannot be taught alone: {reason}")
     return Parts(tuple(name for name in ours if name in names))
 
 
-def changed_parts(
-    student: nn.Module, teacher: nn.Module, inputs: tuple[Tensor, ...]
-) -> Parts:
+def changed_parts(student: nn.Module, teacher: nn.Module, inputs: tuple[Tensor, ...]) -> Parts:
     """The smallest parts that hold all that differs from the teacher in kind or in shape.
 
     Layers whose outputs have another shape than the teacher's, and those with nothing to learn,
@@ -74,7 +108,7 @@ def changed_parts(
         fits = [
             part
             for part in around
-            if not _obstacle(part, ours, theirs) and list(modules[part].parameters())
+            if not _obstacle(part, ours, theirs) and any(True for _ in modules[part].parameters())
         ]
         if fits:
             found[fits[0]] = None
@@ -100,8 +134,8 @@ def _obstacle(name: str, ours: _Calls, theirs: _Calls) -> str:
         count = len(calls.get(name, ()))
         if count == 0:
             return (
-                f"{name!r} does not run as a module of {whose}; a captured network runs its layers, "
-                "not the modules around them"
+                f"{name!r} does not run as a module of {whose}; a captured network runs its "
+                "layers, not the modules around them"
             )
         if count > 1:
             return f"{name!r} runs {count} times in {whose}"

@@ -64,7 +64,9 @@ class Playback:
             self.room_bytes -= size
             self.kept[name] = outputs
 
-    def _all(self, name: str, listen: Callable[[nn.Module, Callable[[Any], None]], Any]) -> Any:
+    def _all(
+        self, name: str, listen: Callable[[nn.Module, Callable[[Any], None]], Any]
+    ) -> list[Any]:
         found: list[Any] = []
 
         def reach(value: Any) -> None:

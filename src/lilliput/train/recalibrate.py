@@ -1,4 +1,4 @@
-"""BatchNorm statistics measured anew: what pruning and reshaping leave wrong, put right in seconds."""
+"""BatchNorm statistics measured anew: pruning and reshaping leave them wrong."""
 
 import contextlib
 from collections import defaultdict
@@ -68,9 +68,7 @@ def norms_of(module: nn.Module) -> list[Any]:
 
 
 @torch.no_grad()
-def measured_anew(
-    module: nn.Module, run: Callable[[Any], object], batches: Iterable[Any]
-) -> None:
+def measured_anew(module: nn.Module, run: Callable[[Any], object], batches: Iterable[Any]) -> None:
     """Replaces the statistics of a network's BatchNorms by those of what they read.
 
     Args:
@@ -80,8 +78,6 @@ def measured_anew(
     """
     norms = norms_of(module)
     with in_eval_mode(module), _averaging(norms):
-        for norm in norms:
-            norm.train()
         for batch in batches:
             run(batch)
 
@@ -92,8 +88,11 @@ def _averaging(norms: Iterable[Any]) -> Iterator[None]:
     seen: dict[nn.Module, int] = defaultdict(int)
 
     def weigh(norm: Any, inputs: tuple[Tensor, ...]) -> None:
-        seen[norm] += len(inputs[0])
-        norm.momentum = len(inputs[0]) / seen[norm]
+        read = inputs[0]
+        norm.train(read.numel() > read.shape[1])  # one value says nothing of a variance
+        if norm.training:
+            seen[norm] += len(read)
+            norm.momentum = len(read) / seen[norm]
 
     before = {norm: norm.momentum for norm in norms}
     handles = [norm.register_forward_pre_hook(weigh) for norm in before]
