@@ -28,6 +28,7 @@ def inspect(
 
         from lilliput.cli.layers import layers_table
         from lilliput.cli.model_file import load_model
+        from lilliput.cli.reshapings import is_reshaping, reshaping_lines
         from lilliput.core.data import set_data_dir
         from lilliput.graph import advice, peak_memory, trace
         from lilliput.measure.layer_times import eager_times
@@ -40,7 +41,8 @@ def inspect(
         memory = peak_memory(graph)
         found = advice(graph, place.rules)
         times = eager_times(model)
-        layers = _layers(graph, times.layers_ms, memory, found)
+        of_layers = tuple(entry for entry in found if not is_reshaping(entry))
+        layers = _layers(graph, times.layers_ms, memory, of_layers)
         totals = {
             "parameters": sum(layer["parameters"] for layer in layers),
             "weight_bytes": sum(layer["weight_bytes"] for layer in layers),
@@ -56,7 +58,8 @@ def inspect(
             {"target": place.name, "totals": totals, "layers": layers, "advice": rows},
             layers_table(layers, answer.console().width, times.network_ms),
             "",
-            *(f"{entry.name}: {entry.text}" for entry in found if entry.name not in named),
+            *(f"{entry.name}: {entry.text}" for entry in of_layers if entry.name not in named),
+            *reshaping_lines(found),
             _in_words(totals),
             _time_in_words(totals),
         )
