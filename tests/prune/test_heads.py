@@ -67,7 +67,7 @@ def test_whole_groups_of_a_convolution_are_no_heads() -> None:
 def test_names_the_nearest_attention() -> None:
     with pytest.raises(ValueError, match=r"'quary:parts'.*'query:parts'"):
         PruneHeads({"quary:parts": 0.5})(built("four heads"))
-    with pytest.raises(ValueError, match="at least 0 and below 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"at least 0 and below 1, got 1\.5"):
         PruneHeads(1.5)
 
 

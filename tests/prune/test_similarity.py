@@ -110,7 +110,7 @@ def test_measures_again_after_each() -> None:
 
 
 def test_refuses_more_blocks_than_there_are() -> None:
-    with pytest.raises(PassError, match="count must be at most 4.*got 5"):
+    with pytest.raises(PassError, match=r"count must be at most 4.*got 5"):
         run(tower(), [RemoveSimilarBlocks(examples(), 5)])
     with pytest.raises(ValueError, match="count must be 1 or more, got 0"):
         RemoveSimilarBlocks(examples(), 0)
