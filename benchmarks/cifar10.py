@@ -10,19 +10,16 @@ there already is left out unless `--again`.
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from rows import Row, read, save
 from scoring import EXAMPLE, TARGET, WORK, float_reference, rows_of, show
 
 import lilliput as lp
 from lilliput.core.data import set_data_dir
 from lilliput.core.progress import shown
-from lilliput.graph import ChannelGroup
-from lilliput.prune import RemoveBlocks
+from lilliput.prune import FilterNorm, RemoveBlocks
 from lilliput.quantize import Observer
 from lilliput.train import SGD, Training
 
@@ -34,19 +31,6 @@ def halved(net: str) -> dict[str, float]:
     model = getattr(EXAMPLE, net)()[0]
     names = [group.name for group in lp.channel_groups(lp.trace(model)).groups]
     return {name: 0.5 for name in names if name.startswith("layer3") and name.endswith("conv1")}
-
-
-@dataclass(frozen=True)
-class FilterNorm:
-    """The norm of a layer's own filters, without what reads them.
-
-    Source: Li et al. 2017, "Pruning Filters for Efficient ConvNets", section 3.1.
-    """
-
-    def __call__(self, model: lp.Model, groups: Sequence[ChannelGroup]) -> dict[str, torch.Tensor]:
-        """Gives the L2 norm of each filter of the layer that a group is named after."""
-        filters = {g.name: model.module.get_parameter(f"{g.name}.weight") for g in groups}
-        return {name: weight.detach().flatten(1).norm(dim=1) for name, weight in filters.items()}
 
 
 def small(net: str, blocks: tuple[str, ...], stages: tuple[tuple[int, float], ...]) -> Passes:

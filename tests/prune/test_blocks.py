@@ -92,3 +92,28 @@ def test_a_block_that_is_called_with_names_stays() -> None:
             return self.block(x, is_causal=False)
 
     assert "block" not in removable_blocks(Model(Named().eval(), (torch.randn(1, 3, 8),)))
+
+
+def test_a_block_that_is_also_given_a_mask_passes_its_first_argument_on() -> None:
+    class Given(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.block = nn.Linear(4, 4), Weighed()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.block(self.first(x), x > 0)
+
+    model = Model(Given().eval(), (torch.randn(2, 4),))
+    assert removable_blocks(model) == ("block",)
+    small = run(model, [RemoveBlocks(("block",))])
+    x = torch.randn(5, 4)
+    assert torch.equal(small.module(x), model.module.first(x))
+
+
+class Weighed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return x + self.mix(x) * mask

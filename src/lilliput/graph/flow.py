@@ -67,6 +67,7 @@ class Flow:
         count: Ids given out so far.
         pairs: Ids that go together.
         parts: Ids that go together when whole heads, or whole groups of a convolution, are removed.
+        heads: Those of `parts` that come from attention.
         later: Relations that are read once all `pairs` are merged.
         attached: For each parameter or buffer, ids that lie along its axes.
         producers: Parameters whose operators made ids, in the order they run, with those ids.
@@ -80,6 +81,7 @@ class Flow:
     count: int = 1
     pairs: list[Pairs] = field(default_factory=list)
     parts: list[Pairs] = field(default_factory=list)
+    heads: list[Pairs] = field(default_factory=list)
     later: list[Deferred] = field(default_factory=list)
     attached: dict[str, list[Ids]] = field(default_factory=dict)
     producers: list[tuple[str, Ids]] = field(default_factory=list)
@@ -142,6 +144,11 @@ class Flow:
     def tie(self, a: Ids, b: Ids) -> None:
         """Elements that face each other are removed together."""
         self.pairs.append(pair(a, b))
+
+    def tie_head(self, a: Ids, b: Ids) -> None:
+        """Elements that face each other go together with their head."""
+        self.heads.append(pair(a, b))
+        self.parts.append(self.heads[-1])
 
     def fix(self, ids: Ids) -> None:
         """These may not be removed."""

@@ -95,6 +95,15 @@ class ChannelGroups:
     def __getitem__(self, name: str) -> ChannelGroup:
         return next(group for group in self.groups if group.name == name)
 
+    @property
+    def heads(self) -> tuple[ChannelGroup, ...]:
+        """The groups whose units are whole attention heads."""
+        if not self.flow.heads:
+            return ()
+        made = set(self.labels["parts"][torch.cat(self.flow.heads, 1).reshape(-1)].tolist())
+        parts = [group for group in self.groups if group.kind == "parts"]
+        return tuple(group for group in parts if made & set(self.members[group.name]))
+
     def gone(self, drop: dict[str, list[int]]) -> torch.Tensor:
         """Which ids go when these units of these groups are removed."""
         gone = torch.zeros(self.flow.count, dtype=torch.bool)

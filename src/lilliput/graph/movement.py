@@ -36,6 +36,10 @@ def moved(flow: Flow, call: Call) -> Any:
         return _index(flow, call)
     if name in {"pad", "constant_pad_nd"}:
         return _pad(flow, call)
+    if name == "expand" and not isinstance(first, Weight):
+        copies = _copies(flow, call)
+        if copies is not None:
+            return copies
     result = move(call.node, {key: _as_ids(flow, value) for key, value in call.arguments.items()})
     if name == "channel_shuffle":
         flow.later.append(Grid(flow.along(flow.ids(first), 1).reshape(call["groups"], -1)))
@@ -60,6 +64,23 @@ def _as_ids(flow: Flow, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_as_ids(flow, item) for item in value]
     return flow.ids(value) if isinstance(value, Weight) else value
+
+
+def _copies(flow: Flow, call: Call) -> Ids | None:
+    """Copies of what holds no channels, such as a mask for every head: each may go by itself."""
+    ids = flow.ids(call["self"])
+    sizes = call.node.args[1]
+    ahead = len(call.shape) - ids.dim()
+    if varying(ids) or not isinstance(sizes, list | tuple):
+        return None
+    for axis in range(1, len(call.shape)):  # axis 0 is the batch
+        before = ids.shape[axis - ahead] if axis >= ahead else 1
+        if before == 1 < call.shape[axis] and isinstance(sizes[axis], int):
+            line = flow.new(call.shape[axis])
+            return line.view([-1 if d == axis else 1 for d in range(len(call.shape))]).expand(
+                call.shape
+            )
+    return None
 
 
 def _pad(flow: Flow, call: Call) -> Any:
@@ -96,6 +117,8 @@ def _pad_axis(flow: Flow, ids: Ids, axis: int, front: int, back: int) -> Ids:
 
 def _index(flow: Flow, call: Call) -> Any:
     """Positions known when the network is traced are picked; others must not touch channels."""
+    if not call.node.meta["val"].is_floating_point():
+        return fixed(call.shape)  # a table of positions, which holds no channels
     ids = flow.ids(call["self"])
     is_one = "indices" not in call.arguments
     picks = [call["index"]] if is_one else call["indices"]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from lilliput.graph.flow import Call, Flow
-from lilliput.graph.ids import Ids, Reduce, Weight, compress, expand, fixed, pair, varying
+from lilliput.graph.ids import Ids, Reduce, Weight, compress, expand, fixed, varying
 
 __all__ = ["attention", "matmul", "reduced"]
 
@@ -21,7 +21,7 @@ def reduced(flow: Flow, ids: Ids, dims: tuple[int, ...], is_part: bool = False) 
     own = flow.new(*short.shape)
     flow.later.append(Reduce(ids, dims, own))
     if is_part:
-        flow.parts.append(pair(ids, own))
+        flow.tie_head(ids, own)
     return own.expand(result.shape)
 
 
@@ -96,5 +96,5 @@ def attention(flow: Flow, call: Call) -> Any:
 def _weigh(flow: Flow, a: Ids, b: Ids) -> Ids:
     """The scores of a head weigh its values: without the one the other goes too."""
     if set(varying(a)) & set(varying(b)):
-        flow.parts.append(pair(a, b))
+        flow.tie_head(a, b)
     return flow.meet(a, b)

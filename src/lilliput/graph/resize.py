@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map
 from lilliput.core import UnsupportedError
 from lilliput.graph.flow import Flow, arguments_of
 from lilliput.graph.graph import operator_of, owner_of
-from lilliput.graph.ids import Ids, Weight, packed
+from lilliput.graph.ids import Ids, Weight, packed, varying
 from lilliput.graph.movement import MOVES, move
 
 __all__ = ["Edit", "Irregular", "Scaled", "plan"]
@@ -180,12 +180,15 @@ class _Plan:
     ) -> bool:
         if operator_of(node) in {"pad", "constant_pad_nd"}:
             return self._pads(node, named, want[0])
+        makes = operator_of(node) == "expand" and not varying(self.now(named["self"], node))
         named = {key: self._value(value, node) for key, value in named.items()}
         try:
             got = target(**named) if target else move(node, named)
         except (RuntimeError, IndexError):  # sizes that do not fit
             return False
         got = [got] if isinstance(got, Tensor) else list(got)
+        if makes:  # copies of what holds no channels, which have ids of their own
+            return got[0].shape == want[0].shape
         return len(got) == len(want) and all(map(torch.equal, got, want))
 
     def _pads(self, node: Node, named: dict[str, Any], want: Ids) -> bool:

@@ -3,7 +3,20 @@
 from lilliput.prune.allot import allot, bytes_of, macs_of
 from lilliput.prune.blocks import RemoveBlocks, removable_blocks
 from lilliput.prune.channels import PruneChannels, silencer
-from lilliput.prune.importance import BatchNormScale, Importance, Magnitude, Taylor
+from lilliput.prune.heads import PruneHeads
+from lilliput.prune.importance import (
+    BatchNormScale,
+    FilterNorm,
+    Fisher,
+    GeometricMedian,
+    Importance,
+    Magnitude,
+    Random,
+    Taylor,
+)
+from lilliput.prune.similarity import RemoveSimilarBlocks, block_similarity
+from lilliput.prune.sparse_learning import GroupSparsity, ScaleSparsity
+from lilliput.prune.vocabulary import PruneVocabulary
 from lilliput.prune.weights.allotment import (
     AcrossLayers,
     Allotment,
@@ -26,8 +39,12 @@ __all__ = [
     "BatchNormScale",
     "BySensitivity",
     "ErdosRenyiKernel",
+    "FilterNorm",
+    "Fisher",
     "FixMasks",
+    "GeometricMedian",
     "GradualPruning",
+    "GroupSparsity",
     "HoldZeros",
     "Importance",
     "Magnitude",
@@ -36,16 +53,22 @@ __all__ = [
     "Pattern",
     "PerLayer",
     "PruneChannels",
+    "PruneHeads",
     "PruneSecondOrder",
+    "PruneVocabulary",
     "PruneWeights",
+    "Random",
     "RemoveBlocks",
+    "RemoveSimilarBlocks",
     "Rewind",
+    "ScaleSparsity",
     "ScoreMovement",
     "ShuffleMasks",
     "Taylor",
     "Unstructured",
     "WeightBlocks",
     "allot",
+    "block_similarity",
     "bytes_of",
     "macs_of",
     "masked",

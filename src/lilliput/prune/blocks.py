@@ -49,8 +49,16 @@ class RemoveBlocks:
             if name not in known:
                 hint = did_you_mean(name, known)
                 raise PassError(f"{name!r} is no block that keeps its input's shape; {hint}")
-            model.module.set_submodule(name, nn.Identity())
+            model.module.set_submodule(name, nn.Identity() if known[name] == 1 else FirstArgument())
         return model
+
+
+class FirstArgument(nn.Module):
+    """Stands for a block that is also given a mask or the like: its first argument goes on."""
+
+    def forward(self, x: Tensor, *_others: object) -> Tensor:
+        """Gives `x`."""
+        return x
 
 
 def removable_blocks(model: Model) -> tuple[str, ...]:
@@ -60,27 +68,31 @@ def removable_blocks(model: Model) -> tuple[str, ...]:
     return tuple(name for name in names if not any(other.startswith(f"{name}.") for other in names))
 
 
-def _shape_keepers(model: Model) -> list[str]:
-    """Modules that run once, on one tensor, and give one tensor of the same shape."""
-    calls: dict[str, list[bool]] = {}
+def _shape_keepers(model: Model) -> dict[str, int]:
+    """Modules that run once and give one tensor of their first argument's shape.
+
+    Returns:
+        For each, how many arguments it is given.
+    """
+    calls: dict[str, list[int]] = {}
     with in_eval_mode(model.module), _watched(model.module, calls), torch.no_grad():
         model.module(*model.example_inputs)
-    return [name for name, keeps in calls.items() if keeps == [True]]
+    return {name: counts[0] for name, counts in calls.items() if len(counts) == 1 and counts[0]}
 
 
 @contextmanager
-def _watched(module: nn.Module, calls: dict[str, list[bool]]) -> Iterator[None]:
-    """Records of every inner module whether each call of it kept the shape."""
+def _watched(module: nn.Module, calls: dict[str, list[int]]) -> Iterator[None]:
+    """Records of each call of every inner module its number of arguments; 0 if it must stay."""
 
     def watch(name: str, part: nn.Module) -> torch.utils.hooks.RemovableHandle:
         def record(
             _: nn.Module, inputs: tuple[object, ...], named: dict[str, object], output: object
         ) -> None:
-            # the identity takes one argument, so a block that is called with more must stay
-            is_alone = len(inputs) == 1 and not named
-            one = is_alone and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)
-            keeps = one and inputs[0].shape == output.shape  # type: ignore[attr-defined]
-            calls.setdefault(name, []).append(bool(keeps))
+            # what stands in for it takes no named arguments
+            is_plain = bool(inputs) and not named
+            both = is_plain and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)
+            keeps = both and inputs[0].shape == output.shape  # type: ignore[attr-defined]
+            calls.setdefault(name, []).append(len(inputs) if keeps else 0)
 
         return part.register_forward_hook(record, with_kwargs=True)
 

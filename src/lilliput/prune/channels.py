@@ -1,14 +1,13 @@
 """Fewer channels: the network becomes narrower, and its files smaller and faster for it."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
 
-from lilliput.core import Model, Stage
-from lilliput.core.spelling import did_you_mean
+from lilliput.core import Model, Note, Stage
 from lilliput.graph import (
     ChannelGroup,
     ChannelGroups,
@@ -18,6 +17,7 @@ from lilliput.graph import (
     trace,
 )
 from lilliput.prune.importance import Importance, Magnitude, Scores
+from lilliput.prune.naming import named, ratios_by_group
 
 __all__ = ["PruneChannels", "silencer"]
 
@@ -27,17 +27,24 @@ class PruneChannels:
     """Removes the least important channels of every group, physically.
 
     One ratio means widths: whole heads, which hold the same weights as head widths, go only where
-    a mapping names them.
+    a mapping names them. A group is named after the layer that makes its channels first: the inner
+    width of an MLP after its first layer, the widths of heads after the queries and the values, the
+    width of a residual stream after what it begins with. `*` in a name stands for anything, so
+    `{"*.intermediate.dense": 0.5}` halves every MLP of a BERT.
+
+    No group loses all: at least `multiple_of` units stay where that is possible, else one, and the
+    model's notes say so.
 
     Args:
-        ratio: Share of units to remove, 0 to below 1: of every group, or for each group named.
+        ratio: Share of units to remove, 0 to below 1: of every group, or for each group named. A
+            name counts before a pattern, and of patterns the last that fits.
         importance: Ranks the units.
         multiple_of: Widths that remain are rounded to a multiple of this where the group allows.
         is_global: Rank all groups against each other instead of each by itself; needs one ratio.
-        keep: Names of groups to leave as they are.
+        keep: Names or patterns of groups to leave as they are.
 
     Raises:
-        ValueError: A ratio is out of range, or a name is no group of the network.
+        ValueError: A ratio is out of range, or a name or pattern fits no group of the network.
     """
 
     ratio: float | Mapping[str, float] = 0.5
@@ -60,40 +67,64 @@ class PruneChannels:
             )
 
     def __call__(self, model: Model, /) -> Model:
-        found = channel_groups(trace(model))
-        drop = self.choose(model, found)
-        return remove_channels(model, drop, found) if drop else model
+        return self.prune(model, channel_groups(trace(model)))
 
-    def choose(self, model: Model, found: ChannelGroups) -> dict[str, list[int]]:
-        """Gives the units that go, for each group."""
-        groups = self._wanted(found)
+    def prune(self, model: Model, found: ChannelGroups) -> Model:
+        """The same for a network whose groups are known."""
+        drop, asked = self._chosen(model, found)
+        notes = (*model.notes, *self._notes(found, drop, asked))
+        small = remove_channels(model, drop, found) if drop else model
+        return replace(small, notes=notes)
+
+    def _chosen(
+        self, model: Model, found: ChannelGroups
+    ) -> tuple[dict[str, list[int]], dict[str, int]]:
+        """The units that go, and how many were asked to, for each group."""
+        ratios = self._ratios(found)
+        groups = [group for group in found if group.name in ratios]
         if not groups:
-            return {}
+            return {}, {}
         scores = self.importance(model, groups)
-        counts = self._rounded(groups, self._counts(groups, scores), model)
+        asked = self._asked(ratios, groups, scores)
+        counts = self._rounded(
+            groups, {g.name: min(g.size - 1, asked[g.name]) for g in groups}, model
+        )
         drop = {g.name: scores[g.name].argsort(stable=True)[: counts[g.name]] for g in groups}
-        return {name: sorted(units.tolist()) for name, units in drop.items() if len(units)}
+        return {name: sorted(units.tolist()) for name, units in drop.items() if len(units)}, asked
 
-    def _wanted(self, found: ChannelGroups) -> list[ChannelGroup]:
-        names = [group.name for group in found]
-        _check_names(self.keep, names)
+    def _ratios(self, found: ChannelGroups) -> dict[str, float]:
+        """The ratio of each group that may lose units."""
         if isinstance(self.ratio, Mapping):
-            _check_names(self.ratio, names)
-            return [g for g in found if g.name in self.ratio and g.name not in self.keep]
-        return [g for g in found if g.kind == "channels" and g.name not in self.keep]
-
-    def _counts(self, groups: Sequence[ChannelGroup], scores: Scores) -> dict[str, int]:
-        """How many units go from each group, before rounding of widths."""
-        if isinstance(self.ratio, Mapping):
-            shares = {g.name: self.ratio[g.name] for g in groups}
-        elif not self.is_global:
-            shares = dict.fromkeys((g.name for g in groups), self.ratio)
+            ratios = ratios_by_group(self.ratio, found.groups)
         else:
-            every = torch.cat([scores[g.name] for g in groups])
-            number = round(self.ratio * len(every))
-            limit = every.sort().values[number - 1] if number else -torch.inf
-            shares = {g.name: float((scores[g.name] <= limit).float().mean()) for g in groups}
-        return {g.name: min(g.size - 1, round(shares[g.name] * g.size)) for g in groups}
+            ratios = {group.name: self.ratio for group in found if group.kind == "channels"}
+        kept = named(self.keep, found.groups)
+        return {name: ratio for name, ratio in ratios.items() if name not in kept}
+
+    def _asked(
+        self, ratios: Mapping[str, float], groups: Sequence[ChannelGroup], scores: Scores
+    ) -> dict[str, int]:
+        """How many units would go from each group if widths did not matter."""
+        if not self.is_global:
+            return {g.name: round(ratios[g.name] * g.size) for g in groups}
+        every = torch.cat([scores[g.name] for g in groups])
+        number = round(max(ratios.values()) * len(every))
+        limit = every.sort().values[number - 1] if number else -torch.inf
+        return {g.name: int((scores[g.name] <= limit).sum()) for g in groups}
+
+    def _notes(
+        self, found: ChannelGroups, drop: Mapping[str, Sequence[int]], asked: Mapping[str, int]
+    ) -> Iterator[Note]:
+        """What stays although one ratio was asked for, and what could not go so far."""
+        for stop in found.skipped if not isinstance(self.ratio, Mapping) else ():
+            where = f" of {stop.where!r}" if stop.where else ""
+            yield Note(f"channels at {stop.operator}{where} stay: {stop.reason}", is_fallback=False)
+        for name, count in asked.items():
+            size = found[name].size
+            left = size - len(drop.get(name, ()))
+            if size - count < min(left, self.multiple_of):
+                text = f"{name!r} keeps {left} of {size} units, since not all may go"
+                yield Note(text, is_fallback=False)
 
     def _rounded(
         self, groups: Sequence[ChannelGroup], counts: dict[str, int], model: Model
@@ -151,9 +182,3 @@ def silencer(
         return silence_channels(trial, drop, found)
 
     return perturb
-
-
-def _check_names(names: Sequence[str] | Mapping[str, float], known: Sequence[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise ValueError(f"no channel group {name!r}; {did_you_mean(name, known)}")
