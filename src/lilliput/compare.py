@@ -110,7 +110,7 @@ def compare(  # noqa: PLR0913, PLR0917
         contest = Contest(workshop, place, arms, lesson, seeds, tell)
         was_stopped = False
         try:
-            _add_narrower(contest, shape, epochs, original_epochs)
+            _add_narrower(contest, epochs, original_epochs)
             contest.run()
             original = contest.read_test(original) if task.test is not None else original
         except KeyboardInterrupt:
@@ -132,13 +132,11 @@ def compare(  # noqa: PLR0913, PLR0917
         )
 
 
-def _add_narrower(
-    contest: Contest, shape: Sequence[Pass], epochs: int, original_epochs: int | None
-) -> None:
+def _add_narrower(contest: Contest, epochs: int, original_epochs: int | None) -> None:
     """The last arm, or why there is none."""
-    model = contest.workshop.model
+    model, scratch = contest.workshop.model, contest.arms[-1]
     try:
-        arm = narrower(model, shape, contest.target, epochs, original_epochs)
+        arm = narrower(model, scratch, contest.target, epochs, original_epochs)
     except LilliputError as error:
         contest.left_out.append(LeftOut(NARROWER, None, str(error)))
         contest.tell(f"{NARROWER}: left out, {error}")

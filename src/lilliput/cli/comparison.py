@@ -29,7 +29,7 @@ def arms_table(found: Comparison, style: MetricStyle, width: int) -> Table:
         ),
         Column(f"pruned leads by{unit}", [lead_text(row, style) for row in rows]),
         Column("size", [bytes_text(row.size.value) for row in rows], 1, is_number=True),
-        Column("MACs", [count_text(row.macs) for row in rows], 3, is_number=True),
+        Column("MACs", [count_text(float(row.macs)) for row in rows], 3, is_number=True),
         Column("speed", [speed_text(row) for row in rows], 2, is_number=True),
         Column("runs", [str(len(row.runs)) if row.runs else "" for row in rows], 5, is_number=True),
     ]

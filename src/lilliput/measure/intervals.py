@@ -82,7 +82,9 @@ def runs(values: Values) -> Interval | None:
     return _t(values)
 
 
-def welch(ours: Values, theirs: Values) -> Interval | None:
+def welch(
+    ours: Float64[np.ndarray, " ours"], theirs: Float64[np.ndarray, " theirs"]
+) -> Interval | None:
     """Of the difference of the means of two sets of runs, whose spreads may differ.
 
     None for one run, and where neither varies: then nothing tells how far chance goes.

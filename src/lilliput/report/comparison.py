@@ -102,7 +102,7 @@ def _arms(found: Comparison, style: MetricStyle) -> str:
             score_text(row.test_metric, style),
             lead_text(row, style),
             bytes_text(row.size.value),
-            count_text(row.macs),
+            count_text(float(row.macs)),
             speed_text(row),
             ", ".join(str(run.seed) for run in row.runs),
             row.note,

@@ -99,7 +99,7 @@ def _heights(rows: Sequence[Row], factor: float) -> list[float]:
 
 def _hover(row: Row, style: MetricStyle) -> str:
     lines = [f"<b>{escape(row.arm)}</b>", f"{escape(style.name)} {score_text(row.score, style)}"]
-    lines.append(f"{bytes_text(row.size.value)}, {count_text(row.macs)} MACs")
+    lines.append(f"{bytes_text(row.size.value)}, {count_text(float(row.macs))} MACs")
     if row.epochs is not None:
         lines.append(f"{row.epochs} epochs")
     if row.lead is not None:

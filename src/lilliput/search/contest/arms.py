@@ -8,7 +8,7 @@ from lilliput.core.passes import name_of, stage_of
 from lilliput.edit import Reinitialize
 from lilliput.graph import cost, trace
 from lilliput.search.contest.lesson import Lesson
-from lilliput.search.contest.width import narrowed
+from lilliput.search.contest.width import file_bytes, widest
 
 __all__ = [
     "NARROWER",
@@ -38,6 +38,7 @@ class Arm:
         epochs: Of training.
         macs: Multiply-accumulates for one example.
         is_fresh: Whether its parameters are drawn anew for each seed.
+        same_as: Name of an arm whose runs are this one's, too, as nothing sets them apart.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Arm:
     epochs: int
     macs: int
     is_fresh: bool = True
+    same_as: str = ""
 
     def start(self, seed: int) -> tuple[Pass, ...]:
         """The passes before training."""
@@ -112,19 +114,16 @@ def arms_of(
 
 
 def narrower(
-    model: Model,
-    passes: Sequence[Pass],
-    target: Target,
-    epochs: int,
-    original_epochs: int | None = None,
+    model: Model, scratch: Arm, target: Target, epochs: int, original_epochs: int | None = None
 ) -> Arm:
     """The plain network, as wide as the bytes of the pruned one's file allow, drawn anew.
 
-    It is trained for as many multiplications as `scratch, same compute`.
+    It is trained for as many multiplications as `scratch, same compute`; where it is the same
+    network, as one pruning ratio for all layers gives it, it is not trained twice.
 
     Args:
         model: The original.
-        passes: What prunes it.
+        scratch: The arm of the pruned architecture, trained with the same compute.
         target: In whose file format bytes are counted.
         epochs: Of training after pruning.
         original_epochs: How many the original was trained for, `epochs` where it is not known.
@@ -132,10 +131,16 @@ def narrower(
     Raises:
         LilliputError: No width fits, or the network cannot be made narrower.
     """
-    width = narrowed(model, run(model, passes), target)
-    macs = macs_of(run(model, [width]))
+    pruned = run(model, scratch.shape)
+    limit = file_bytes(pruned, target)
+    width = widest(model, limit, lambda narrow: file_bytes(narrow, target))
+    narrow = run(model, [width])
+    macs = macs_of(narrow)
     longer = same_compute(macs_of(model), original_epochs or epochs, macs)
-    return Arm(NARROWER, "narrower", (width,), longer, macs)
+    is_same = longer == scratch.epochs and _shapes(narrow) == _shapes(pruned)
+    return Arm(
+        NARROWER, "narrower", (width,), longer, macs, same_as=scratch.name if is_same else ""
+    )
 
 
 def same_compute(before: int, epochs: int, after: int) -> int:
@@ -156,3 +161,7 @@ def macs_of(model: Model) -> int:
 
 def _parameters(model: Model) -> int:
     return sum(parameter.numel() for parameter in model.module.parameters())
+
+
+def _shapes(model: Model) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in model.module.state_dict().items()}

@@ -1,6 +1,6 @@
 """Makes every run of a comparison, each on disk the moment it is measured."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lilliput.core import MeasureError, Target
@@ -42,7 +42,7 @@ class Contest:
 
     def run(self) -> None:
         """Makes what is not on disk yet, seed by seed, so that a stopped run has every arm."""
-        pairs = [(seed, arm) for seed in self.seeds for arm in self.arms]
+        pairs = [(seed, arm) for seed in self.seeds for arm in self.arms if not arm.same_as]
         for seed, arm in track(pairs, "runs of the comparison"):
             # one workshop for each seed: it names the work, and is kept with the variant
             workshop = replace(self.workshop, seed=seed)
@@ -53,13 +53,14 @@ class Contest:
                 self.left_out.append(LeftOut(arm.name, seed, reason))
                 self.tell(f"{arm.name}, seed {seed}: failed, {reason}")
                 continue
-            self.done.setdefault(arm.name, {})[seed] = made
+            for name in (arm.name, *(a.name for a in self.arms if a.same_as == arm.name)):
+                self.done.setdefault(name, {})[seed] = made
             self.tell(f"{arm.name}, seed {seed}: metric {made.value('metric'):.4g}")
 
     def read_test(self, original: Variant) -> Variant:
         """Scores all on test data, once; gives the original with its score."""
         reference = self.workshop.references[self.target.name]
-        for variant in track([original, *self._variants()], "test data"):
+        for variant in track([original, *self._variants().values()], "test data"):
             if variant.value("test_metric") is not None:
                 continue
             try:
@@ -75,9 +76,9 @@ class Contest:
         training = arm.training(self.lesson, seed)
         return Candidate(f"{arm.slug}-seed{seed}", arm.start(seed), lambda _: (training,))
 
-    def _variants(self) -> Iterator[Variant]:
-        for runs in self.done.values():
-            yield from runs.values()
+    def _variants(self) -> dict[str, Variant]:
+        """All that are finished, once each, by id."""
+        return {variant.id: variant for runs in self.done.values() for variant in runs.values()}
 
     def _stored(self, variant: Variant) -> Variant:
         """The variant as the store has it now."""

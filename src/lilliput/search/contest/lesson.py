@@ -20,6 +20,9 @@ class Lesson:
         scratch_schedule: How that rate changes; fine-tuning takes the one of `training`.
         teacher: Whom all imitate; None for labels alone.
         match: How outputs are compared with the teacher's.
+
+    Raises:
+        ValueError: A rate is not above 0.
     """
 
     task: Task
@@ -29,6 +32,11 @@ class Lesson:
     scratch_schedule: Schedule
     teacher: Model | None = None
     match: Match | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("fine_tune_rate", "scratch_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be more than 0, got {getattr(self, name)}")
 
     def fine_tuning(self, epochs: int, seed: int) -> Pass:
         """The training of a network that keeps trained weights."""

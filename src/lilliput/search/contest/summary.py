@@ -72,8 +72,14 @@ def _row(arm: Arm, variants: Mapping[int, Variant]) -> Row:
         test_metric=_mean("test_metric", found, is_drawn),
         latency_ratio=_mean("latency_ratio", found),
         runs=runs,
-        note="" if is_drawn else _SAME,
+        note=_note(arm, is_drawn),
     )
+
+
+def _note(arm: Arm, is_drawn: bool) -> str:
+    if arm.same_as:
+        return f"the same network and training as {arm.same_as}, whose runs these are"
+    return "" if is_drawn else _SAME
 
 
 def _run(seed: int, variant: Variant) -> Run:
