@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lilliput.compare import Comparison, compare
     from lilliput.compress import compress
     from lilliput.core import (
         Accuracy,
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "lilliput.compare": ("Comparison", "compare"),
     "lilliput.compress": ("compress",),
     "lilliput.core": (
         "Accuracy",
@@ -160,6 +162,7 @@ __all__ = [
     "BatchNormScale",
     "Budget",
     "ClusterWeights",
+    "Comparison",
     "ConvertFloat",
     "CorrectBias",
     "CorrectBiasFromStatistics",
@@ -210,6 +213,7 @@ __all__ = [
     "bit_sensitivity",
     "bits_front",
     "channel_groups",
+    "compare",
     "compress",
     "cost",
     "data_dir",

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-VERBS = ("inspect", "compress", "list", "show", "best", "report", "export", "measure")
+VERBS = ("inspect", "compress", "compare", "list", "show", "best", "report", "export", "measure")
 
 
 def python(code):

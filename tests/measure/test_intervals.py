@@ -88,3 +88,32 @@ def test_equal_errors_leave_no_doubt():
 def test_one_example_has_no_interval():
     assert intervals.mean(np.array([2.5])) is None
     assert intervals.jackknife(1.0, np.array([1.0])) is None
+
+
+def test_welch_is_students_interval_where_spreads_are_equal():
+    # pooled: difference 1, error sqrt(2 * 1 / 3), 4 degrees of freedom
+    ours, theirs = np.array([2.0, 3.0, 4.0]), np.array([1.0, 2.0, 3.0])
+    found = intervals.welch(ours, theirs)
+    half = intervals.student_t(4) * np.sqrt(2 / 3)
+    assert (found.low, found.high) == pytest.approx((1 - half, 1 + half))
+
+
+def test_welch_intervals_cover_the_true_difference_95_times_of_100():
+    def unequal(draw):
+        return draw.normal(1.0, 3.0, size=4), draw.normal(0.0, 1.0, size=6)
+
+    # degrees of freedom are rounded down, so somewhat more
+    assert covered(unequal, 1.0, intervals.welch, 1500) == pytest.approx(0.96, abs=0.02)
+
+
+def test_a_set_that_never_varies_leaves_the_other_to_say_how_far_chance_goes():
+    varied = np.array([1.0, 2.0, 3.0])
+    found = intervals.welch(np.array([5.0, 5.0, 5.0]), varied)
+    alone = intervals.runs(varied)
+    assert found.high - found.low == pytest.approx(alone.high - alone.low)
+    assert intervals.welch(np.ones(3), np.zeros(3)) is None
+
+
+def test_runs_that_all_score_one_are_no_shares():
+    assert intervals.runs(np.array([1.0, 1.0])) == intervals.Interval(1.0, 1.0)
+    assert intervals.runs(np.array([1.0])) is None

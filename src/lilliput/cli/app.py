@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lilliput.cli import best, compress, diagnose, export, inspect, measure, report, show
+from lilliput.cli import best, compare, compress, diagnose, export, inspect, measure, report, show
 from lilliput.cli import list as list_
 from lilliput.cli.output import complain
 
@@ -58,6 +58,7 @@ app = typer.Typer(
 )
 app.command("inspect")(inspect.inspect)
 app.command("compress")(compress.compress)
+app.command("compare")(compare.compare)
 app.command("diagnose")(diagnose.diagnose)
 app.command("list")(list_.list_)
 app.command("show")(show.show)

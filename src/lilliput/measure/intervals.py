@@ -1,4 +1,4 @@
-"""95 % intervals: of a share, of a mean, of a paired difference, and of what is no mean at all."""
+"""95 % intervals: of a share, a mean, a difference, runs, and of what is no mean at all."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-__all__ = ["Interval", "jackknife", "mean", "paired", "student_t", "wilson"]
+__all__ = ["Interval", "jackknife", "mean", "paired", "runs", "student_t", "welch", "wilson"]
 
 # 97.5 % quantile of the standard normal distribution
 _Z = 1.959963984540054
@@ -75,6 +75,33 @@ def paired(ours: Values, theirs: Values) -> Interval | None:
     down = (float((differences < 0).sum()) + 1) / (count + 2)
     half = _Z * math.sqrt((up + down - (up - down) ** 2) / (count + 2))
     return Interval(max(-1.0, up - down - half), min(1.0, up - down + half))
+
+
+def runs(values: Values) -> Interval | None:
+    """Of the mean of repeated runs: Student's t, whatever the values; None for one run."""
+    return _t(values)
+
+
+def welch(
+    ours: Float64[np.ndarray, " ours"], theirs: Float64[np.ndarray, " theirs"]
+) -> Interval | None:
+    """Of the difference of the means of two sets of runs, whose spreads may differ.
+
+    None for one run, and where neither varies: then nothing tells how far chance goes.
+
+    Source: Welch 1947, "The generalization of Student's problem", eq. 28, for the degrees of
+    freedom, here rounded down.
+    """
+    counts = len(ours), len(theirs)
+    if min(counts) < 2:
+        return None
+    errors = [float(np.var(x, ddof=1)) / len(x) for x in (ours, theirs)]
+    total = sum(errors)
+    if not total > 0:
+        return None
+    parts = sum((e / total) ** 2 / (n - 1) for e, n in zip(errors, counts, strict=True))
+    freedom = max(min(counts) - 1, math.floor(1 / parts + 1e-9))
+    return _around(float(ours.mean() - theirs.mean()), math.sqrt(total), freedom)
 
 
 def jackknife(estimate: float, left_out: Values) -> Interval | None:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from lilliput.core import Model
 from lilliput.graph import ChannelGroup
+from lilliput.graph.masks import effective_weights
 from lilliput.prune.places import Place, places_of
 
 __all__ = ["filters_of", "makes", "own_filters", "owner_of"]
@@ -51,8 +52,8 @@ def owner_of(model: Model, tensor: str) -> nn.Module:
 
 
 def _weights(model: Model) -> dict[str, Tensor]:
-    named = model.module.named_parameters(remove_duplicate=False)
-    return {name: weight.detach() for name, weight in named if weight.dim() > 1}
+    weights = effective_weights(model.module)
+    return {name: weight.detach() for name, weight in weights.items() if weight.dim() > 1}
 
 
 def _layer(tensor: str) -> str:

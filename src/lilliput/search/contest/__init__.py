@@ -1,0 +1,1 @@
+"""Is pruning worth it: a pruned network against networks trained small."""
