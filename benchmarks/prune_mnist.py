@@ -72,7 +72,7 @@ def sparse(name: str, times: int) -> list[Row]:
     case = f"{name}-{times}x"
     hook = GradualPruning(1 - 1 / times, end=0.6)
     learn = training(mnist.task(), NETS[name], hooks=(hook,), checkpoint=folder(case))
-    small = lp.run(trained(name), [learn])
+    small = lp.run(trained(name), [PruneWeights(0.0), learn])
     return rows_of(case, trained(name), small, mnist.task(), reference(name), TARGET)
 
 

@@ -1,7 +1,7 @@
 """Latency against width: ResNet-20 at every width from 4/8/16 to 16/32/64, timed in one run.
 
-Kernels work on blocks of channels, so MACs say little: what `NarrowToLatency` and `channel_multiple`
-are for. Nothing is trained here.
+Kernels work on blocks of channels, so MACs say little, which is what `channel_multiple` and
+`NarrowToLatency` are for. Nothing is trained here.
 """
 
 from collections.abc import Iterator

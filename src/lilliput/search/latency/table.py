@@ -85,13 +85,12 @@ def latency_table(
     found = channel_groups(trace(model))
     groups = [g for g in found if g.kind == "channels" and g.name not in skip]
     blocks = [b for b in removable_blocks(model) if b not in skip] if has_blocks else []
-    trials: list[tuple[tuple[str, ...], float, Pass]] = []
-    for alike in _alike(found, groups):
-        for ratio in levels_of(alike[0].size, target.channel_multiple):
-            names = tuple(group.name for group in alike)
-            trials.append((names, ratio, PruneChannels(dict.fromkeys(names, ratio))))
-    for same in _alike_blocks(model, blocks):
-        trials.append((same, 1.0, RemoveBlocks(same)))
+    trials: list[tuple[tuple[str, ...], float, Pass]] = [
+        (names, ratio, PruneChannels(dict.fromkeys(names, ratio)))
+        for size, names in _alike(found, groups)
+        for ratio in levels_of(size, target.channel_multiple)
+    ]
+    trials += [(same, 1.0, RemoveBlocks(same)) for same in _alike_blocks(model, blocks)]
     ratios = _timed(model, target, task, [pass_ for *_, pass_ in trials])
     channels: dict[str, dict[float, float]] = defaultdict(dict)
     whole: dict[str, float] = {}
@@ -117,17 +116,19 @@ def _timed(model: Model, target: Target, task: Task, passes: Sequence[Pass]) -> 
         return [m.value for m in latency_ratios(files, original, target, task)]
 
 
-def _alike(found: ChannelGroups, groups: Sequence[ChannelGroup]) -> list[list[ChannelGroup]]:
-    """Groups that lie on tensors of the same shapes, with as many positions."""
+def _alike(
+    found: ChannelGroups, groups: Sequence[ChannelGroup]
+) -> list[tuple[int, tuple[str, ...]]]:
+    """Widths, and groups of that width on tensors of the same shapes, with as many positions."""
     tensors = dict(found.graph.model.module.named_parameters())
     macs: dict[str, int] = defaultdict(int)
     for row in cost(found.graph):
         macs[f"{row.name.partition('@')[0]}.weight"] += row.macs
-    alike: dict[Hashable, list[ChannelGroup]] = defaultdict(list)
+    alike: dict[tuple[int, Hashable], list[str]] = defaultdict(list)
     for group in groups:
         axes = [(tuple(tensors[t].shape), axis, macs[t]) for t, axis in group.axes if t in tensors]
-        alike[group.size, tuple(sorted(axes))].append(group)
-    return list(alike.values())
+        alike[group.size, tuple(sorted(axes))].append(group.name)
+    return [(size, tuple(names)) for (size, _), names in alike.items()]
 
 
 def _alike_blocks(model: Model, blocks: Sequence[str]) -> list[tuple[str, ...]]:
