@@ -22,6 +22,7 @@ from lilliput.registry.lock import alone_in
 from lilliput.search import Ladder, Workshop
 from lilliput.search.begin import check_installed, check_same_run, note_settings
 from lilliput.search.plan import Clock
+from lilliput.search.shape import Amount
 from lilliput.search.space import Space
 from lilliput.search.workshop import fingerprint_of, layer_rows
 from lilliput.targets import get_target
@@ -97,7 +98,7 @@ def compress(  # noqa: PLR0913, PLR0917
         is_classifier(model, task),
         seed=seed,
         is_float=all(target.rules is None for target in chosen),
-        counts="macs" if budget.max_size_bytes is None else "bytes",
+        counts=_counts(budget),
     )
     with alone_in(Path(out)):
         store = Store(Path(out))
@@ -122,6 +123,13 @@ def _climb(ladder: Ladder) -> None:
         finally:
             ladder.note_time()
         _read_test(ladder)
+
+
+def _counts(budget: Budget) -> Amount:
+    """What the budget limits most; bytes where it limits time as well."""
+    if budget.max_size_bytes is not None:
+        return "bytes"
+    return "macs" if budget.max_latency_ms is None else "latency"
 
 
 def _check_budget(budget: Budget, targets: Sequence[Target]) -> None:

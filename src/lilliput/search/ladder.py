@@ -20,7 +20,9 @@ __all__ = ["Ladder"]
 _SHARES = (0.7, 0.5, 0.35)
 _BITS = (8, 4)
 _ROOM = 0.97
-"""Of a limit on size, what is aimed at: a file is a little more than its weights."""
+"""Of a limit, what is aimed at: a file is a little more than its weights, and times are noisy."""
+_COMPOSED = Point(share=0.7, rank=0.7)
+"""Fewer channels, and what is left of low rank."""
 _SLOWER = 1.3
 """How many times longer than estimated an epoch may take before training is cut short."""
 
@@ -74,6 +76,7 @@ class Ladder:
             self.targets,
             self.workshop.store,
             self.clock,
+            has_times=self.space.counts == "latency",
         )
         self.space = self.space.informed(facts)
         self.workshop.epoch_limit_s = _SLOWER * facts.epoch_s
@@ -148,6 +151,7 @@ class Ladder:
         time_share = 0.5 / len(aims) if aims else 0.0
         rest = [Point(share=share) for share in _SHARES if not aims or share < 0.9 * aims[0].share]
         shares = [(point, time_share) for point in aims]
+        rest.append(_COMPOSED)
         shares += [(point, (0.25 if aims else 0.5) / len(rest)) for point in rest]
         seen: dict[float, str] = {1.0: "the whole network"}
         for point, share_of_time in shares:
@@ -163,11 +167,13 @@ class Ladder:
                 self._leave_out(name, _no_epoch(facts))
 
     def _aims(self) -> list[Point]:
-        """Points just small enough for every target: by channels, and by whole blocks."""
-        limit, whole = self.budget.max_size_bytes, max(self._sizes_of_whole(), default=0.0)
-        if limit is None or whole <= limit:
+        """Points just small or quick enough for every target: by channels, and by whole blocks."""
+        share = min(
+            _share(self.budget.max_size_bytes, self._of_whole("size")),
+            _share(self.budget.max_latency_ms, self._of_whole("latency")),
+        )
+        if share >= 1:
             return []
-        share = max(_ROOM * limit / whole, 0.02)
         blocks = (Point(blocks=count) for count in range(1, len(self.space.blocks) + 1))
         fitting = (point for point in blocks if self._share_of_weights(point) <= share)
         return [Point(share=share), *islice(fitting, 1)]
@@ -259,7 +265,7 @@ class Ladder:
     def _too_much(self, point: Point, facts: Survey) -> str:
         """Why the point cannot meet the budget or the time left; "" where it may."""
         limit = self.budget.max_size_bytes
-        size = min(self._sizes_of_whole(), default=0.0) * self._share_of_weights(point)
+        size = min(self._of_whole("size"), default=0.0) * self._share_of_weights(point)
         if limit is not None and size > 1.1 * limit:
             return f"about {size / 1000:,.0f} kB; the budget allows {limit / 1000:,.0f} kB"
         needed = self._needed_s(point, facts)
@@ -274,21 +280,21 @@ class Ladder:
 
     def _work(self, point: Point) -> float:
         """About what share of the whole network's time a step of training takes."""
-        return point.share if self.space.counts == "macs" else 1.0
+        return point.share * point.rank if self.space.counts != "bytes" else point.rank
 
-    def _sizes_of_whole(self) -> list[float]:
-        """For each target, bytes of the smallest file of the network with all its weights."""
+    def _of_whole(self, quantity: str) -> list[float]:
+        """For each target, the least that a file of the network with all its weights takes."""
         names = {
             self.space.candidate(point).name
             for point, _ in self.made
-            if point.share == 1 and not point.blocks and point.bits == 8
+            if point.share == point.rank == 1 and not point.blocks and point.bits == 8
         }
-        sizes: dict[str, list[float]] = {}
+        found: dict[str, list[float]] = {}
         for variant in self.workshop.store.family():
-            size = variant.value("size")
-            if variant.name in names and size is not None:
-                sizes.setdefault(variant.target, []).append(size)
-        return [min(of_target) for of_target in sizes.values()]
+            value = variant.value(quantity)
+            if variant.name in names and value is not None:
+                found.setdefault(variant.target, []).append(value)
+        return [min(of_target) for of_target in found.values()]
 
     def _share_of_weights(self, point: Point) -> float:
         """What the point's architecture leaves of the parameters."""
@@ -324,6 +330,12 @@ class Ladder:
             for v in family.front(x=x, y="metric", target=target.name)
         ]
         return frozenset(ids)
+
+
+def _share(limit: float | None, wholes: Sequence[float]) -> float:
+    """What may be left of the whole network so that the largest of its files keeps a limit."""
+    whole = max(wholes, default=0.0)
+    return 1.0 if limit is None or whole <= limit else max(_ROOM * limit / whole, 0.02)
 
 
 def _minutes(seconds: float) -> str:

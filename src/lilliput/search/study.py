@@ -37,6 +37,7 @@ def explore(  # noqa: PLR0913, PLR0917
     space: dict[str, optuna.distributions.BaseDistribution] = {
         "share": optuna.distributions.FloatDistribution(0.2, 1.0, step=0.05),
         "blocks": optuna.distributions.IntDistribution(0, max_blocks),
+        "rank": optuna.distributions.FloatDistribution(0.5, 1.0, step=0.1),
         "epochs": optuna.distributions.IntDistribution(1, max_epochs, log=max_epochs > 1),
         "aware_epochs": optuna.distributions.IntDistribution(0, max(1, max_epochs // 4)),
     }
@@ -62,6 +63,7 @@ def _point(params: dict[str, Any], observer: str) -> Point:
         observer=observer,
         share=round(params["share"], 2),
         blocks=int(params["blocks"]),
+        rank=round(params["rank"], 2),
         epochs=int(params["epochs"]),
         aware_epochs=int(params["aware_epochs"]),
     )

@@ -7,6 +7,7 @@ from lilliput.core import Model, Pass, Target, Task, run
 from lilliput.graph import Sensitivity, channel_groups, sensitivity, trace
 from lilliput.prune import RemoveBlocks, removable_blocks, silencer
 from lilliput.registry import Store
+from lilliput.search.latency.table import LatencyTable, latency_table
 from lilliput.search.plan import Clock, epoch_seconds
 from lilliput.search.score import negative_loss
 
@@ -27,6 +28,8 @@ class Survey:
         multiple: What channel counts are rounded to.
         sensitivity: Rise of the validation loss by channel group and pruning ratio.
         block_sensitivity: The same for each removable block, at "1.0".
+        latency: What widths and blocks take in the first target's runtime; None where the budget
+            does not limit the time.
     """
 
     epoch_s: float
@@ -34,6 +37,7 @@ class Survey:
     multiple: int
     sensitivity: Drops
     block_sensitivity: Drops
+    latency: LatencyTable | None = None
 
     @property
     def block_drops(self) -> Mapping[str, float]:
@@ -42,10 +46,26 @@ class Survey:
 
 
 def survey(  # noqa: PLR0913, PLR0917
-    model: Model, task: Task, training: Pass, targets: Sequence[Target], store: Store, clock: Clock
+    model: Model,
+    task: Task,
+    training: Pass,
+    targets: Sequence[Target],
+    store: Store,
+    clock: Clock,
+    has_times: bool = False,
 ) -> Survey:
-    """Measures them, or reads what an earlier start of the same run noted."""
-    groups = [g for g in channel_groups(trace(model)).groups if g.kind == "channels"]
+    """Measures them, or reads what an earlier start of the same run noted.
+
+    Args:
+        model: The original.
+        task: Its data.
+        training: One epoch of what networks are trained by.
+        targets: Where the variants are to run.
+        store: Where notes are kept.
+        clock: The run's.
+        has_times: Whether what widths and blocks take in a runtime is to be measured, too.
+    """
+    groups = channel_groups(trace(model)).groups
     score = negative_loss(task)
     if "sensitivity" not in store.notes():
         names = [group.name for group in groups]
@@ -55,11 +75,14 @@ def survey(  # noqa: PLR0913, PLR0917
         names = list(removable_blocks(model))
         found = sensitivity(model, names, _shallower, score, (1.0,)) if names else None
         store.note("block_sensitivity", _as_json(found))
+    if has_times and "latency" not in store.notes():
+        store.note("latency", latency_table(model, targets[0], task).as_dict())
     if "plan" not in store.notes():
+        widths = [group for group in groups if group.kind == "channels"]
         plan = {
             "epoch_s": epoch_seconds(model, task, training),
             "surveyed_s": clock.used_s(),
-            "multiple": _multiple(max((group.size for group in groups), default=0), targets),
+            "multiple": _multiple(max((g.size for g in widths), default=0), targets),
         }
         store.note("plan", plan)
     notes = store.notes()
@@ -70,6 +93,7 @@ def survey(  # noqa: PLR0913, PLR0917
         multiple=plan["multiple"],
         sensitivity=notes["sensitivity"],
         block_sensitivity=notes["block_sensitivity"],
+        latency=LatencyTable.from_dict(notes["latency"]) if has_times else None,
     )
 
 

@@ -9,8 +9,7 @@ from lilliput.core import Model, Note, Pass, Stage, Target, Task, run
 from lilliput.export import export
 from lilliput.graph import sensitivity
 from lilliput.measure import latency_ratios
-from lilliput.prune import PruneChannels, RemoveBlocks, allot, silencer
-from lilliput.prune.importance import Importance, Magnitude
+from lilliput.prune import Importance, Magnitude, RemoveBlocks, allot, silencer
 from lilliput.search.latency.table import LatencyTable, latency_table
 from lilliput.search.score import negative_loss
 
@@ -93,15 +92,7 @@ class NarrowToLatency:
         table = latency_table(model, self.target, self.task, self.skip, self.has_blocks)
         drops = self._drops(model, table)
         chosen = allot(drops, table, max(share, 0.01), max_ratio=1.0)
-        blocks = tuple(name for name in chosen if name in table.blocks)
-        ratios = {
-            name: ratio
-            for name, ratio in chosen.items()
-            if name in table.channels and table.inside.get(name) not in blocks
-        }
-        passes: list[Pass] = [RemoveBlocks(blocks)] if blocks else []
-        if ratios:
-            passes.append(PruneChannels(ratios, importance=self.importance))
+        passes = table.passes(chosen, self.importance)
         return replace(run(model, passes), history=model.history) if passes else model
 
     def _drops(self, model: Model, table: LatencyTable) -> dict[str, dict[float, float]]:

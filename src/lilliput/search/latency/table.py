@@ -11,13 +11,14 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lilliput.core import Model, Pass, Target, Task, run
 from lilliput.core.progress import track
 from lilliput.export import export
 from lilliput.graph import ChannelGroup, ChannelGroups, channel_groups, cost, trace
 from lilliput.measure import latency_ratios
-from lilliput.prune import PruneChannels, RemoveBlocks, removable_blocks
+from lilliput.prune import Importance, Magnitude, PruneChannels, RemoveBlocks, removable_blocks
 
 __all__ = ["LatencyTable", "latency_table", "levels_of"]
 
@@ -50,6 +51,32 @@ class LatencyTable:
             if name in self.channels and ratio and self.inside.get(name) not in gone:
                 saved += self.channels[name][ratio]
         return 1.0 - saved
+
+    def passes(
+        self, chosen: Mapping[str, float], importance: Importance | None = None
+    ) -> tuple[Pass, ...]:
+        """What removes the blocks and channels that were chosen."""
+        blocks = tuple(name for name in chosen if name in self.blocks)
+        ratios = {
+            name: ratio
+            for name, ratio in chosen.items()
+            if name in self.channels and self.inside.get(name) not in blocks
+        }
+        passes: list[Pass] = [RemoveBlocks(blocks)] if blocks else []
+        if ratios:
+            passes.append(PruneChannels(ratios, importance=importance or Magnitude()))
+        return tuple(passes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as JSON can hold it, with ratios as text."""
+        channels = {name: {str(k): v for k, v in by.items()} for name, by in self.channels.items()}
+        return {"channels": channels, "blocks": dict(self.blocks), "inside": dict(self.inside)}
+
+    @staticmethod
+    def from_dict(found: Mapping[str, Any]) -> "LatencyTable":
+        """What `as_dict` gave."""
+        channels = {n: {float(k): v for k, v in by.items()} for n, by in found["channels"].items()}
+        return LatencyTable(channels, found["blocks"], found["inside"])
 
 
 def levels_of(size: int, multiple: int) -> tuple[float, ...]:

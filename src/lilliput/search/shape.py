@@ -1,0 +1,135 @@
+"""Which architecture a point of the search stands for: what goes, and what becomes cheaper."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lilliput.core import Model, Pass, Task, run
+from lilliput.edit import FactorizeLayers
+from lilliput.graph import channel_groups, cost, trace
+from lilliput.prune import PruneChannels, RemoveBlocks, allot, bytes_of, macs_of
+from lilliput.search.latency.table import LatencyTable
+
+__all__ = ["Amount", "Shapes"]
+
+Amount = Literal["macs", "bytes", "latency"]
+"""What the budget limits most, and so what shares are of."""
+
+_CLOSE = 1.02
+"""How much more than asked for may be left."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shapes:
+    """Passes for one network's architectures, each worked out once.
+
+    Args:
+        model: The original.
+        task: What factors are fitted on.
+        sensitivity: Rise of the loss by channel group and pruning ratio.
+        block_drops: Rise of the loss without each removable block.
+        multiple: What widths are rounded to.
+        counts: What shares are of.
+        table: What widths and blocks take in the first target's runtime; None where shares are of
+            something else.
+    """
+
+    model: Model
+    task: Task
+    sensitivity: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    block_drops: Mapping[str, float] = field(default_factory=dict)
+    multiple: int = 1
+    counts: Amount = "macs"
+    table: LatencyTable | None = None
+    _known: dict[tuple[int, float, float], tuple[Pass, ...]] = field(
+        default_factory=dict, init=False
+    )
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Removable blocks, first the one that costs least: for its bytes where these count."""
+        drops = self.block_drops
+        if self.counts != "bytes":  # at batch 1 every block takes about the same time
+            return tuple(sorted(drops, key=lambda name: drops[name]))
+        parts = {name: self.model.module.get_submodule(name) for name in drops}
+        sizes = {n: sum(p.nbytes for p in part.parameters()) for n, part in parts.items()}
+        return tuple(sorted(drops, key=lambda n: max(drops[n], 0.0) / max(sizes[n], 1)))
+
+    def passes(self, blocks: int, share: float, rank: float) -> tuple[Pass, ...]:
+        """What gives an architecture.
+
+        Args:
+            blocks: How many whole blocks go first, the least sensitive ones.
+            share: Of what is counted, that channels leave.
+            rank: Of the multiplications that remain, the share that factors leave.
+        """
+        key = blocks, share, rank
+        if key not in self._known:
+            self._known[key] = self._passes(blocks, share, rank)
+        return self._known[key]
+
+    def _passes(self, blocks: int, share: float, rank: float) -> tuple[Pass, ...]:
+        passes: list[Pass] = [RemoveBlocks(self.blocks[:blocks])] if blocks else []
+        if share < 1:
+            shallower = run(self.model, passes)
+            by_time = self.counts == "latency" and self.table is not None and not blocks
+            passes += self._by_time(share) if by_time else self._narrower(shallower, share)
+        if rank < 1:
+            passes.append(FactorizeLayers(rank, task=self.task))
+        return tuple(passes)
+
+    def _by_time(self, share: float) -> list[Pass]:
+        """Channels and blocks together, by what the runtime takes for them."""
+        assert self.table is not None  # noqa: S101
+        drops: dict[str, Mapping[float, float]] = {
+            name: _nearest(self.sensitivity.get(name, {}), levels)
+            for name, levels in self.table.channels.items()
+        }
+        drops |= {name: {1.0: drop} for name, drop in self.block_drops.items()}
+        known = {*self.table.channels, *self.table.blocks}
+        chosen = allot(
+            {name: by for name, by in drops.items() if name in known and by},
+            self.table,
+            share,
+            max_ratio=1.0,
+        )
+        return list(self.table.passes(chosen))
+
+    def _narrower(self, shallower: Model, share: float) -> list[Pass]:
+        """Pruning that leaves the share of MACs or bytes at the least rise of the loss.
+
+        Widths that must be multiples may leave more than was asked for; then less is asked for.
+        """
+        graph = trace(shallower)
+        groups = channel_groups(graph)
+        by_bytes = self.counts == "bytes"
+        amount: Callable[[Mapping[str, float]], float]
+        amount = bytes_of(groups) if by_bytes else macs_of(groups, cost(graph))
+        drops = {
+            group.name: {float(k): drop for k, drop in self.sensitivity[group.name].items()}
+            for group in groups
+            if group.name in self.sensitivity
+        }
+        best: list[Pass] = []
+        wanted, left = share, 1.0
+        while left > _CLOSE * share and wanted > share / 4:
+            ratios = allot(drops, amount, wanted)
+            if not ratios:
+                break
+            best = [PruneChannels(ratios, multiple_of=self.multiple)]
+            left = self._amount(run(shallower, best)) / self._amount(shallower)
+            wanted *= 0.95 * min(1.0, share / left)
+        return best
+
+    def _amount(self, model: Model) -> int:
+        if self.counts == "bytes":
+            return sum(tensor.nbytes for tensor in model.module.parameters())
+        return sum(row.macs for row in cost(trace(model)))
+
+
+def _nearest(drops: Mapping[str, float], levels: Mapping[float, float]) -> dict[float, float]:
+    """For each ratio of the table the rise that was measured at the ratio nearest to it."""
+    if not drops:
+        return {}
+    known = {float(key): drop for key, drop in drops.items()}
+    return {level: known[min(known, key=lambda k: abs(k - level))] for level in levels}
