@@ -49,10 +49,9 @@ def prepared() -> tuple[Model, Task]:
 def test_follows_the_cubic_schedule(initial: float, every: int) -> None:
     growth, steps, final, now = Growth(0.1, 0.8, every), 200, 0.9, initial
     for step in range(steps):
-        reached = growth.after(step, steps, now, final)
-        if reached is None:
+        if not growth.is_due(step, steps):
             continue
-        now = reached
+        now = growth.after(step, steps, now, final)
         progress = (step + 1 - 20) / 140
         assert now == pytest.approx(final + (initial - final) * (1 - progress) ** 3)
     assert now == final
@@ -116,6 +115,16 @@ def test_goes_on_with_the_same_masks(prepared, tmp_path, monkeypatch, is_mid_epo
     theirs = expected.module.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in done.module.state_dict().items())
     assert sparsity_of(done.module) == pytest.approx(0.9, abs=0.001)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 10])
+@pytest.mark.parametrize(("start", "end"), [(0.0, 1.0), (0.9, 0.95), (0.0, 0.01)])
+def test_short_trainings_end_as_sparse(steps: int, start: float, end: float) -> None:
+    growth, now = Growth(start, end, 3), 0.0
+    for step in range(steps):
+        if growth.is_due(step, steps):
+            now = growth.after(step, steps, now, 0.9)
+    assert now == 0.9
 
 
 def test_asks_for_masks() -> None:

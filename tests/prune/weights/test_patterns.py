@@ -88,3 +88,9 @@ def test_blocks_pool_to_their_means() -> None:
 def test_refuses_what_is_no_pattern(make) -> None:
     with pytest.raises(ValueError, match="must be"):
         make()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_keeps_as_many_in_every_type(dtype: torch.dtype) -> None:
+    scores = scores_of(6, 8).to(dtype)
+    assert [int(Unstructured().keep(scores, n).sum()) for n in (0, 1, 20, 48)] == [0, 1, 20, 48]

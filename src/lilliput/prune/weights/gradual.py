@@ -43,26 +43,30 @@ class Growth:
         if self.every < 1:
             raise ValueError(f"every must be 1 step or more, got {self.every}")
 
-    def after(self, step: int, steps: int, now: float, final: float) -> float | None:
-        """The sparsity to reach after a step.
+    def is_due(self, step: int, steps: int) -> bool:
+        """Whether masks are chosen anew after a step, counted from 0, of so many in all."""
+        done, whole = self._progress(step, steps)
+        return 0 < done <= whole and (done % self.every == 0 or done == whole)
+
+    def after(self, step: int, steps: int, now: float, final: float) -> float:
+        """The sparsity to reach after a step at which it is due.
 
         Args:
             step: From 0.
             steps: How many there are.
-            now: The sparsity at hand.
+            now: The sparsity at hand, which the last choice left.
             final: The sparsity at the end.
-
-        Returns:
-            None where masks stay as they are.
         """
-        first = round(self.start * steps)
-        last = max(first, min(steps, round(self.end * steps)) - 1)
-        done, whole = step - first + 1, last - first + 1
-        if not (0 < done <= whole) or (done % self.every and done != whole):
-            return None
+        done, whole = self._progress(step, steps)
         before = (done - 1) // self.every * self.every
         left = (whole - done) / (whole - before)
         return final - (final - now) * left**3
+
+    def _progress(self, step: int, steps: int) -> tuple[int, int]:
+        """How many steps of the growth are done, of how many."""
+        first = min(round(self.start * steps), steps - 1)
+        last = max(first, min(steps, round(self.end * steps)) - 1)
+        return step - first + 1, last - first + 1
 
 
 @dataclass(frozen=True)
@@ -100,13 +104,14 @@ class GradualPruning:
 
     def on_step(self, module: nn.Module, step: int, steps: int, /) -> None:
         """Chooses masks anew where it is time."""
-        layers = fitting(masked_layers(module), self.pattern)
         growth = Growth(self.start, self.end, self.every)
+        if not growth.is_due(step, steps):
+            return
+        layers = fitting(masked_layers(module), self.pattern)
         final = settled_sparsity(self.sparsity, self.pattern)
         sparsity = growth.after(step, steps, masked_share(layers), final)
-        if sparsity is not None:
-            scores = magnitudes(layers, goes_on=False)
-            choose(module, scores, sparsity, self.pattern, self.allotment)
+        scores = magnitudes(layers, goes_on=False)
+        choose(module, scores, sparsity, self.pattern, self.allotment)
 
     def on_epoch(self, module: nn.Module, epoch: int, epochs: int, /) -> None:  # noqa: ARG002
         """Checks that there are masks.

@@ -128,14 +128,15 @@ class MovementPruning:
 
     def on_step(self, module: nn.Module, step: int, steps: int, /) -> None:
         """Chooses masks anew where it is time."""
+        growth = Growth(self.start, self.end, self.every)
+        if not growth.is_due(step, steps):
+            return
         masks = self._masks(module)
         layers = {name: module.get_submodule(name) for name in masks}
-        growth = Growth(self.start, self.end, self.every)
         final = settled_sparsity(self.sparsity, self.pattern)
         sparsity = growth.after(step, steps, masked_share(layers), final)
-        if sparsity is not None:
-            scores = {name: mask.scores.detach() for name, mask in masks.items()}
-            choose(module, scores, sparsity, self.pattern, self.allotment)
+        scores = {name: mask.scores.detach() for name, mask in masks.items()}
+        choose(module, scores, sparsity, self.pattern, self.allotment)
 
     def on_epoch(self, module: nn.Module, epoch: int, epochs: int, /) -> None:  # noqa: ARG002
         """Checks that there are scores.

@@ -196,6 +196,8 @@ def largest(scores: Float[Tensor, "..."], number: int) -> Bool[Tensor, "..."]:
 
 def limit_of(scores: Sequence[Float[Tensor, "..."]], number: int) -> float:
     """The lowest of the `number` highest scores of all tensors, with one copy of them held."""
-    every = torch.cat([part.detach().flatten() for part in scores]).cpu().numpy()
+    joined = torch.cat([part.detach().flatten() for part in scores]).cpu()
+    # NumPy knows no bfloat16
+    every = (joined.float() if joined.dtype == torch.bfloat16 else joined).numpy()
     every.partition(len(every) - number)  # in place
     return float(every[len(every) - number])
