@@ -4,7 +4,7 @@ from tests.graph.structures import ResNet, TwoHeads, Words, build, cbr
 from torch import Tensor, nn
 
 from lilliput.core import Model
-from lilliput.graph import Site, channel_groups, remove_channels, trace
+from lilliput.graph import Site, channel_groups, remove_channels, silence_channels, trace
 
 
 def groups_of(net: nn.Module, *inputs: Tensor):
@@ -101,6 +101,35 @@ def test_tied_parameters_stay_tied() -> None:
     small = remove_channels(model, {"head": [0, 1]}).module
     assert small.head.weight is small.embed.weight
     assert small.embed.weight.shape == (11, 6)
+
+
+class Pooled(nn.Module):
+    """A mask that the code repeats for every feature, and a table of positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.mix, self.head = nn.Embedding(7, 6), nn.Linear(6, 6), nn.Linear(6, 2)
+        self.register_buffer("table", torch.arange(9) % 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = (x > 2).unsqueeze(-1).expand(-1, -1, 6).float()
+        x = self.mix(self.embed(self.table[x])).relu() * wide
+        return self.head(x.sum(1) / wide.sum(1).clamp(min=1))
+
+
+def test_a_mask_that_is_repeated_for_every_feature_follows_them() -> None:
+    ids = torch.randint(0, 9, (2, 5))
+    found = groups_of(Pooled(), ids)
+    assert {g.name: g.size for g in found} == {"embed": 6, "mix": 6}
+    assert not found.skipped
+    model = found.graph.model
+    drop = {"mix": [0, 4]}
+    small = remove_channels(model, drop, found)
+    assert {p.shape for p in small.module.parameters()} >= {(4, 6), (2, 4)}
+    for batch in (1, 3):
+        x = torch.randint(0, 9, (batch, 5))
+        expected = silence_channels(model, drop, found).module(x)
+        torch.testing.assert_close(small.module(x), expected)
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ class _Plan:
             return False
         got = [got] if isinstance(got, Tensor) else list(got)
         if makes:  # copies of what holds no channels, which have ids of their own
-            return bool(got[0].shape == want[0].shape)
+            return tuple(got[0].shape) == tuple(want[0].shape)
         return len(got) == len(want) and all(map(torch.equal, got, want))
 
     def _pads(self, node: Node, named: dict[str, Any], want: Ids) -> bool:
