@@ -1,8 +1,13 @@
 """ResNet-20 on CIFAR-10: channels pruned over all layers at once, or trained small?
 
 Four arms with three seeds: pruned and distilled, its architecture drawn anew with as many epochs
+<<<<<<< HEAD
 and with as much compute, and the plain network of as many bytes. Tens of hours of one core; a run
 that is stopped goes on from `benchmarks/work/compare`.
+=======
+and with as much compute, and the plain network of as many bytes; some 200 epochs in all. A run that
+is stopped goes on from `benchmarks/work/compare`.
+>>>>>>> h-compare
 """
 
 from collections.abc import Iterator
@@ -45,13 +50,23 @@ def rows_of_arm(case: str, arm: Arm) -> list[Row]:
         "pruned leads by": arm.lead,
     }
     rows = [
-        Row(case, arm.arm, quantity, m.value, m.unit, m.method, m.low, m.high, m.samples)
+        Row(
+            case,
+            "lilliput",
+            f"{arm.arm}: {quantity}",
+            m.value,
+            m.unit,
+            m.method,
+            m.low,
+            m.high,
+            m.samples,
+        )
         for quantity, m in measured.items()
         if m is not None
     ]
-    rows.append(Row(case, arm.arm, "MACs", arm.macs, "1", "counted"))
+    rows.append(Row(case, "lilliput", f"{arm.arm}: MACs", arm.macs, "1", "counted"))
     if arm.epochs is not None:
-        rows.append(Row(case, arm.arm, "epochs", arm.epochs, "1", "counted"))
+        rows.append(Row(case, "lilliput", f"{arm.arm}: epochs", arm.epochs, "1", "counted"))
     return rows
 
 

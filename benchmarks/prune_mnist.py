@@ -23,7 +23,11 @@ from lilliput.train import SGD, OneCycle, Training
 
 TARGET = lp.get_target("onnxruntime-cpu")
 TIMES_FEWER = {"lenet300": (12, 20, 33, 50, 100), "lenet5": (12, 25, 50, 100, 200)}
-ROUNDS, SHARE, TICKET_EPOCHS = 14, 0.2, 5  # of the weights that are left, each round: 4.4 % are left at the end
+ROUNDS, SHARE, TICKET_EPOCHS = (
+    14,
+    0.2,
+    5,
+)  # of the weights that are left, each round: 4.4 % are left at the end
 
 
 @dataclass(frozen=True)
