@@ -1,13 +1,8 @@
 """ResNet-20 on CIFAR-10: channels pruned over all layers at once, or trained small?
 
 Four arms with three seeds: pruned and distilled, its architecture drawn anew with as many epochs
-<<<<<<< HEAD
-and with as much compute, and the plain network of as many bytes. Tens of hours of one core; a run
-that is stopped goes on from `benchmarks/work/compare`.
-=======
 and with as much compute, and the plain network of as many bytes; some 200 epochs in all. A run that
 is stopped goes on from `benchmarks/work/compare`.
->>>>>>> h-compare
 """
 
 from collections.abc import Iterator
