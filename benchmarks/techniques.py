@@ -1,0 +1,102 @@
+"""The tables of `docs/techniques.md`: which technique a case shows, and one line for each."""
+
+from rows import Row, read
+
+__all__ = ["table_structures", "table_techniques"]
+
+TECHNIQUES = {
+    "resnet56-2.1x": "blocks and channels, 12 epochs",
+    "resnet56-2.55x": "blocks and channels, 12 epochs",
+    "resnet56-90": "90 % of weights zero, gradually",
+    "resnet56-separable": "separable convolutions",
+    "resnet56-low-rank": "low rank",
+    "resnet20-2x-taught": "a block and channels, taught, 9 epochs, 3 seeds",
+    "resnet20-2x-taught-inner": "inner channels, taught, 9 epochs, 3 seeds",
+    "resnet20-2x-labels": "a block and channels, labels alone, 9 epochs, 3 seeds",
+    "lenet300-tickets": "lottery ticket",
+    "sst2-half": "half the heads, half the MLP width",
+    "sst2-2of4": "2:4 sparsity, trained again",
+    "sst2-2of4-untrained": "2:4 sparsity, second order, no training",
+    "sst2-vocabulary": "only the tokens that the data uses",
+}
+GRADUAL = "weights, gradually"
+SKIPPED = ("structures", "resnet20-width", "resnet20-by-latency", "compare")
+
+
+def table_techniques() -> str:
+    """One line for each case and system."""
+    lines = [
+        "| case | technique | system | kB | smaller | fewer weights | fewer MACs "
+        "| times as fast | score | drop, points (95 %) |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    rows = [row for row in read("prune") if not row.case.startswith(SKIPPED)]
+    for case, system in dict.fromkeys((row.case, row.system) for row in rows):
+        found = {row.quantity: row for row in rows if (row.case, row.system) == (case, system)}
+        name = TECHNIQUES.get(case, GRADUAL if case.startswith("lenet") else "")
+        cells = [
+            case,
+            "float" if case.endswith(("-float", "-dense")) else name,
+            system,
+            _number(found.get("size"), 1e-3, "{:,.0f}"),
+            _number(found.get("float size / size"), 1, "{:.1f}"),
+            _number(found.get("float weights / weights"), 1, "{:.1f}"),
+            _number(found.get("float MACs / MACs"), 1, "{:.2f}"),
+            _inverse(found.get("latency_ratio")),
+            _score(found),
+            _drop(found.get("drop")),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def table_structures() -> str:
+    """What became of each structure, with each system."""
+    rows = [row for row in read("prune") if row.case == "structures"]
+    systems = list(dict.fromkeys(row.system for row in rows))
+    names = dict.fromkeys(row.quantity for row in rows if "," not in row.quantity)
+    found = {(row.system, row.quantity): row.value for row in rows}
+    lines = [
+        "| structure | " + " | ".join(systems) + " |",
+        "| --- |" + " --- |" * len(systems),
+    ]
+    for name in names:
+        cells = [_outcome(found, system, name) for system in systems]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _outcome(found: dict[tuple[str, str], float], system: str, name: str) -> str:
+    left = found.get((system, f"{name}, parameters left"), 1.0)
+    if (system, name) not in found:
+        return "-"
+    if found[system, name] == 1:
+        return f"works, {100 * left:.0f} % of the parameters left"
+    return "refuses, or removes nothing" if left == 1 else "wrong outputs, or does not run"
+
+
+def _score(found: dict[str, Row]) -> str:
+    tickets = [row for name, row in found.items() if name.startswith("metric of the ")]
+    if tickets:
+        texts = (
+            f"{row.quantity.removeprefix('metric of the ')} {100 * row.value:.2f} %"
+            f" ({100 * row.low:.2f} to {100 * row.high:.2f})"
+            for row in tickets
+        )
+        return ", ".join(texts)
+    row = found.get("metric", found.get("top-1"))
+    return _number(row, 100, "{:.2f} %")
+
+
+def _number(row: Row | None, scale: float, form: str) -> str:
+    return form.format(row.value * scale) if row else "-"
+
+
+def _inverse(row: Row | None) -> str:
+    return f"{1 / row.value:.2f}" if row and row.value else "-"
+
+
+def _drop(row: Row | None) -> str:
+    if row is None or row.low is None or row.high is None:
+        return "-"
+    return f"{100 * row.value:.2f} ({100 * row.low:.2f} to {100 * row.high:.2f})"
