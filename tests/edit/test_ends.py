@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.edit.test_low_rank import correlated, task_of
+from tests.edit.inputs import correlated, task_of
 from tests.graph.structures import settle
 from torch import Tensor, nn
 

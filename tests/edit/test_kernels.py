@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tests.edit.test_low_rank import correlated, task_of
+from tests.edit.inputs import correlated, task_of
 from torch import nn
 
 from lilliput.core import Model, Pass, PassError, Task, run

@@ -5,12 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.edit.inputs import correlated, task_of
 from tests.graph.structures import STRUCTURES, build
 from torch import nn
 
 from lilliput import recipe
 from lilliput.core import Model, Pass, PassError, Task, run
 from lilliput.edit import ChannelSvd, FactorizeLayers, SpatialSvd, Svd, Tucker
+from lilliput.edit.layers import places
+from lilliput.edit.reads import reads_of
 from lilliput.export.onnx.format import Onnx
 from lilliput.graph import capture, cost, trace
 from lilliput.testing import TINY_TASKS, PassContract
@@ -51,30 +54,6 @@ LAYERS = {
 }
 
 
-def correlated(shape: tuple[int, ...], count: int = 16) -> list[torch.Tensor]:
-    """Few directions and a mean, as activations have; smooth along the other axes."""
-    torch.manual_seed(1)
-    axis = 1 if len(shape) != 3 or shape[1] == 6 else 2
-    size = shape[axis]
-    mix = torch.randn(size, size) * torch.logspace(0, -2, size)
-    found = []
-    for _ in range(count):
-        x = torch.randn(shape)
-        for d in [*range(2, len(shape))] * 3:
-            x = x + 0.8 * x.roll(1, d)
-        found.append(
-            (torch.einsum("ij,...j->...i", mix, x.movedim(axis, -1)) + 0.3).movedim(-1, axis)
-        )
-    return found
-
-
-def task_of(inputs: list[torch.Tensor]) -> Task:
-    zeros = torch.zeros(1)
-    metric = TINY_TASKS["image_classifier"]()[1].metric
-    batches = [(x, zeros) for x in inputs]
-    return Task("columns", batches, batches, lambda y, _: y.sum(), metric)
-
-
 def made(name: str) -> tuple[Model, Task, torch.Tensor]:
     make, shape = LAYERS[name]
     torch.manual_seed(0)
@@ -95,17 +74,10 @@ def suited() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("name", "kind"), suited())
 def test_full_rank_computes_the_same(name: str, kind: str, has_task: bool) -> None:
     model, task, x = made(name)
-    how = KINDS[kind]
-    pass_ = FactorizeLayers(kind=how, task=task if has_task else None, ranks={"0": 1000})
-    with pytest.raises(PassError, match=r"ranks of '0' must be 1 to (\d+)") as error:
-        run(model, [pass_])
-    limits = [
-        int(word)
-        for word in str(error.value).split("must be")[1].split(",")[0].split()
-        if word.isdigit()
-    ]
-    ranks = {"0": tuple(limits[1::2])}
-    full = run(model, [FactorizeLayers(kind=how, task=pass_.task, ranks=ranks)])
+    how, given = KINDS[kind], task if has_task else None
+    place = places(model, (), how.suits, "layer")["0"]
+    limits = how.factors(place, reads_of(model, {"0": place}, None, 1)["0"]).limits
+    full = run(model, [FactorizeLayers(kind=how, task=given, ranks={"0": limits})])
     assert len(full.module.get_submodule("0")) == (3 if kind == "tucker" else 2)
     torch.testing.assert_close(full.module(x), model.module(x), rtol=1e-4, atol=1e-4)
 
@@ -239,6 +211,8 @@ def test_names_what_cannot_be_factorized() -> None:
         run(model, [FactorizeLayers(layers=("depthwise",))])
     with pytest.raises(PassError, match=r"share is 0\.01, but at rank 1"):
         run(model, [FactorizeLayers(0.01)])
+    with pytest.raises(PassError, match="ranks of 'conv1' must be 1 to 12, got 13"):
+        run(model, [FactorizeLayers(ranks={"conv1": 13})])
     with pytest.raises(ValueError, match="share must be above 0 and at most 1, got 0"):
         FactorizeLayers(0.0)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.edit.test_low_rank import correlated, task_of
+from tests.edit.inputs import correlated, task_of
 from tests.graph.structures import STRUCTURES, build
 from torch import nn
 
