@@ -28,6 +28,7 @@ results:  ## the pages' tables and pictures, from benchmarks/results/*.json
 	$(PYTHON) benchmarks/picture.py
 	$(PYTHON) benchmarks/review_picture.py
 	$(PYTHON) benchmarks/bits_picture.py
+	$(PYTHON) benchmarks/widths_picture.py
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)

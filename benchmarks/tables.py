@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 from rows import Row, read
+from techniques import table_structures, table_techniques
 
 HOME = Path(__file__).parent.parent
 README, QUANTIZE = HOME / "README.md", HOME / "docs" / "quantize.md"
+TECHNIQUES = HOME / "docs" / "techniques.md"
 SCORES = ("top-1", "metric")
 DROPS = ("drop", "drop of validation")
 DISTANCES = ("KL to the float softmax", "cosine to the float embedding")
@@ -107,6 +109,8 @@ def main() -> None:
         (README, "cifar10", table_cifar10),
         (README, "speed", table_speed),
         (QUANTIZE, "quantize", table_quantize),
+        (TECHNIQUES, "techniques", table_techniques),
+        (TECHNIQUES, "structures", table_structures),
     )
     for page, name, make in tables:
         text = page.read_text()
