@@ -18,6 +18,9 @@ from lilliput.train import AdamW, Cosine, Training
 TARGET = lp.get_target("onnxruntime-cpu")
 LEARN = Training(optimizer=AdamW(), schedule=Cosine(warmup=0.1), clip_norm=1.0)
 
+UNKNOWN = 100
+"""The token of what is in no vocabulary."""
+
 Passes = Callable[[lp.Task, lp.Model], list[lp.Pass]]
 
 
@@ -72,7 +75,7 @@ def two_of_four_alone(task: lp.Task, _: lp.Model) -> list[lp.Pass]:
 
 def words(task: lp.Task, _: lp.Model) -> list[lp.Pass]:
     """Only the tokens that the training phrases use."""
-    return [PruneVocabulary(task=task)]
+    return [PruneVocabulary(UNKNOWN, task)]
 
 
 def made(case: str, passes: Passes) -> list[Row]:
