@@ -1,53 +1,33 @@
-"""The same network drawn anew, and a narrower one: what a network made smaller is compared with."""
+"""The same architecture with fewer channels everywhere, and any architecture drawn anew.
 
-from collections.abc import Mapping
+Source: Howard et al. 2017, "MobileNets", section 3.3: the width multiplier.
+"""
+
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.utils import parametrize
 
-from lilliput.core import Model, Stage
+from lilliput.core import Model, Stage, UnsupportedError
 from lilliput.graph import channel_groups, remove_channels, trace
 
 __all__ = ["Narrow", "Reinitialize"]
 
 
 @dataclass(frozen=True)
-class Reinitialize:
-    """Draws every parameter anew, as before any training.
-
-    Layers draw their own, with the fan-in that they now have. A parameter that no layer draws comes
-    from a normal distribution of its own mean and spread.
-
-    Args:
-        seed: Of the random numbers.
-    """
-
-    seed: int = 0
-    stage: ClassVar[Stage] = "edit"
-
-    def __call__(self, model: Model, /) -> Model:
-        before = {name: (p, p.detach().clone()) for name, p in model.module.named_parameters()}
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(self.seed)
-            for layer in model.module.modules():
-                _draw(layer)
-            _draw_others(before)
-        return model
-
-
-@dataclass(frozen=True)
 class Narrow:
-    """Keeps the first share of the channels of every group: the width multiplier.
-
-    Source: Howard et al. 2017, "MobileNets", section 3.3.
+    """Keeps a share of the channels of every group.
 
     Args:
-        alpha: Share of each group's channels that stays, above 0 and at most 1; one at least.
-        multiple_of: Widths are rounded to a multiple of this where the group has as many.
-        seed: Of the fresh parameters.
-        is_fresh: Draw parameters anew; else those of the channels that stay are kept.
+        alpha: Share that is kept, above 0 to 1.
+        multiple_of: Widths are rounded up to a multiple of this, and never above what they were.
+        seed: Of the new parameters.
+        is_fresh: Draw all parameters anew, for training from scratch; else the first channels
+            keep theirs.
     """
 
     alpha: float = 0.5
@@ -63,30 +43,71 @@ class Narrow:
             raise ValueError(f"multiple_of must be 1 or more, got {self.multiple_of}")
 
     def __call__(self, model: Model, /) -> Model:
+        """Gives the narrower model.
+
+        Raises:
+            UnsupportedError: Parameters are to be drawn anew, and a module does not say how.
+            TraceError: The network cannot be traced.
+        """
         found = channel_groups(trace(model))
-        widths = {group.name: group.size for group in found if group.kind == "channels"}
-        drop = {name: list(range(self._width(size), size)) for name, size in widths.items()}
-        drop = {name: units for name, units in drop.items() if units}
+        drop = {
+            group.name: list(range(self._kept(group.size), group.size))
+            for group in found
+            if group.kind == "channels" and self._kept(group.size) < group.size
+        }
         narrow = remove_channels(model, drop, found) if drop else model
-        return Reinitialize(self.seed)(narrow) if self.is_fresh else narrow
+        if self.is_fresh:
+            _draw(narrow.module, self.seed)
+        return narrow
 
-    def _width(self, size: int) -> int:
-        steps = max(1, round(self.alpha * size / self.multiple_of))
-        return min(size, steps * self.multiple_of)
-
-
-def _draw(layer: nn.Module) -> None:
-    """Calls what a layer initializes itself with, if it has such a thing."""
-    if isinstance(layer, nn.MultiheadAttention):
-        layer._reset_parameters()  # noqa: SLF001
-        return
-    reset = getattr(layer, "reset_parameters", None)
-    if callable(reset):
-        reset()
+    def _kept(self, size: int) -> int:
+        # what float error adds to a whole number is no channel
+        wanted = math.ceil(self.alpha * size - 1e-9)
+        return min(size, math.ceil(wanted / self.multiple_of) * self.multiple_of)
 
 
-def _draw_others(before: Mapping[str, tuple[Tensor, Tensor]]) -> None:
-    for parameter, trained in before.values():
-        is_constant = bool((trained == trained.flatten()[0]).all())
-        if torch.equal(parameter, trained) and not is_constant:
-            parameter.normal_(float(trained.mean()), float(trained.std()))
+@dataclass(frozen=True)
+class Reinitialize:
+    """Draws all parameters anew, as PyTorch does when a network is made.
+
+    Args:
+        seed: Of the new parameters.
+    """
+
+    seed: int = 0
+    stage: ClassVar[Stage] = "edit"
+
+    def __call__(self, model: Model, /) -> Model:
+        """Gives the untrained model.
+
+        Raises:
+            UnsupportedError: A module holds parameters and does not say how to draw them.
+        """
+        _draw(model.module, self.seed)
+        return model
+
+
+def _draw(module: nn.Module, seed: int) -> None:
+    """Calls each module's `reset_parameters`, which PyTorch's own layers have."""
+    for name, part in module.named_modules():
+        holds = any(True for _ in part.parameters(recurse=False))
+        if parametrize.is_parametrized(part) or (holds and _reset_of(part) is None):
+            raise UnsupportedError(
+                f"{name or 'the network itself'} ({type(part).__name__}) cannot be drawn anew; "
+                "give it a method reset_parameters that fills its own parameters"
+            )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for part in module.modules():
+            reset = _reset_of(part)
+            if reset is not None:
+                reset()
+            for name in ("output_mean", "output_deviation"):  # as a folded BatchNorm left them
+                part._buffers.pop(name, None)  # noqa: SLF001
+
+
+def _reset_of(part: nn.Module) -> Callable[[], None] | None:
+    if isinstance(part, nn.MultiheadAttention):
+        return part._reset_parameters  # noqa: SLF001  the one layer that hides it
+    reset: Callable[[], None] | None = getattr(part, "reset_parameters", None)
+    return reset
