@@ -8,13 +8,13 @@ import pytest
 import lilliput as lp
 from lilliput.core import PassError, UnsupportedError
 from lilliput.registry import Store
-from lilliput.testing.nets import TINY_TASKS, image_classifier, learned
+from lilliput.testing.nets import TINY_TASKS, image_classifier, learned, two_input_transformer
 
 ARMS = ["pruned", "scratch, same epochs", "scratch, same compute", "narrower"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TINY_TASKS)
+@pytest.mark.parametrize("name", ["image_classifier", "image_to_image", "two_output_regressor"])
 def test_every_arm_is_measured_whatever_the_task(name: str, tmp_path: Path) -> None:
     model, task = TINY_TASKS[name]()
     model = learned(model, task, epochs=2)
@@ -87,6 +87,13 @@ def test_a_recipe_that_removes_nothing_is_refused_before_any_file(tmp_path: Path
         lp.compare(model, task, [lp.PruneChannels(0.0)], out=tmp_path / "run")
     with pytest.raises(PassError, match="Distill trains"):
         lp.compare(model, task, [lp.Distill(task, model)], out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_drawn_anew_is_told_before_any_file(tmp_path: Path) -> None:
+    model, task = two_input_transformer()
+    with pytest.raises(UnsupportedError, match="cannot be drawn anew; give it a method reset_par"):
+        lp.compare(model, task, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -80,6 +80,7 @@ def compare(  # noqa: PLR0913, PLR0917
     Raises:
         ValueError: A number is out of range, or there are fewer than two seeds.
         PassError: The passes train or quantize, fail, or remove nothing.
+        UnsupportedError: A layer does not say how its parameters are drawn anew.
         TaskError: The data, loss or metric cannot be used.
         TraceError: The network cannot be traced.
         MissingExtraError: The target needs a package that is not installed.

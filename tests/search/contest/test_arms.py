@@ -1,5 +1,7 @@
 """The arms: who is trained how long, and that the plain network's file is no larger."""
 
+import math
+
 import pytest
 import torch
 
@@ -67,7 +69,7 @@ def test_the_plain_network_is_the_widest_that_fits(limit: int) -> None:
 
 
 def _counted(alpha: float) -> int:
-    first, second = (max(1, round(alpha * size)) for size in (24, 16))
+    first, second = (math.ceil(alpha * size) for size in (24, 16))
     return 7 * first + (first + 1) * second + 3 * (second + 1)
 
 

@@ -91,6 +91,7 @@ def arms_of(
 
     Raises:
         PassError: A pass fails, or nothing is removed.
+        UnsupportedError: A layer does not say how its parameters are drawn.
 
     Source: Liu et al. 2019, "Rethinking the value of network pruning", section 3, Scratch-E and
     Scratch-B; there is no upper limit to the epochs of the latter here.
@@ -105,6 +106,7 @@ def arms_of(
             f"{before:,} multiply-accumulates, so there is nothing to compare; ask for a higher "
             "ratio"
         )
+    run(pruned, [Reinitialize()])  # what cannot be drawn anew is told before any training
     longer = same_compute(before, original_epochs or epochs, after)
     return (
         Arm(PRUNED, "pruned", shape, epochs, after, is_fresh=False),
