@@ -7,10 +7,11 @@ own name, its mask included, and only what happens between layers stays as ATen 
 
 import copy
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 from torch.utils._pytree import TreeSpec, tree_unflatten
 
@@ -59,9 +60,14 @@ def capture(model: Model, keeps_masks: bool = True) -> Model:
     return replace(model, module=as_module(trace(model)))
 
 
-def as_module(graph: Graph) -> fx.GraphModule:
-    """Gives a traced network as a module; calls keep the names they have in the trace."""
-    own = copy.deepcopy(graph.model.module)
+def as_module(graph: Graph, instead: Mapping[int, Tensor] | None = None) -> fx.GraphModule:
+    """Gives a traced network as a module; calls keep the names they have in the trace.
+
+    Args:
+        graph: What was traced.
+        instead: By the `id` of a parameter or buffer, what takes its place.
+    """
+    own = copy.deepcopy(graph.model.module, dict(instead or {}))
     exported = graph.program.module(check_guards=False)
     layers = dict(own.named_modules())
     calls = exported.graph

@@ -49,8 +49,8 @@ def remove_channels(
     if not _only_layers(model.module, edits):
         module = _captured(model, groups, edits, keep)
     else:
-        module = copy.deepcopy(model.module)
-        _shrink(module, edits, keep)
+        module = copy.deepcopy(model.module, _slices(model.module, keep))
+        _tell_all(module, edits)
         if not _runs(module, model):  # its code remembers a width in a way the graph does not show
             module = _captured(model, groups, edits, keep)
     return replace(model, module=module)
@@ -138,14 +138,14 @@ def _captured(
     edits: Mapping[fx.Node, Edit],
     keep: Mapping[str, Mapping[int, Tensor]],
 ) -> nn.Module:
-    module = as_module(replace(groups.graph, model=model))
+    module = as_module(replace(groups.graph, model=model), _slices(model.module, keep))
     calls = {node.name: node for node in module.graph.nodes}
     for node, edit in edits.items():
         own = calls.get(node.name)
         if own is not None and own.op == "call_function":
             _edit(own, edit, calls)
     module.recompile()
-    _shrink(module, edits, keep)
+    _tell_all(module, edits)
     again = trace(replace(model, module=module))
     return as_module(again)
 
@@ -173,28 +173,29 @@ def _edit(node: fx.Node, edit: Edit, calls: Mapping[str, fx.Node]) -> None:
         node.target = edit.target
 
 
-def _shrink(
-    module: nn.Module, edits: Mapping[fx.Node, Edit], keep: Mapping[str, Mapping[int, Tensor]]
-) -> None:
-    """Slices parameters and buffers, and tells the layers."""
-    shared = defaultdict(list)
+def _slices(
+    module: nn.Module, keep: Mapping[str, Mapping[int, Tensor]]
+) -> dict[int, nn.Parameter | Tensor]:
+    """For `copy.deepcopy`: what takes the place of each parameter and buffer that shrinks.
+
+    So the whole ones are never copied, and tied parameters stay tied.
+    """
     tensors = dict(_tensors(module))
-    for name, tensor in tensors.items():
-        shared[id(tensor)].append(name)
+    slices: dict[int, nn.Parameter | Tensor] = {}
     for name, axes in keep.items():
         old = tensors[name]
         small = old.detach()
         for axis, indices in axes.items():
             small = small.index_select(axis, indices.to(small.device))
-        new = small.clone()
-        if isinstance(old, nn.Parameter):
-            new = nn.Parameter(new, requires_grad=old.requires_grad)
-        for alias in shared[id(old)]:  # tied parameters stay tied
-            owner, _, leaf = alias.rpartition(".")
-            setattr(module.get_submodule(owner), leaf, new)
-    layers = dict(module.named_modules())
+        is_parameter = isinstance(old, nn.Parameter)
+        slices[id(old)] = nn.Parameter(small, old.requires_grad) if is_parameter else small
+    return slices
+
+
+def _tell_all(module: nn.Module, edits: Mapping[fx.Node, Edit]) -> None:
+    """Writes widths into the attributes of all layers."""
     told = {owner_of(node): edit.arguments for node, edit in edits.items()}
-    for name, layer in layers.items():
+    for name, layer in module.named_modules():
         _tell(layer, told.get(name, {}))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lilliput.graph import ChannelGroup
 
-__all__ = ["Place", "per_unit", "places_of"]
+__all__ = ["Place", "line_of", "per_unit", "places_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,20 +41,25 @@ def places_of(group: ChannelGroup) -> tuple[Place, ...]:
     )
 
 
+def line_of(values: Tensor, axis: int) -> Float[Tensor, " length"]:
+    """Sums over all axes but one."""
+    rows = values.movedim(axis, 0).float()
+    return rows.reshape(len(rows), -1).sum(1).cpu()
+
+
 def per_unit(
-    size: int, places: Sequence[Place], values: Mapping[str, Tensor]
+    size: int, places: Sequence[Place], lines: Mapping[tuple[str, int], Tensor]
 ) -> Float[Tensor, " units"]:
     """Sums, for each unit, all values on its slices.
 
     Args:
         size: How many units there are.
         places: Where they lie.
-        values: For each tensor that counts, a number for each of its numbers.
+        lines: For each tensor and axis that counts, the sum of each slice.
     """
     total = torch.zeros(size)
     for place in places:
-        if place.tensor in values:
-            rows = values[place.tensor].movedim(place.axis, 0).float()
-            line = rows.reshape(len(rows), -1).sum(1).cpu()
+        line = lines.get((place.tensor, place.axis))
+        if line is not None:
             total.index_add_(0, place.units, line[place.indices])
     return total

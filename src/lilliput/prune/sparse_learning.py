@@ -1,7 +1,6 @@
 """Training that makes units small before they are removed, so that their absence costs little."""
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from lilliput.core import Model, Task
 from lilliput.graph import channel_groups, trace
-from lilliput.prune.places import Place, per_unit, places_of
+from lilliput.prune.places import Place, line_of, per_unit, places_of
 
 __all__ = ["GroupSparsity", "ScaleSparsity"]
 
@@ -131,10 +130,14 @@ def _factors(
 ) -> dict[tuple[str, int], Float[Tensor, " length"]]:
     """For each axis of each parameter, the factor of each slice."""
     weights = dict(module.named_parameters(remove_duplicate=False))
-    squares: Mapping[str, Tensor] = {n: w.detach().square() for n, w in weights.items()}
     found: dict[tuple[str, int], Tensor] = {}
     for size, places in groups:
-        factor = _factor(per_unit(size, places, squares), alpha)
+        lines = {
+            (place.tensor, place.axis): line_of(weights[place.tensor].detach().square(), place.axis)
+            for place in places
+            if place.tensor in weights
+        }
+        factor = _factor(per_unit(size, places, lines), alpha)
         for place in places:
             if place.tensor in weights:
                 key = place.tensor, place.axis

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from lilliput.core import Model, UnsupportedError
@@ -25,7 +26,7 @@ class BatchNormScale:
 
     def __call__(self, model: Model, groups: Sequence[ChannelGroup], /) -> Scores:
         scales = {
-            f"{name}.weight": layer.weight.detach().abs()
+            f"{name}.weight": layer.weight
             for name, layer in model.module.named_modules()
             if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) and layer.affine
         }
@@ -35,4 +36,5 @@ class BatchNormScale:
                 f"no BatchNorm lies on the channels of {', '.join(map(repr, without))}; "
                 "rank with Magnitude() or Taylor(task), or list these groups in keep=(...)"
             )
-        return {group.name: mean_1(summed(group, scales)) for group in groups}
+        sums = summed(groups, scales.items(), torch.abs)
+        return {name: mean_1(total) for name, total in sums.items()}

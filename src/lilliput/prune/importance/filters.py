@@ -57,7 +57,8 @@ def _weights(model: Model) -> dict[str, Tensor]:
 
 
 def _layer(tensor: str) -> str:
-    return tensor.rpartition(".")[0] or tensor
+    layer, _, is_parametrized = tensor.partition(".parametrizations.")
+    return layer if is_parametrized else tensor.rpartition(".")[0] or tensor
 
 
 def _named(group: ChannelGroup) -> str:

@@ -11,7 +11,7 @@ from lilliput.core import Model, Task
 from lilliput.graph import ChannelGroup
 from lilliput.prune.importance.filters import makes, owner_of
 from lilliput.prune.importance.gradients import Batch, weighted_gradients
-from lilliput.prune.importance.scores import Scores, mean_1
+from lilliput.prune.importance.scores import Scores, axes_of, mean_1
 from lilliput.prune.places import Place, per_unit, places_of
 
 __all__ = ["Fisher"]
@@ -41,9 +41,10 @@ class Fisher:
     def __call__(self, model: Model, groups: Sequence[ChannelGroup], /) -> Scores:
         places = {group.name: _factor(model, group) for group in groups}
         scores = {group.name: torch.zeros(group.size) for group in groups}
-        for products in weighted_gradients(model, self.task, self._examples()):
+        axes = axes_of(groups)
+        for lines in weighted_gradients(model, self.task, self._examples(), axes, False):
             for group in groups:
-                slope = per_unit(group.size, places[group.name], products)
+                slope = per_unit(group.size, places[group.name], lines)
                 scores[group.name] += slope.square() / 2
         return {name: mean_1(total) for name, total in scores.items()}
 

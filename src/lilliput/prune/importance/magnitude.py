@@ -29,9 +29,9 @@ class Magnitude:
     p: float = 2.0
 
     def __call__(self, model: Model, groups: Sequence[ChannelGroup], /) -> Scores:
-        tensors = effective_weights(model.module)
-        powers = {n: t.detach().abs() ** self.p for n, t in tensors.items() if t.dim() > 1}
-        return {g.name: mean_1(summed(g, powers) ** (1 / self.p)) for g in groups}
+        weights = ((n, w) for n, w in effective_weights(model.module).items() if w.dim() > 1)
+        sums = summed(groups, weights, lambda w: w.abs() ** self.p)
+        return {name: mean_1(total ** (1 / self.p)) for name, total in sums.items()}
 
 
 @dataclass(frozen=True)

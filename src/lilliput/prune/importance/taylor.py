@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from lilliput.core import Model, Task
 from lilliput.graph import ChannelGroup
 from lilliput.prune.importance.gradients import weighted_gradients
-from lilliput.prune.importance.scores import Scores, mean_1, summed
+from lilliput.prune.importance.scores import Lines, Scores, axes_of, mean_1
+from lilliput.prune.places import per_unit, places_of
 
 __all__ = ["Taylor"]
 
@@ -33,10 +32,9 @@ class Taylor:
     samples: int = 512
 
     def __call__(self, model: Model, groups: Sequence[ChannelGroup], /) -> Scores:
-        change: dict[str, Tensor] = {}
-        for products in weighted_gradients(
-            model, self.task, self.task.first("train", self.samples)
-        ):
-            for name, product in products.items():
-                change[name] = change[name] + product.abs() if name in change else product.abs()
-        return {group.name: mean_1(summed(group, change)) for group in groups}
+        change: Lines = {}
+        batches = self.task.first("train", self.samples)
+        for lines in weighted_gradients(model, self.task, batches, axes_of(groups), True):
+            for key, line in lines.items():
+                change[key] = change[key] + line if key in change else line
+        return {g.name: mean_1(per_unit(g.size, places_of(g), change)) for g in groups}

@@ -13,8 +13,9 @@ from lilliput.core import Model, Task
 from lilliput.core.modes import in_eval_mode
 from lilliput.graph import sensitivity
 from lilliput.prune.allot import allot
+from lilliput.prune.weights.limit import limit_of
 from lilliput.prune.weights.mask import oriented, set_mask
-from lilliput.prune.weights.patterns import Pattern, limit_of
+from lilliput.prune.weights.patterns import Pattern
 
 __all__ = [
     "AcrossLayers",
@@ -67,13 +68,12 @@ class AcrossLayers:
         pattern: Pattern,
         /,
     ) -> dict[str, int]:
-        pooled = {name: pattern.pooled(score) for name, score in scores.items()}
         left = _number(scores, sparsity)
-        limit = limit_of(list(pooled.values()), left)
-        kept = {name: int((score > limit).sum()) for name, score in pooled.items()}
+        limit = limit_of(lambda: map(pattern.pooled, scores.values()), left)
+        kept = {n: int((pattern.pooled(score) > limit).sum()) for n, score in scores.items()}
         left -= sum(kept.values())
-        for name, score in pooled.items():  # of equal ones the first
-            equal = min(left, int((score == limit).sum()))
+        for name, score in scores.items():  # of equal ones the first
+            equal = min(left, int((pattern.pooled(score) == limit).sum()))
             kept[name], left = kept[name] + equal, left - equal
         return {name: max(1, number) for name, number in kept.items()}
 

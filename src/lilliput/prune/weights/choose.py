@@ -1,6 +1,6 @@
 """The weights that stay, for a sparsity of the whole network."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from lilliput.prune.weights.allotment import Allotment, PerLayer
 from lilliput.prune.weights.mask import oriented, set_mask
 from lilliput.prune.weights.patterns import Pattern
 
-__all__ = ["check_sparsity", "choose", "fitting", "magnitudes", "settled_sparsity"]
+__all__ = ["OnDemand", "check_sparsity", "choose", "fitting", "magnitudes", "settled_sparsity"]
 
 
 def check_sparsity(sparsity: float) -> None:
@@ -50,6 +50,29 @@ def fitting(layers: Mapping[str, nn.Module], pattern: Pattern) -> dict[str, nn.M
     }
 
 
+class OnDemand(Mapping[str, Tensor]):
+    """Tensors that are made each time anew, so that no more than one is held.
+
+    Args:
+        names: Of all there are.
+        make: Gives the one of a name.
+    """
+
+    def __init__(self, names: tuple[str, ...], make: Callable[[str], Tensor]) -> None:
+        self._names, self._make = names, make
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._make(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 @torch.no_grad()
 def choose(
     module: nn.Module,
@@ -68,7 +91,7 @@ def choose(
         allotment: How many go where.
     """
     layers = {name: module.get_submodule(name) for name in scores}
-    turned = {name: oriented(layers[name], score) for name, score in scores.items()}
+    turned = OnDemand(tuple(scores), lambda name: oriented(layers[name], scores[name]))
     shared = PerLayer() if pattern.sparsity is not None else allotment
     numbers = shared(module, turned, sparsity, pattern) if turned else {}
     for name, number in numbers.items():
@@ -76,8 +99,8 @@ def choose(
         set_mask(module, name, oriented(layers[name], keep))
 
 
-def magnitudes(layers: Mapping[str, nn.Module], goes_on: bool) -> dict[str, Tensor]:
-    """The sizes of the weights.
+def magnitudes(layers: Mapping[str, nn.Module], goes_on: bool) -> Mapping[str, Tensor]:
+    """The sizes of the weights, each layer's worked out when it is asked for.
 
     Args:
         layers: By name.
@@ -85,10 +108,9 @@ def magnitudes(layers: Mapping[str, nn.Module], goes_on: bool) -> dict[str, Tens
 
     Source: Han et al. 2015, "Learning both Weights and Connections", section 3.
     """
-    scores = {}
-    for name, layer in layers.items():
-        scores[name] = original_of(layer).detach().abs()
-        mask = mask_of(layer)
-        if goes_on and mask is not None:
-            scores[name].masked_fill_(~mask.mask, -1)
-    return scores
+
+    def score(name: str) -> Tensor:
+        size, mask = original_of(layers[name]).detach().abs(), mask_of(layers[name])
+        return size.masked_fill_(~mask.mask, -1) if goes_on and mask is not None else size
+
+    return OnDemand(tuple(layers), score)

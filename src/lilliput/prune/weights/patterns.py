@@ -4,7 +4,6 @@ A weight is seen as matrices of outputs by inputs, one for each position of a fi
 channels of one position lie side by side, as runtimes with channels last store them.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -12,7 +11,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["NOfM", "Pattern", "Unstructured", "WeightBlocks", "largest", "limit_of"]
+from lilliput.prune.weights.limit import limit_of
+
+__all__ = ["NOfM", "Pattern", "Unstructured", "WeightBlocks", "largest"]
 
 Scores = Float[Tensor, "out in ..."]
 Keep = Bool[Tensor, "out in ..."]
@@ -186,18 +187,9 @@ def largest(scores: Float[Tensor, "..."], number: int) -> Bool[Tensor, "..."]:
         return torch.zeros_like(scores, dtype=torch.bool)
     if number >= scores.numel():
         return torch.ones_like(scores, dtype=torch.bool)
-    limit = limit_of([scores], number)
+    limit = limit_of(lambda: [scores], number)
     flat = scores.flatten()
     keep = flat > limit
     ties = (flat == limit).nonzero()[:, 0]
     keep[ties[: number - int(keep.sum())]] = True
     return keep.view(scores.shape)
-
-
-def limit_of(scores: Sequence[Float[Tensor, "..."]], number: int) -> float:
-    """The lowest of the `number` highest scores of all tensors, with one copy of them held."""
-    joined = torch.cat([part.detach().flatten() for part in scores]).cpu()
-    # NumPy knows no bfloat16
-    every = (joined.float() if joined.dtype == torch.bfloat16 else joined).numpy()
-    every.partition(len(every) - number)  # in place
-    return float(every[len(every) - number])
