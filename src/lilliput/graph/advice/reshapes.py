@@ -1,7 +1,7 @@
 """Cheaper layers in a layer's place: of low rank, separable, or with a smaller kernel."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -89,10 +89,14 @@ def _weights(graph: Graph, whole: Whole) -> Iterator[tuple[_Layer, _Weight]]:
     macs: dict[str, int] = defaultdict(int)
     for row in whole.rows:
         macs[row.name.partition("@")[0]] += row.macs
-    modules = dict(graph.model.module.named_modules())
+    module = graph.model.module
+    modules = dict(module.named_modules())
+    uses = Counter(id(p) for _, p in module.named_parameters(remove_duplicate=False))
     for row in whole.rows:
         layer, weight = modules.get(row.name), whole.tensors.get(f"{row.name}.weight")
         if weight is None or type(layer) not in _TYPES or row.weight_bytes < weight.nbytes:
+            continue
+        if uses[id(weight)] > 1:  # it would still be stored for another layer
             continue
         assert isinstance(layer, _Layer)  # noqa: S101  one of those types
         outs, ins, *kernel = weight.shape
