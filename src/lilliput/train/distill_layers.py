@@ -32,8 +32,9 @@ class DistillLayers:
     been taught, so that later ones make up for what earlier ones lack. A part that answers no
     better on the last tenth of the examples stays as it was, and a note says so.
 
-    BatchNorm's statistics are measured anew before a part learns and then held: batches are small,
-    and what is learnt then holds in eval mode. Weights that other parts use, too, are held.
+    BatchNorm's statistics are measured anew before a part learns and then held, so that what is
+    learnt from small batches holds in eval mode; `RecalibrateNorms` belongs before this pass, since
+    after it, it would undo some of what was learnt. Weights that other parts use are held, too.
 
     Args:
         task: Its training inputs are looked at.
@@ -63,7 +64,7 @@ class DistillLayers:
     batch: int = 16
     learning_rate: float = 0.001
     seed: int = 0
-    room_bytes: int = field(default=2**30, metadata={"setting": False})
+    room_bytes: int = field(default=2**29, metadata={"setting": False})
 
     def __post_init__(self) -> None:
         check_model(self.teacher, "teacher")
