@@ -33,8 +33,8 @@ class DistillLayers:
     better on the last tenth of the examples stays as it was, and a note says so.
 
     BatchNorm's statistics are measured anew before a part learns and then held, so that what is
-    learnt from small batches holds in eval mode; `RecalibrateNorms` belongs before this pass, since
-    after it, it would undo some of what was learnt. Weights that other parts use are held, too.
+    learnt from small batches holds in eval mode; `RecalibrateNorms` afterwards would undo some of
+    it. Weights that other parts use are held, too.
 
     Args:
         task: Its training inputs are looked at.
@@ -50,7 +50,7 @@ class DistillLayers:
         room_bytes: Most memory, for each of the two networks, for what its parts gave; what finds
             no room is computed again.
 
-    Source: Romero et al. 2015 (FitNets), eq. 3, for each part as in Blakeney et al. 2021, "Parallel
+    Source: Romero et al. 2015 (FitNets), eq. 3, block by block as in Blakeney et al. 2021, "Parallel
     Blockwise Knowledge Distillation for Deep Neural Network Compression".
     """
 

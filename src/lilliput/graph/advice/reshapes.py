@@ -66,7 +66,8 @@ def _factorized(weight: _Weight, whole: Whole) -> Iterator[Advice]:
     """Filters of fewer outputs and 1x1 on top, or two matrices, at half the MACs.
 
     Source: Zhang et al. 2016, "Accelerating Very Deep Convolutional Networks for Classification
-    and Detection", section 3.1; for matrices this is the truncated singular value decomposition.
+    and Detection", low-rank approximation of responses; for matrices this is the truncated
+    singular value decomposition.
     """
     for_each = weight.ins * math.prod(weight.kernel) + weight.outs
     rank = weight.count // 2 // for_each
