@@ -50,8 +50,8 @@ class DistillLayers:
         room_bytes: Most memory, for each of the two networks, for what its parts gave; what finds
             no room is computed again.
 
-    Source: Romero et al. 2015 (FitNets), eq. 3, block by block as in Blakeney et al. 2021, "Parallel
-    Blockwise Knowledge Distillation for Deep Neural Network Compression".
+    Source: Romero et al. 2015 (FitNets), eq. 3, block by block as in Blakeney et al. 2021,
+    "Parallel Blockwise Knowledge Distillation for Deep Neural Network Compression".
     """
 
     stage: ClassVar[Stage] = "train"
