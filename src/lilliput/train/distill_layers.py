@@ -61,7 +61,7 @@ class DistillLayers:
     layers: tuple[str, ...] = ()
     samples: int = 256
     steps: int = 100
-    batch: int = 16
+    batch: int = 20
     learning_rate: float = 0.001
     seed: int = 0
     room_bytes: int = field(default=2**29, metadata={"setting": False})
