@@ -32,8 +32,9 @@ class DistillLayers:
     been taught, so that later ones make up for what earlier ones lack. A part that answers no
     better on the last tenth of the examples stays as it was, and a note says so.
 
-    BatchNorm's statistics are measured anew before a part learns and then held: batches are small,
-    and what is learnt then holds in eval mode. Weights that other parts use, too, are held.
+    BatchNorm's statistics are measured anew before a part learns and then held, so that what is
+    learnt from small batches holds in eval mode; `RecalibrateNorms` afterwards would undo some of
+    it. Weights that other parts use are held, too.
 
     Args:
         task: Its training inputs are looked at.
@@ -49,8 +50,8 @@ class DistillLayers:
         room_bytes: Most memory, for each of the two networks, for what its parts gave; what finds
             no room is computed again.
 
-    Source: Romero et al. 2015 (FitNets), eq. 3, for each part as in Blakeney et al. 2021, "Parallel
-    Blockwise Knowledge Distillation for Deep Neural Network Compression".
+    Source: Romero et al. 2015 (FitNets), eq. 3, block by block as in Blakeney et al. 2021,
+    "Parallel Blockwise Knowledge Distillation for Deep Neural Network Compression".
     """
 
     stage: ClassVar[Stage] = "train"
@@ -60,10 +61,10 @@ class DistillLayers:
     layers: tuple[str, ...] = ()
     samples: int = 256
     steps: int = 100
-    batch: int = 16
+    batch: int = 20
     learning_rate: float = 0.001
     seed: int = 0
-    room_bytes: int = field(default=2**30, metadata={"setting": False})
+    room_bytes: int = field(default=2**29, metadata={"setting": False})
 
     def __post_init__(self) -> None:
         check_model(self.teacher, "teacher")

@@ -115,12 +115,12 @@ def changed_parts(student: nn.Module, teacher: nn.Module, inputs: tuple[Tensor, 
         else:
             alone[name] = _obstacle(around[-1], ours, theirs) or "has nothing to learn"
     names = [name for name in ours if name in found and not _is_inside(name, found)]
-    notes = [
-        Note(f"{name!r} is not taught: {reason}", is_fallback=False)
-        for name, reason in alone.items()
-        if not _is_inside(name, found) and not _is_inside(name, alone)
-    ]
-    return Parts(tuple(names), tuple(notes))
+    left = [name for name in alone if not _is_inside(name, found)]
+    if not left:
+        return Parts(tuple(names))
+    others = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    text = f"{left[0]!r}{others} changed and are not taught: {alone[left[0]]}"
+    return Parts(tuple(names), (Note(text, is_fallback=False),))
 
 
 def numbers_of(value: Any) -> list[Tensor]:

@@ -30,7 +30,7 @@ class RecalibrateNorms:
         samples: How many examples.
 
     Source: Li et al. 2020, "EagleEye: Fast Sub-net Evaluation for Efficient Neural Network
-    Pruning", section 3.3 (adaptive BatchNorm).
+    Pruning", adaptive batch normalization.
     """
 
     stage: ClassVar[Stage] = "train"

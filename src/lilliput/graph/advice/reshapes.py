@@ -1,7 +1,7 @@
 """Cheaper layers in a layer's place: of low rank, separable, or with a smaller kernel."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -66,7 +66,8 @@ def _factorized(weight: _Weight, whole: Whole) -> Iterator[Advice]:
     """Filters of fewer outputs and 1x1 on top, or two matrices, at half the MACs.
 
     Source: Zhang et al. 2016, "Accelerating Very Deep Convolutional Networks for Classification
-    and Detection", section 3.1; for matrices this is the truncated singular value decomposition.
+    and Detection", low-rank approximation of responses; for matrices this is the truncated
+    singular value decomposition.
     """
     for_each = weight.ins * math.prod(weight.kernel) + weight.outs
     rank = weight.count // 2 // for_each
@@ -89,10 +90,14 @@ def _weights(graph: Graph, whole: Whole) -> Iterator[tuple[_Layer, _Weight]]:
     macs: dict[str, int] = defaultdict(int)
     for row in whole.rows:
         macs[row.name.partition("@")[0]] += row.macs
-    modules = dict(graph.model.module.named_modules())
+    module = graph.model.module
+    modules = dict(module.named_modules())
+    uses = Counter(id(p) for _, p in module.named_parameters(remove_duplicate=False))
     for row in whole.rows:
         layer, weight = modules.get(row.name), whole.tensors.get(f"{row.name}.weight")
         if weight is None or type(layer) not in _TYPES or row.weight_bytes < weight.nbytes:
+            continue
+        if uses[id(weight)] > 1:  # it would still be stored for another layer
             continue
         assert isinstance(layer, _Layer)  # noqa: S101  one of those types
         outs, ins, *kernel = weight.shape
