@@ -9,6 +9,8 @@ from lilliput.testing import PassContract
 
 
 class TestShrinkKernels(PassContract):
+    tasks = ("image_classifier",)
+
     @pytest.fixture
     def pass_(self, task: Task) -> Pass:
         return ShrinkKernels(1, task=task, samples=32)

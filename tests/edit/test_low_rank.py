@@ -22,6 +22,8 @@ KINDS = {"svd": Svd(), "channel": ChannelSvd(), "spatial": SpatialSvd(), "tucker
 
 
 class TestFactorizeLayers(PassContract):
+    tasks = ("image_classifier", "two_input_transformer")
+
     @pytest.fixture
     def pass_(self, task: Task) -> Pass:
         return FactorizeLayers(0.7, task=task, samples=32)

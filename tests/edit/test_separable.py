@@ -15,6 +15,8 @@ from lilliput.testing import TINY_TASKS, PassContract
 
 
 class TestSeparateConvolutions(PassContract):
+    tasks = ("image_classifier",)
+
     @pytest.fixture
     def pass_(self, task: Task) -> Pass:
         return SeparateConvolutions(task=task, samples=32)

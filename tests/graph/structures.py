@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+import pytest
 import torch
 import torch.nn.functional as F
+from _pytest.mark import ParameterSet
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -336,6 +338,12 @@ STRUCTURES: dict[str, tuple[Callable[[], nn.Module], Callable[[], tuple[Tensor, 
     "token mixer": (Mixer, image),
     "length one": (Normalized, image),
 }
+
+
+def quick(*names: str) -> list[ParameterSet]:
+    """All structures for `pytest.mark.parametrize`, those that are not named marked slow."""
+    slow = pytest.mark.slow
+    return [pytest.param(n, marks=() if n in names else slow) for n in STRUCTURES]
 
 
 def build(name: str, seed: int = 0) -> tuple[nn.Module, tuple[Tensor, ...]]:

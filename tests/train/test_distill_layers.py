@@ -43,6 +43,8 @@ def reshaped(model: Model, name: str) -> Model:
 
 
 class TestContract(PassContract):
+    tasks = ("image_classifier", "two_input_transformer")
+
     @pytest.fixture
     def model(self, tiny: str) -> Model:
         return reshaped(TINY_TASKS[tiny]()[0], FACTORS[tiny])

@@ -12,6 +12,8 @@ from lilliput.train import RecalibrateNorms
 
 
 class TestContract(PassContract):
+    tasks = ("image_classifier",)
+
     @pytest.fixture
     def pass_(self, task: Task) -> RecalibrateNorms:
         return RecalibrateNorms(task, samples=64)

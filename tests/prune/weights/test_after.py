@@ -1,5 +1,7 @@
 """What comes after masks: folding, channels, blocks, quantization and files."""
 
+from functools import cache
+
 import numpy as np
 import onnx
 import pytest
@@ -29,9 +31,11 @@ from lilliput.testing import TINY_TASKS, learned
 from lilliput.train import FineTune
 
 TARGET = get_target("onnxruntime-cpu")
-TINY = list(TINY_TASKS)
+QUICK = ("image_classifier", "two_input_transformer")
+TINY = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in TINY_TASKS]
 
 
+@cache
 def sparse(tiny: str) -> tuple[Model, Model, Task]:
     """A masked network, the same with plain zeros, and its task."""
     model, task = TINY_TASKS[tiny]()

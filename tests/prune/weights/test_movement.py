@@ -20,12 +20,16 @@ from lilliput.train import SGD, FineTune, Training
 
 
 class TestScoreMovement(PassContract):
+    tasks = ("image_classifier",)
+
     @pytest.fixture
     def pass_(self) -> ScoreMovement:
         return ScoreMovement()
 
 
 class TestFixMasks(PassContract):
+    tasks = ("image_classifier",)
+
     @pytest.fixture
     def pass_(self) -> FixMasks:
         return FixMasks()

@@ -19,18 +19,24 @@ from lilliput.testing import TINY_TASKS, PassContract
 
 
 class TestPruneWeights(PassContract):
+    tasks = ("image_classifier", "two_input_transformer")
+
     @pytest.fixture
     def pass_(self) -> PruneWeights:
         return PruneWeights(0.6)
 
 
 class TestPruneTwoOfFour(PassContract):
+    tasks = ("image_classifier",)
+
     @pytest.fixture
     def pass_(self) -> PruneWeights:
         return PruneWeights(pattern=NOfM(2, 4))
 
 
 class TestPruneBlocks(PassContract):
+    tasks = ("image_classifier",)
+
     @pytest.fixture
     def pass_(self) -> PruneWeights:
         return PruneWeights(0.5, WeightBlocks(4, 1), PerLayer())

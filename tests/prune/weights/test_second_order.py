@@ -22,12 +22,16 @@ PATTERNS = [None, NOfM(2, 4), WeightBlocks(1, 4), WeightBlocks(4, 1)]
 
 
 class TestPruneSecondOrder(PassContract):
+    tasks = ("image_classifier", "two_input_transformer")
+
     @pytest.fixture
     def pass_(self, task: Task) -> PruneSecondOrder:
         return PruneSecondOrder(task, 0.5, samples=64)
 
 
 class TestPruneSecondOrderInPattern(PassContract):
+    tasks = ("image_classifier",)
+
     @pytest.fixture
     def pass_(self, task: Task) -> PruneSecondOrder:
         return PruneSecondOrder(task, pattern=NOfM(2, 4), samples=64)

@@ -16,6 +16,8 @@ class TestRewind(PassContract):
 
 
 class TestShuffleMasks(PassContract):
+    tasks = ("image_classifier",)
+
     @pytest.fixture
     def pass_(self) -> ShuffleMasks:
         return ShuffleMasks(3)

@@ -36,7 +36,7 @@ def test_one_epoch_is_the_least() -> None:
     assert same_compute(10, 1, 1000) == 1
 
 
-@pytest.mark.parametrize("name", ["image_classifier", "image_to_image", "two_output_regressor"])
+@pytest.mark.parametrize("name", ["image_classifier"])
 def test_arms_of_one_architecture_differ_in_their_parameters_alone(name: str) -> None:
     model, _ = TINY_TASKS[name]()
     pruned, scratch, _ = arms_of(model, HALF, epochs=1)
@@ -50,7 +50,7 @@ def test_arms_of_one_architecture_differ_in_their_parameters_alone(name: str) ->
     assert any(not torch.equal(value, other[name]) for name, value in fresh.items())
 
 
-@pytest.mark.parametrize("limit", [60, 300, 613])
+@pytest.mark.parametrize("limit", [60, 613])
 def test_the_plain_network_is_the_widest_that_fits(limit: int) -> None:
     model, _ = two_output_regressor()
     asked: list[int] = []
