@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lilliput.core import Model, Stage, Task
-from lilliput.edit.layers import Layer, places, replaced
+from lilliput.edit.layers import Layer, places, replaced, unchanged
 from lilliput.edit.parts import convolution, in_a_row, moves_of
 from lilliput.edit.reads import Reads, corrected_bias, matrices, reads_of, right_solved
 
@@ -49,9 +49,11 @@ class ShrinkKernels:
         """
         what = f"convolution that can shrink to {self.size}"
         found = places(model, self.layers, self._suits, what)
+        if not found:
+            return unchanged(model, "ShrinkKernels", what)
         reads = reads_of(model, found, self.task, self.samples)
         new = {name: self._shrunk(place.layer, reads[name]) for name, place in found.items()}
-        return replaced(model, new) if new else model
+        return replaced(model, new)
 
     def _suits(self, layer: Layer) -> bool:
         if isinstance(layer, nn.Linear):

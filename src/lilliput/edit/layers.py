@@ -3,17 +3,19 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrize
 
-from lilliput.core import Model, PassError
+from lilliput.core import Model, Note, PassError
 from lilliput.core.modes import in_eval_mode
 from lilliput.core.spelling import did_you_mean
 from lilliput.graph import capture
 
-__all__ = ["Layer", "Place", "Run", "places", "replaced"]
+__all__ = ["Layer", "Place", "Run", "places", "replaced", "unchanged"]
 
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d
 
@@ -51,8 +53,9 @@ def places(
 ) -> dict[str, Place]:
     """The layers named, or all that suit, in the order the network holds them.
 
-    None suits that runs nowhere, shares its parameters, is parametrized, carries hooks or pads with
-    something else than zeros.
+    None suits that runs nowhere, shares its parameters, is parametrized, carries hooks, pads with
+    something else than zeros, or is of a class of one's own that does not compute what the class of
+    PyTorch does.
 
     Args:
         model: It is not changed.
@@ -88,6 +91,12 @@ def replaced(model: Model, layers: Mapping[str, nn.Module]) -> Model:
     return swapped if _runs(swapped) else _swapped(capture(model), layers)
 
 
+def unchanged(model: Model, pass_name: str, what: str) -> Model:
+    """The model as it is, with a note that it has no layer that suits."""
+    note = Note(f"{pass_name}: no {what}, so nothing changes")
+    return replace(model, notes=(*model.notes, note))
+
+
 def _swapped(model: Model, layers: Mapping[str, nn.Module]) -> Model:
     for name, layer in layers.items():
         model.module.set_submodule(name, layer)
@@ -108,9 +117,10 @@ def _plain_layers(module: nn.Module) -> dict[str, Layer]:
     names = Counter(id(part) for _, part in module.named_modules(remove_duplicate=False))
     found: dict[str, Layer] = {}
     for name, layer in module.named_modules():
-        if not name or type(layer) not in _LAYERS or names[id(layer)] > 1:
+        if not name or not isinstance(layer, _LAYERS) or names[id(layer)] > 1:
             continue
-        assert isinstance(layer, _LAYERS)  # noqa: S101  of those types
+        if parametrize.is_parametrized(layer):
+            continue
         is_shared = any(held[id(p)] > 1 for p in layer.parameters())
         has_hooks = bool(layer._forward_hooks or layer._forward_pre_hooks)  # noqa: SLF001
         if not is_shared and not has_hooks and getattr(layer, "padding_mode", "zeros") == "zeros":
@@ -120,13 +130,38 @@ def _plain_layers(module: nn.Module) -> dict[str, Layer]:
 
 def _calls(model: Model, layers: Mapping[str, Layer]) -> dict[str, list[Run]]:
     calls: dict[str, list[Run]] = defaultdict(list)
-    with in_eval_mode(model.module), _watched(layers, calls), torch.no_grad():
+    others: set[str] = set()
+    with in_eval_mode(model.module), _watched(layers, calls, others), torch.no_grad():
         model.module(*model.example_inputs)
+    for name in others:
+        calls[name].clear()
     return calls
 
 
+def _is_usual(layer: Layer, x: Tensor, output: Tensor) -> bool:
+    """Whether a layer gave what PyTorch's own class would have."""
+    if isinstance(layer, nn.Linear):
+        usual = functional.linear(x, layer.weight, layer.bias)
+    else:
+        run = functional.conv1d if isinstance(layer, nn.Conv1d) else functional.conv2d
+        usual = run(
+            x,
+            layer.weight,
+            layer.bias,
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            layer.groups,
+        )
+    return usual.shape == output.shape and torch.equal(usual, output)
+
+
 @contextmanager
-def _watched(layers: Mapping[str, Layer], calls: dict[str, list[Run]]) -> Iterator[None]:
+def _watched(
+    layers: Mapping[str, Layer], calls: dict[str, list[Run]], others: set[str]
+) -> Iterator[None]:
+    """Notes each layer's calls, and the layers that compute something else than PyTorch's own."""
+
     def watch(name: str, layer: Layer) -> torch.utils.hooks.RemovableHandle:
         axis = -1 if isinstance(layer, nn.Linear) else -1 - len(layer.kernel_size)
 
@@ -135,6 +170,8 @@ def _watched(layers: Mapping[str, Layer], calls: dict[str, list[Run]]) -> Iterat
 
         def record(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             calls[name].append(Run(sizes(inputs[0]), sizes(output)))
+            if type(layer) not in _LAYERS and not _is_usual(layer, inputs[0], output):
+                others.add(name)
 
         return layer.register_forward_hook(record)
 

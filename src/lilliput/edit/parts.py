@@ -27,7 +27,8 @@ class Moves:
 
 def moves_of(layer: Convolution) -> Moves:
     """How a convolution moves."""
-    return Moves(layer.stride, layer.padding, layer.dilation, layer.groups)
+    padding = layer.padding if isinstance(layer.padding, str) else tuple(layer.padding)
+    return Moves(tuple(layer.stride), padding, tuple(layer.dilation), layer.groups)
 
 
 def convolution(
@@ -38,7 +39,7 @@ def convolution(
 ) -> Convolution:
     """A convolution of these weights, of the type and on the device of `like`."""
     made: Convolution = skip_init(
-        type(like),
+        nn.Conv1d if isinstance(like, nn.Conv1d) else nn.Conv2d,
         weight.shape[1] * moves.groups,
         weight.shape[0],
         tuple(weight.shape[2:]),

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lilliput.core import Model, Stage, Task
-from lilliput.edit.layers import Layer, places, replaced
+from lilliput.edit.layers import Layer, places, replaced, unchanged
 from lilliput.edit.parts import convolution, in_a_row, moves_of, pointwise
 from lilliput.edit.reads import Reads, corrected_bias, matrices, reads_of, right_solved
 
@@ -55,10 +55,13 @@ class SeparateConvolutions:
             PassError: A name is no convolution that suits.
             TaskError: The task has no training data.
         """
-        found = places(model, self.layers, _suits, "convolution of one group with a kernel above 1")
+        what = "convolution of one group with a kernel above 1"
+        found = places(model, self.layers, _suits, what)
+        if not found:
+            return unchanged(model, "SeparateConvolutions", what)
         reads = reads_of(model, found, self.task, self.samples)
         new = {name: self._separated(place.layer, reads[name]) for name, place in found.items()}
-        return replaced(model, new) if new else model
+        return replaced(model, new)
 
     def _separated(self, layer: Layer, reads: Reads) -> nn.Module:
         assert not isinstance(layer, nn.Linear)  # noqa: S101  as `_suits` says
