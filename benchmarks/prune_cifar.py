@@ -16,7 +16,7 @@ from lilliput.prune import RemoveBlocks
 from lilliput.train import SGD, Training
 
 Passes = Callable[[lp.Task, lp.Model], list[lp.Pass]]
-EPOCHS = 12
+EPOCHS, SHORT = 12, 3
 
 ENDS = ("layer2.0", "layer3.0")
 """Blocks whose inner channels the network can spare least."""
@@ -54,6 +54,45 @@ def smaller(
     return build
 
 
+def taught(name: str, task: lp.Task, teacher: lp.Model, epochs: int, **options: object) -> lp.Pass:
+    """What was lost, learned again from the whole network."""
+    return lp.Distill(
+        task,
+        teacher,
+        epochs=epochs,
+        learning_rate=0.02,
+        temperature=4.0,
+        alpha=0.9,
+        training=Training(optimizer=SGD(weight_decay=5e-4)),
+        checkpoint=WORK / "prune" / name,
+        **options,
+    )
+
+
+def zeros(task: lp.Task, model: lp.Model) -> list[lp.Pass]:
+    """Nine of ten weights go, little by little."""
+    hooks = (lp.GradualPruning(0.9, end=0.6),)
+    return [lp.PruneWeights(0.0), taught("resnet56-90", task, model, EPOCHS, hooks=hooks)]
+
+
+def low_rank(task: lp.Task, model: lp.Model) -> list[lp.Pass]:
+    """Half the multiplications of all convolutions, as columns and rows."""
+    factors = lp.FactorizeLayers(0.5, lp.SpatialSvd(), task)
+    return [factors, taught("resnet56-low-rank", task, model, SHORT)]
+
+
+def separable(task: lp.Task, model: lp.Model) -> list[lp.Pass]:
+    """The last stage in separable convolutions, layer after layer, then as a whole."""
+    layers = tuple(
+        n for n, _ in model.module.named_modules() if n.startswith("layer3.") and "conv" in n
+    )
+    return [
+        lp.SeparateConvolutions(layers, task),
+        lp.DistillLayers(task, model),
+        taught("resnet56-separable", task, model, SHORT),
+    ]
+
+
 def fewer_macs(case: str, system: str, before: lp.Model, after: lp.Model) -> Row:
     """How many times fewer multiplications."""
     counts = [sum(row.macs for row in lp.cost(lp.trace(model))) for model in (before, after)]
@@ -84,3 +123,9 @@ def cases() -> Iterator[Case]:
     ):
         passes = smaller(name, blocks, spared, EPOCHS, rate)
         yield Case(name, partial(made, name, "resnet56", passes))
+    for name, recipe in (
+        ("resnet56-90", zeros),
+        ("resnet56-low-rank", low_rank),
+        ("resnet56-separable", separable),
+    ):
+        yield Case(name, partial(made, name, "resnet56", recipe))
