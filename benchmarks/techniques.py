@@ -7,6 +7,7 @@ __all__ = ["table_structures", "table_techniques"]
 TECHNIQUES = {
     "resnet56-2.1x": "blocks and channels, 12 epochs",
     "resnet56-2.55x": "blocks and channels, 12 epochs",
+    "resnet56-2.1x-blocks": "blocks of the first stage and channels, 12 epochs",
     "resnet56-90": "90 % of weights zero, gradually",
     "resnet56-separable": "separable convolutions",
     "resnet56-low-rank": "low rank",
@@ -17,7 +18,15 @@ TECHNIQUES = {
     "sst2-half": "half the heads, half the MLP width",
     "sst2-2of4": "2:4 sparsity, trained again",
     "sst2-2of4-untrained": "2:4 sparsity, second order, no training",
+    "vgg16-filters": "half the filters of seven layers",
+    "vgg16-zeros": "95 % of weights zero, gradually",
     "sst2-vocabulary": "only the tokens that the data uses",
+}
+LITE0 = {
+    "pruned": "inner channels of every block",
+    "low-rank": "pointwise layers of low rank",
+    "narrower": "every width, taught as a whole",
+    "separable": "separable convolutions: it has no dense one left that suits",
 }
 GRADUAL = "weights, gradually"
 SKIPPED = ("structures", "resnet20-width", "resnet20-by-latency", "compare")
@@ -33,7 +42,7 @@ def table_techniques() -> str:
     rows = [row for row in read("prune") if not row.case.startswith(SKIPPED)]
     for case, system in dict.fromkeys((row.case, row.system) for row in rows):
         found = {row.quantity: row for row in rows if (row.case, row.system) == (case, system)}
-        name = TECHNIQUES.get(case, GRADUAL if case.startswith("lenet") else "")
+        name = _name(case)
         cells = [
             case,
             "float" if case.endswith(("-float", "-dense")) else name,
@@ -73,6 +82,14 @@ def _outcome(found: dict[tuple[str, str], float], system: str, name: str) -> str
     if found[system, name] == 1:
         return f"works, {100 * left:.0f} % of the parameters left"
     return "refuses, or removes nothing" if left == 1 else "wrong outputs, or does not run"
+
+
+def _name(case: str) -> str:
+    """What the case shows."""
+    if case.startswith("lite0-"):
+        way = case.removeprefix("lite0-").removesuffix("-untrained")
+        return LITE0[way] + (", not taught" if case.endswith("-untrained") else "")
+    return TECHNIQUES.get(case, GRADUAL if case.startswith("lenet") else "")
 
 
 def _score(found: dict[str, Row]) -> str:
