@@ -22,7 +22,8 @@ def points(rows: list[Row], quantity: str) -> list[tuple[int, Row]]:
 def draw(series: dict[str, list[tuple[int, Row]]]) -> str:
     """Two lines of dots, with the spread of the times."""
     wide, tall = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-    most = 1.1
+    highest = max(row.value for found in series.values() for _, row in found)
+    most = max(1.1, 1.05 * highest)
 
     def x(width: float) -> float:
         return LEFT + (width - NARROWEST) / (WIDEST - NARROWEST) * wide
