@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lilliput.core import Model, PassError, run
+from lilliput.core import Accuracy, Model, PassError, Task, run
 from lilliput.edit import FactorizeLayers, SeparateConvolutions, ShrinkKernels, Svd
 from lilliput.graph import cost, trace
 
@@ -53,3 +53,35 @@ def test_one_that_computes_something_else_stays_and_is_refused_by_name() -> None
         assert "so nothing changes" in str(same.notes[0])
     with pytest.raises(PassError, match="'0' is no convolution of one group"):
         run(model, [SeparateConvolutions(layers=("0",))])
+
+
+class LookedInto(nn.Module):
+    """Reads a layer's weight beside calling it, and gives another its input by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(16, 16), nn.Linear(16, 16), nn.Linear(16, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x) + nn.functional.linear(x, self.a.weight)
+        return self.c(self.b(input=x).relu())
+
+
+def test_a_layer_that_the_network_looks_into_stays_and_is_told() -> None:
+    model = Model(LookedInto().eval(), (torch.randn(3, 16),))
+    small = run(model, [FactorizeLayers(ranks={"a": 16, "b": 16, "c": 16})])
+    assert any(str(note).startswith("a stays: ") for note in small.notes)
+    torch.testing.assert_close(
+        small.module(*model.example_inputs),
+        model.module(*model.example_inputs),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_inputs_given_by_name_are_looked_at() -> None:
+    x = torch.randn(64, 16)
+    task = Task("copy", [(x, x)], [(x, x)], nn.functional.mse_loss, Accuracy())
+    model = Model(LookedInto().eval(), (x[:3],))
+    small = run(model, [FactorizeLayers(0.5, task=task, layers=("b",))])
+    assert isinstance(small.module.b, nn.Sequential)

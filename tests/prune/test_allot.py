@@ -4,9 +4,10 @@ import pytest
 import torch
 from tests.graph.structures import ResNet
 
-from lilliput.core import Model
+from lilliput.core import Model, run
 from lilliput.graph import channel_groups, cost, trace
 from lilliput.prune import PruneChannels, allot, bytes_of, macs_of
+from lilliput.testing.nets import two_input_transformer
 
 LEVELS = (0.25, 0.5, 0.75)
 
@@ -81,3 +82,24 @@ def test_predicts_the_bytes_of_the_pruned_network() -> None:
     small = PruneChannels(ratios)(model)
     assert size(ratios) == sum(4 * p.numel() for p in small.module.parameters())
     assert size({}) == sum(4 * p.numel() for p in model.module.parameters())
+
+
+def test_heads_and_the_widths_within_them_multiply() -> None:
+    model, _ = two_input_transformer()
+    found = channel_groups(trace(model))
+    heads = next(g for g in found if g.kind == "parts")
+    within = next(g for g in found if g.kind == "channels" and g.axes & heads.axes)
+    ratios = {heads.name: 0.5, within.name: 0.5}
+    small = run(model, [PruneChannels(ratios)])
+    left = sum(p.nbytes for p in small.module.parameters())
+    assert bytes_of(found)(ratios) == pytest.approx(left)
+
+
+def test_widths_are_multiples_within_the_heads_that_stay() -> None:
+    model, _ = two_input_transformer()
+    found = channel_groups(trace(model))
+    heads = next(g for g in found if g.kind == "parts")
+    within = next(g for g in found if g.kind == "channels" and g.axes & heads.axes)
+    place = min(heads.axes & within.axes)
+    small = run(model, [PruneChannels({heads.name: 0.5, within.name: 0.3}, multiple_of=2)])
+    assert small.module.get_parameter(place[0]).shape[place[1]] % 2 == 0

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
 
@@ -83,12 +83,21 @@ def replaced(model: Model, layers: Mapping[str, nn.Module]) -> Model:
     """The model with these layers in place of those of the same names.
 
     Where the network's own code looks into a layer, as `nn.TransformerEncoderLayer` does, it is
-    captured, so that nothing but the layers' outputs counts.
+    captured, so that nothing but the layers' outputs counts; a layer that it looks into even so
+    stays, and a note says so.
     """
     for name, layer in layers.items():
         layer.train(model.module.get_submodule(name).training)
     swapped = _swapped(model.clone(), layers)
-    return swapped if _runs(swapped) else _swapped(capture(model), layers)
+    if _runs(swapped):
+        return swapped
+    captured = capture(model)
+    nodes: list[fx.Node] = list(captured.module.graph.nodes)  # type: ignore[arg-type, union-attr]
+    read = [str(node.target) for node in nodes if node.op == "get_attr"]
+    inside = [name for name in layers if any(target.startswith(f"{name}.") for target in read)]
+    small = _swapped(captured, {n: layer for n, layer in layers.items() if n not in inside})
+    notes = [Note(f"{name} stays: the network reads its weight elsewhere, too") for name in inside]
+    return replace(small, notes=(*small.notes, *notes))
 
 
 def unchanged(model: Model, pass_name: str, what: str) -> Model:
@@ -168,12 +177,15 @@ def _watched(
         def sizes(x: Tensor) -> tuple[int, ...]:
             return tuple(n for d, n in enumerate(x.shape) if d != x.dim() + axis)
 
-        def record(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            calls[name].append(Run(sizes(inputs[0]), sizes(output)))
-            if type(layer) not in _LAYERS and not _is_usual(layer, inputs[0], output):
+        def record(
+            _: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor
+        ) -> None:
+            x = inputs[0] if inputs else named["input"]
+            calls[name].append(Run(sizes(x), sizes(output)))
+            if type(layer) not in _LAYERS and not _is_usual(layer, x, output):
                 others.add(name)
 
-        return layer.register_forward_hook(record)
+        return layer.register_forward_hook(record, with_kwargs=True)
 
     handles = [watch(name, layer) for name, layer in layers.items()]
     try:

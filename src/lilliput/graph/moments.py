@@ -118,10 +118,10 @@ def _summed(layers: Mapping[str, nn.Module], sums: dict[str, _Sums]) -> Iterator
     handles = []
 
     def watch(name: str, layer: nn.Module) -> None:
-        def read(layer: Any, inputs: tuple[Tensor, ...]) -> None:
-            sums.setdefault(name, _Sums()).add(layer, inputs[0])
+        def read(layer: Any, inputs: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+            sums.setdefault(name, _Sums()).add(layer, inputs[0] if inputs else named["input"])
 
-        handles.append(layer.register_forward_pre_hook(read))
+        handles.append(layer.register_forward_pre_hook(read, with_kwargs=True))
 
     for name, layer in layers.items():
         watch(name, layer)

@@ -107,15 +107,18 @@ def bytes_of(found: ChannelGroups) -> CostOf:
 
 
 def _products(found: ChannelGroups, amounts: Mapping[str, float], total: float) -> CostOf:
-    """What lies in a tensor goes with the product of its axes' lengths."""
+    """What lies in a tensor goes with the product of its axes' lengths.
+
+    Heads and the widths within them lie on the same axis, whose length is their product.
+    """
     shapes = {name: tensor.shape for name, tensor in found.graph.model.module.named_parameters()}
-    lying: dict[str, dict[int, dict[str, float]]] = {}
+    lying: dict[str, dict[tuple[int, str], dict[str, float]]] = {}
     for group in found:
         for tensor, axis in group.axes:
             if tensor in amounts and tensor in shapes:
                 number = sum(s.tensor == tensor and s.axis == axis for s in group.units[0])
                 share = number * group.size / shapes[tensor][axis]
-                lying.setdefault(tensor, {}).setdefault(axis, {})[group.name] = share
+                lying.setdefault(tensor, {}).setdefault((axis, group.kind), {})[group.name] = share
 
     def amount(ratios: Mapping[str, float]) -> float:
         lost = 0.0

@@ -1,5 +1,6 @@
 """Fewer channels: the network becomes narrower, and its files smaller and faster for it."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -132,7 +133,8 @@ class PruneChannels:
         """Changes the counts so that tensors keep widths that are multiples.
 
         Groups that share an axis, such as the parts of a residual stream, are settled from the axis
-        with the fewest of them on: each later one rounds the sum.
+        with the fewest of them on: each later one rounds the sum. Heads, and groups of a
+        convolution, go as asked, and the widths within those that stay are rounded.
         """
         if self.multiple_of == 1:
             return counts
@@ -143,14 +145,17 @@ class PruneChannels:
                 number = sum((s.tensor, s.axis) == place for s in group.units[0])
                 lying[place][group.name] = number
         sizes = {group.name: group.size for group in groups}
-        settled: set[str] = set()
-        for (tensor, axis), widths in sorted(lying.items(), key=lambda item: len(item[1])):
+        parts = {group.name for group in groups if group.kind == "parts"}
+        settled: set[str] = set(parts)
+        for (tensor, axis), slices in sorted(lying.items(), key=lambda item: len(item[1])):
+            left = math.prod(1 - counts[n] / sizes[n] for n in slices if n in parts)
+            widths = {n: round(w * left) for n, w in slices.items() if n not in parts}
             free = [name for name in widths if name not in settled and counts[name]]
             if tensor not in weights or not free:
                 continue
             name = max(free, key=lambda n: sizes[n])
             gone = sum(counts[n] * w for n, w in widths.items() if n != name)
-            base = weights[tensor].shape[axis] - gone
+            base = round(weights[tensor].shape[axis] * left) - gone
             counts[name] = self._nearest(base, widths[name], counts[name], sizes[name])
             settled |= set(widths)
         return counts

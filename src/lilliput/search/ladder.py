@@ -155,7 +155,10 @@ class Ladder:
         shares += [(point, (0.25 if aims else 0.5) / len(rest)) for point in rest]
         seen: dict[float, str] = {1.0: "the whole network"}
         for point, share_of_time in shares:
-            name, left = self.space.candidate(point).name, self._share_of_weights(point)
+            known = self._named(point)
+            if known is None:
+                continue
+            name, left = known
             if left in seen:
                 self._leave_out(name, f"widths that the runtime likes leave {seen[left]}")
                 continue
@@ -166,6 +169,14 @@ class Ladder:
             else:
                 self._leave_out(name, _no_epoch(facts))
 
+    def _named(self, point: Point) -> tuple[str, float] | None:
+        """A point's name and its share of the weights; None, and told, where it cannot be made."""
+        try:
+            return self.space.candidate(point).name, self._share_of_weights(point)
+        except LilliputError as error:
+            self._leave_out(str(point), str(error))
+            return None
+
     def _aims(self) -> list[Point]:
         """Points just small or quick enough for every target: by channels, and by whole blocks."""
         share = min(
@@ -175,7 +186,7 @@ class Ladder:
         if share >= 1:
             return []
         blocks = (Point(blocks=count) for count in range(1, len(self.space.blocks) + 1))
-        fitting = (point for point in blocks if self._share_of_weights(point) <= share)
+        fitting = (point for point in blocks if self.space.left_without(point.blocks) <= share)
         return [Point(share=share), *islice(fitting, 1)]
 
     def _explore(self, facts: Survey) -> None:

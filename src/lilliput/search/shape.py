@@ -1,6 +1,6 @@
 """Which architecture a point of the search stands for: what goes, and what becomes cheaper."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -68,32 +68,59 @@ class Shapes:
             self._known[key] = self._passes(blocks, share, rank)
         return self._known[key]
 
+    def left_without(self, blocks: int) -> float:
+        """The share that is left without so many blocks: of the time where that counts.
+
+        Elsewhere of the parameters.
+        """
+        gone = self.blocks[:blocks]
+        if self.counts == "latency" and self.table is not None:
+            return self.table(dict.fromkeys(gone, 1.0))
+        parameters = dict(self.model.module.named_parameters())
+        left = [p for n, p in parameters.items() if not n.startswith(tuple(f"{b}." for b in gone))]
+        return sum(p.numel() for p in left) / sum(p.numel() for p in parameters.values())
+
     def _passes(self, blocks: int, share: float, rank: float) -> tuple[Pass, ...]:
-        passes: list[Pass] = [RemoveBlocks(self.blocks[:blocks])] if blocks else []
-        if share < 1:
-            shallower = run(self.model, passes)
-            by_time = self.counts == "latency" and self.table is not None and not blocks
-            passes += self._by_time(share) if by_time else self._narrower(shallower, share)
+        gone = self.blocks[:blocks]
+        passes: list[Pass] = [RemoveBlocks(gone)] if gone else []
+        if share < 1 and self.counts == "latency" and self.table is not None:
+            passes = self._by_time(self.table, gone, share)
+        elif share < 1:
+            passes += self._narrower(run(self.model, passes), share)
         if rank < 1:
             passes.append(FactorizeLayers(rank, task=self.task))
         return tuple(passes)
 
-    def _by_time(self, share: float) -> list[Pass]:
-        """Channels and blocks together, by what the runtime takes for them."""
-        assert self.table is not None  # noqa: S101
-        drops: dict[str, Mapping[float, float]] = {
-            name: _nearest(self.sensitivity.get(name, {}), levels)
-            for name, levels in self.table.channels.items()
+    def _by_time(self, table: LatencyTable, gone: Sequence[str], share: float) -> list[Pass]:
+        """Channels and blocks together, by what the runtime takes for them.
+
+        Args:
+            table: What it takes.
+            gone: Blocks that go in any case.
+            share: Of the time that is left without those.
+        """
+        without = dict.fromkeys(gone, 1.0)
+        drops: dict[str, dict[float, float]] = {
+            name: {
+                level: self.sensitivity[name][str(level)]
+                for level in levels
+                if str(level) in self.sensitivity.get(name, {})
+            }
+            for name, levels in table.channels.items()
+            if table.inside.get(name) not in gone
         }
-        drops |= {name: {1.0: drop} for name, drop in self.block_drops.items()}
-        known = {*self.table.channels, *self.table.blocks}
+        drops |= {
+            name: {1.0: drop}
+            for name, drop in self.block_drops.items()
+            if name in table.blocks and name not in gone
+        }
         chosen = allot(
-            {name: by for name, by in drops.items() if name in known and by},
-            self.table,
+            {name: by for name, by in drops.items() if by},
+            lambda ratios: table({**without, **ratios}),
             share,
             max_ratio=1.0,
         )
-        return list(self.table.passes(chosen))
+        return list(table.passes({**without, **chosen}))
 
     def _narrower(self, shallower: Model, share: float) -> list[Pass]:
         """Pruning that leaves the share of MACs or bytes at the least rise of the loss.
@@ -125,11 +152,3 @@ class Shapes:
         if self.counts == "bytes":
             return sum(tensor.nbytes for tensor in model.module.parameters())
         return sum(row.macs for row in cost(trace(model)))
-
-
-def _nearest(drops: Mapping[str, float], levels: Mapping[float, float]) -> dict[float, float]:
-    """For each ratio of the table the rise that was measured at the ratio nearest to it."""
-    if not drops:
-        return {}
-    known = {float(key): drop for key, drop in drops.items()}
-    return {level: known[min(known, key=lambda k: abs(k - level))] for level in levels}

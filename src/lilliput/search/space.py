@@ -108,6 +108,10 @@ class Space:
         """Removable blocks, the least sensitive first; none before they are known."""
         return self.shapes.blocks if self.shapes else ()
 
+    def left_without(self, blocks: int) -> float:
+        """The share that is left without so many blocks: of the time where that counts."""
+        return self.shapes.left_without(blocks) if self.shapes else 1.0
+
     def candidate(self, point: Point) -> Candidate:
         """The recipe of a point, named by what is in it."""
         shared = self.shape(point)

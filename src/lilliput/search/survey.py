@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lilliput.core import Model, Pass, Target, Task, run
-from lilliput.graph import Sensitivity, channel_groups, sensitivity, trace
+from lilliput.graph import ChannelGroup, Sensitivity, channel_groups, sensitivity, trace
 from lilliput.prune import RemoveBlocks, removable_blocks, silencer
 from lilliput.registry import Store
 from lilliput.search.latency.table import LatencyTable, latency_table
@@ -66,17 +66,13 @@ def survey(  # noqa: PLR0913, PLR0917
         has_times: Whether what widths and blocks take in a runtime is to be measured, too.
     """
     groups = channel_groups(trace(model)).groups
-    score = negative_loss(task)
-    if "sensitivity" not in store.notes():
-        names = [group.name for group in groups]
-        found = sensitivity(model, names, silencer(model), score, _LEVELS) if names else None
-        store.note("sensitivity", _as_json(found))
+    table = _table(model, task, targets[0], store) if has_times else None
+    _note_drops(model, task, groups, table, store)
     if "block_sensitivity" not in store.notes():
         names = list(removable_blocks(model))
+        score = negative_loss(task)
         found = sensitivity(model, names, _shallower, score, (1.0,)) if names else None
         store.note("block_sensitivity", _as_json(found))
-    if has_times and "latency" not in store.notes():
-        store.note("latency", latency_table(model, targets[0], task).as_dict())
     if "plan" not in store.notes():
         widths = [group for group in groups if group.kind == "channels"]
         plan = {
@@ -93,8 +89,43 @@ def survey(  # noqa: PLR0913, PLR0917
         multiple=plan["multiple"],
         sensitivity=notes["sensitivity"],
         block_sensitivity=notes["block_sensitivity"],
-        latency=LatencyTable.from_dict(notes["latency"]) if has_times else None,
+        latency=table,
     )
+
+
+def _table(model: Model, task: Task, target: Target, store: Store) -> LatencyTable:
+    """What widths and blocks take on a target; another target's table is no help."""
+    noted = store.notes().get("latency", {})
+    if noted.get("target") != target.name:
+        noted = {"target": target.name, **latency_table(model, target, task).as_dict()}
+        store.note("latency", noted)
+    return LatencyTable.from_dict(noted)
+
+
+def _note_drops(
+    model: Model,
+    task: Task,
+    groups: Sequence[ChannelGroup],
+    table: LatencyTable | None,
+    store: Store,
+) -> None:
+    """Measures what is not noted yet, at the ratios that will be chosen from."""
+    noted: dict[str, dict[str, float]] = store.notes().get("sensitivity", {})
+    wanted: dict[str, tuple[float, ...]] = {g.name: _LEVELS for g in groups}
+    if table is not None:
+        wanted |= {n: tuple(levels) for n, levels in table.channels.items() if n in wanted}
+    missing = {
+        name: [level for level in levels if str(level) not in noted.get(name, {})]
+        for name, levels in wanted.items()
+    }
+    names = [name for name, levels in missing.items() if levels]
+    found = None
+    if names:
+        found = sensitivity(model, names, silencer(model), negative_loss(task), missing)
+    if found or "sensitivity" not in store.notes():
+        new = _as_json(found)
+        every = {name: {**noted.get(name, {}), **new.get(name, {})} for name in {**noted, **new}}
+        store.note("sensitivity", every)
 
 
 def _shallower(model: Model, name: str, _: float) -> Model:

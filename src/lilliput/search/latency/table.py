@@ -6,6 +6,7 @@ is divided among them: fewer files, and a difference larger than the noise.
 Source: Yang et al. 2018, "NetAdapt", section 3.3, for tables in place of a model of the device.
 """
 
+import math
 import tempfile
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
@@ -89,7 +90,7 @@ def levels_of(size: int, multiple: int) -> tuple[float, ...]:
     while multiple > 1 and size < 2 * multiple:
         multiple //= 2
     widths = [width for width in range(multiple, size, multiple) if width < size]
-    step = max(1, len(widths) // _STEPS)
+    step = max(1, math.ceil(len(widths) / _STEPS))
     return tuple(1 - width / size for width in reversed(widths[::step]))
 
 
