@@ -25,8 +25,8 @@ TECHNIQUES = {
 LITE0 = {
     "pruned": "inner channels of every block",
     "low-rank": "pointwise layers of low rank",
-    "narrower": "every width, taught as a whole",
-    "separable": "separable convolutions: it has no dense one left that suits",
+    "narrower": "every width",
+    "separable": "separable convolutions, of which none suits",
 }
 GRADUAL = "weights, gradually"
 SKIPPED = ("structures", "resnet20-width", "resnet20-by-latency", "compare")
@@ -88,7 +88,7 @@ def _name(case: str) -> str:
     """What the case shows."""
     if case.startswith("lite0-"):
         way = case.removeprefix("lite0-").removesuffix("-untrained")
-        return LITE0[way] + (", not taught" if case.endswith("-untrained") else "")
+        return LITE0[way] + (", not taught yet" if case.endswith("-untrained") else "")
     return TECHNIQUES.get(case, GRADUAL if case.startswith("lenet") else "")
 
 
