@@ -14,5 +14,7 @@ def test_an_arm_that_is_not_there_is_answered_with_those_that_are() -> None:
         found["narrow"]
     rows = tuple(row for row in found.rows if row.arm != "narrower")
     left = (LeftOut("narrower", None, "no width fits"),)
-    with pytest.raises(KeyError, match="'narrower' was left out: no width fits; there are 'pruned'"):
+    with pytest.raises(
+        KeyError, match="'narrower' was left out: no width fits; there are 'pruned'"
+    ):
         made_up(rows=rows, left_out=left)["narrower"]
