@@ -175,3 +175,41 @@ def test_a_pool_that_cannot_be_dilated_is_named() -> None:
 
     with pytest.raises(UnsupportedError, match="max_pool2d of 'pool' cannot be dilated"):
         run(Model(Pooled().eval(), (torch.randn(1, 3, 16, 16),)), [DilateInstead(("a",))])
+
+
+class Placed(nn.Module):
+    """A map of positions is added after the stride, or their mean, which suits any size."""
+
+    def __init__(self, is_mean: bool) -> None:
+        super().__init__()
+        self.a, self.positions = nn.Conv2d(3, 4, 3, 2, 1), nn.Parameter(torch.randn(1, 4, 8, 8))
+        self.b, self.is_mean = nn.Conv2d(4, 4, 3, 2, 1), is_mean
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x)
+        places = self.positions.mean((2, 3), keepdim=True) if self.is_mean else self.positions
+        return self.b(x + places).mean((2, 3))
+
+
+@pytest.mark.parametrize("pass_", [DilateInstead(("a",)), MoveStride("a", "b")])
+def test_a_constant_map_that_would_not_grow_is_named(pass_: Pass) -> None:
+    model = Model(Placed(is_mean=False).eval(), (torch.randn(2, 3, 16, 16),))
+    with pytest.raises(
+        UnsupportedError,
+        match=r"add would read a larger map, and 'positions' of shape \[1, 4, 8, 8",
+    ):
+        run(model, [pass_])
+    run(Model(Placed(is_mean=True).eval(), model.example_inputs), [pass_])
+
+
+def test_the_layer_that_reads_a_map_of_another_size_is_named() -> None:
+    """Without padding a map has another size once the stride has moved."""
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 2)
+    )
+    model = Model(net.eval(), (torch.randn(2, 3, 16, 16),))
+    with pytest.raises(
+        UnsupportedError, match=r"'3' \(Linear\) cannot work on .* \[\[2, 196\]\]: mat1 and mat2"
+    ):
+        run(model, [MoveStride("0", "1")])
+    assert not any(part._forward_hooks for part in net.modules())

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from lilliput.core import Model, Pass, UnsupportedError, run
 from lilliput.edit import Narrow, Reinitialize
-from lilliput.graph import channel_groups, trace
+from lilliput.graph import channel_groups, is_captured, trace
 from lilliput.testing import TINY_TASKS, PassContract
 
 DRAWN = ("image_classifier", "image_to_image", "two_output_regressor")
@@ -116,6 +116,42 @@ def test_names_what_cannot_be_drawn_anew() -> None:
         run(Model(module, inputs), [Reinitialize()])
     with pytest.raises(ValueError, match="alpha must be above 0 and at most 1, got 2"):
         Narrow(2.0)
+
+
+class Scaled(nn.Module):
+    """It holds a scale itself and writes a width down, so that removal makes a graph of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.scale = nn.Conv2d(3, 8, 3), nn.Parameter(torch.empty(8))
+        self.head = nn.Linear(8, 2)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.uniform_(self.scale, 5, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.conv(x).view(-1, 8, 36).mean(2) * self.scale)
+
+
+def test_a_network_that_becomes_a_graph_is_drawn_by_its_own_class() -> None:
+    model = Model(Scaled().eval(), (torch.randn(2, 3, 8, 8),))
+    narrow = run(model, [Narrow(0.5, seed=3)]).module
+    assert is_captured(narrow)
+    torch.manual_seed(3)
+    assert torch.equal(narrow.scale, torch.empty(8).uniform_(5, 6)[:4])
+    torch.manual_seed(3)
+    assert torch.equal(narrow.conv.weight, nn.Conv2d(3, 4, 3).weight)
+
+
+def test_a_graph_says_that_drawing_has_to_come_first() -> None:
+    model = Model(Scaled().eval(), (torch.randn(2, 3, 8, 8),))
+    small = run(model, [Narrow(0.5, is_fresh=False)])
+    assert is_captured(small.module)
+    for pass_ in (Reinitialize(), Narrow(0.5)):
+        with pytest.raises(UnsupportedError, match=r"itself .* became a graph.*draw first"):
+            run(small, [pass_])
+    run(model, [Reinitialize(), Narrow(0.5, is_fresh=False)])
 
 
 def test_attention_is_drawn_anew() -> None:

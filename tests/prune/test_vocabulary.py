@@ -95,6 +95,41 @@ def test_refuses_an_embedding_that_the_output_shares() -> None:
         run(model, [PruneVocabulary(0, keep=(1, 2))])
 
 
+class Sides(nn.Module):
+    """Words read on two sides, scaled by what the code asks of the embedding."""
+
+    def __init__(self, is_one_module: bool) -> None:
+        super().__init__()
+        self.enc = nn.Embedding(30, 4, padding_idx=29)
+        self.dec = self.enc if is_one_module else nn.Embedding(30, 4, padding_idx=29)
+        self.dec.weight = self.enc.weight
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        is_word = (source != self.enc.padding_idx) & (source < self.enc.num_embeddings)
+        words = self.enc(source) * self.enc.embedding_dim**0.5 * is_word[..., None]
+        return self.head((words + self.dec(target)).mean(1))
+
+
+def test_an_embedding_of_two_names_goes_under_both() -> None:
+    torch.manual_seed(0)
+    ids = torch.tensor([[4, 2, 7, 29, 7]]), torch.tensor([[2, 4, 29, 7, 2]])
+    model = Model(Sides(is_one_module=True).eval(), ids)
+    small = run(model, [PruneVocabulary(7, keep=(2, 4))])
+    assert small.module.dec is small.module.enc
+    assert sum(p.numel() for p in small.module.parameters()) == 4 * 4 + 10
+    assert torch.equal(small.module(*ids), model.module(*ids))
+    again = run(small, [PruneVocabulary(7, keep=(2,))]).module.dec
+    assert (again.num_embeddings, again.embedding_dim, again.padding_idx) == (30, 4, 29)
+
+
+def test_refuses_a_weight_that_another_embedding_shares() -> None:
+    ids = torch.randint(0, 29, (2, 5))
+    model = Model(Sides(is_one_module=False).eval(), (ids, ids))
+    with pytest.raises(PassError, match=r"'enc' are also the weight of embedding in 'dec'.*untie"):
+        run(model, [PruneVocabulary(0, keep=(1, 2))])
+
+
 @pytest.mark.parametrize(
     ("pass_", "message"),
     [

@@ -94,6 +94,20 @@ def test_a_network_with_a_layer_of_low_rank_recovers(tiny: str) -> None:
     assert drops[1] <= drops[0]
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_network_of_half_precision_learns_and_stays_so(dtype: torch.dtype) -> None:
+    model, task = TINY_TASKS["two_output_regressor"]()
+    teacher = Model(model.module.to(dtype), (model.example_inputs[0].to(dtype),))
+    small = reshaped(teacher, FACTORS["two_output_regressor"])
+    small.module.to(dtype)
+    halves = [(batch[0].to(dtype), batch[1]) for batch in task.train]
+    task = Task("halves", halves, halves, task.loss, task.metric, split=task.split)
+    done = run(small, [DistillLayers(task, teacher, samples=64, steps=30)])
+    assert {p.dtype for p in done.module.parameters()} == {dtype}
+    assert not done.notes
+    assert not torch.equal(done.module.body[2][0].weight, small.module.body[2][0].weight)
+
+
 def test_a_linear_part_ends_at_the_least_squares_optimum() -> None:
     """A narrow input, so that the teacher's answers cannot be had in full."""
     torch.manual_seed(0)

@@ -12,6 +12,7 @@ from torch import fx, nn
 from lilliput.core import Model, PassError, Stage
 from lilliput.core.spelling import did_you_mean
 from lilliput.edit.changes import changed
+from lilliput.edit.fits import checked
 from lilliput.edit.rates import follow_rates
 from lilliput.graph import Graph, operator_of, owner_of, trace
 
@@ -49,7 +50,8 @@ class DilateInstead:
         """
         graph = trace(model)
         _check_strided(graph, self.layers)
-        return changed(graph, follow_rates(graph, frozenset(self.layers)).changes)
+        found = follow_rates(graph, frozenset(self.layers))
+        return checked(changed(graph, found.changes))
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class MoveStride:
         if not _reads(windowed[self.to], windowed[self.layer]):
             raise PassError(f"{self.to!r} does not read what {self.layer!r} gives")
         found = follow_rates(graph, frozenset({self.layer}), self.to)
-        return changed(graph, found.changes)
+        return checked(changed(graph, found.changes))
 
 
 def _reads(node: fx.Node, source: fx.Node) -> bool:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from lilliput.core import Model, Stage, UnsupportedError
-from lilliput.graph import channel_groups, remove_channels, trace
+from lilliput.graph import channel_groups, is_captured, remove_channels, trace
 
 __all__ = ["Narrow", "Reinitialize"]
 
@@ -21,6 +21,9 @@ __all__ = ["Narrow", "Reinitialize"]
 @dataclass(frozen=True)
 class Narrow:
     """Keeps a share of the channels of every group.
+
+    Where the network becomes a graph, layers are drawn at their new width; parameters that modules
+    around them hold are drawn by these at the old one, and the first channels stay.
 
     Args:
         alpha: Share that is kept, above 0 to 1.
@@ -56,8 +59,14 @@ class Narrow:
             if group.kind == "channels" and self._kept(group.size) < group.size
         }
         narrow = remove_channels(model, drop, found) if drop else model
-        if self.is_fresh:
+        if not self.is_fresh:
+            return narrow
+        if is_captured(model.module) or not is_captured(narrow.module):
             _draw(narrow.module, self.seed)
+            return narrow
+        _draw(model.module, self.seed)  # a graph has lost the code by which its modules do so
+        narrow = remove_channels(model, drop, found)
+        _reset(narrow.module, self.seed)
         return narrow
 
     def _kept(self, size: int) -> int:
@@ -88,14 +97,29 @@ class Reinitialize:
 
 
 def _draw(module: nn.Module, seed: int) -> None:
-    """Calls each module's `reset_parameters`, which PyTorch's own layers have."""
+    """Calls each module's `reset_parameters`, which PyTorch's own layers have.
+
+    Raises:
+        UnsupportedError: A module holds parameters and does not say how to draw them.
+    """
+    way_out = (
+        "the network became a graph, which has lost the code that draws; draw first, by "
+        "Reinitialize() before the pass that made it a graph"
+        if is_captured(module)
+        else "give it a method reset_parameters that fills its own parameters"
+    )
     for name, part in module.named_modules():
         holds = any(True for _ in part.parameters(recurse=False))
         if parametrize.is_parametrized(part) or (holds and _reset_of(part) is None):
             raise UnsupportedError(
                 f"{name or 'the network itself'} ({type(part).__name__}) cannot be drawn anew; "
-                "give it a method reset_parameters that fills its own parameters"
+                f"{way_out}"
             )
+    _reset(module, seed)
+
+
+def _reset(module: nn.Module, seed: int) -> None:
+    """Draws what modules say how to draw; the rest stays."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for part in module.modules():

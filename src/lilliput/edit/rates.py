@@ -1,7 +1,6 @@
 """How much denser each map becomes once a stride is taken out, followed through the network."""
 
 from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +16,9 @@ __all__ = ["Rates", "follow_rates"]
 
 _SAME: Pair = (1, 1)
 
+_BROADCASTING = ("add", "add_", "div", "mul", "mul_", "sub")
+
 _ELEMENTWISE = (
-    "add",
-    "add_",
     "alias",
     "batch_norm",
     "cat",
@@ -27,7 +26,6 @@ _ELEMENTWISE = (
     "clone",
     "contiguous",
     "detach",
-    "div",
     "dropout",
     "elu",
     "exp",
@@ -41,8 +39,6 @@ _ELEMENTWISE = (
     "leaky_relu",
     "leaky_relu_",
     "mish",
-    "mul",
-    "mul_",
     "neg",
     "pow",
     "prelu",
@@ -54,7 +50,6 @@ _ELEMENTWISE = (
     "silu_",
     "softplus",
     "sqrt",
-    "sub",
     "tanh",
 )
 
@@ -66,7 +61,7 @@ class Rates:
     Args:
         opened: Names of convolutions whose stride becomes 1.
         closer: The layer that takes the stride over; "" where all that follows is dilated instead.
-        constants: Weights, and what is computed from them alone.
+        constants: Weights, and what is computed from them alone, each with what it comes from.
         rates: How many positions there are now for one before, over height and width.
         changes: Of each call.
         sources: What opened convolutions read, and slices of it.
@@ -74,7 +69,7 @@ class Rates:
 
     opened: frozenset[str]
     closer: str
-    constants: AbstractSet[fx.Node]
+    constants: Mapping[fx.Node, Mapping[str, int]]
     rates: dict[fx.Node, Pair] = field(default_factory=dict)
     changes: dict[fx.Node, Change] = field(default_factory=dict)
     sources: set[fx.Node] = field(default_factory=set)
@@ -107,7 +102,7 @@ def follow_rates(graph: Graph, opened: frozenset[str], closer: str = "") -> Rate
         PassError: Maps of different sizes would meet, or the network's output would change size.
         UnsupportedError: An operator on the way cannot work on a larger map.
     """
-    found = Rates(opened, closer, weights_of(graph).constants.keys())
+    found = Rates(opened, closer, weights_of(graph).constants)
     if not closer:
         found.sources = {node.all_input_nodes[0] for node in _convolutions(graph, opened)}
     for node in graph.nodes:
@@ -225,6 +220,20 @@ def _elementwise(found: Rates, node: fx.Node) -> Pair:
     return found.rate(node)
 
 
+def _broadcasting(found: Rates, node: fx.Node) -> Pair:
+    """Elementwise, where a constant may be a map, too."""
+    rate = found.rate(node)
+    for source in node.all_input_nodes:
+        sizes = shape_of(source)[-2:] if source in found.constants else ()
+        if any(n > 1 < r for n, r in zip(reversed(sizes), reversed(rate), strict=False)):
+            names = ", ".join(map(repr, found.constants[source])) or "a constant"
+            raise UnsupportedError(
+                f"{_place(node)} would read a larger map, and {names} of shape "
+                f"{list(shape_of(source))} does not grow with it"
+            )
+    return rate
+
+
 def _elsewhere(found: Rates, node: fx.Node) -> Pair:
     if any(found.rates.get(n, _SAME) != _SAME for n in node.all_input_nodes):
         raise UnsupportedError(
@@ -235,6 +244,7 @@ def _elsewhere(found: Rates, node: fx.Node) -> Pair:
 
 
 _RULES: Mapping[str, Callable[[Rates, fx.Node], Pair]] = {
+    **dict.fromkeys(_BROADCASTING, _broadcasting),
     **dict.fromkeys(_ELEMENTWISE, _elementwise),
     "conv2d": _convolution,
     "max_pool2d": _max_pool,

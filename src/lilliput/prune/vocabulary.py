@@ -22,21 +22,39 @@ __all__ = ["PruneVocabulary", "RemappedEmbedding"]
 class RemappedEmbedding(nn.Module):
     """An embedding of fewer rows than there are ids; a table says which row each id has.
 
+    What a network's code may ask of `nn.Embedding` it answers as the one before did.
+
     Args:
         rows: The rows that are left.
         table: For each id, its row.
+        padding_idx: The id of the padding; None where there is none.
     """
 
     table: Tensor
 
-    def __init__(self, rows: nn.Embedding, table: Int[Tensor, " ids"]) -> None:
+    def __init__(
+        self, rows: nn.Embedding, table: Int[Tensor, " ids"], padding_idx: int | None = None
+    ) -> None:
         super().__init__()
-        self.rows = rows
+        self.rows, self.padding_idx = rows, padding_idx
         self.register_buffer("table", table.to(torch.int32))
+
+    @property
+    def num_embeddings(self) -> int:
+        """How many ids there are; the rows are fewer."""
+        return len(self.table)
+
+    @property
+    def embedding_dim(self) -> int:
+        """Features of a row."""
+        return self.rows.embedding_dim
 
     def forward(self, ids: Int[Tensor, "..."]) -> Float[Tensor, "... features"]:
         """Gives a row for each id."""
         return self.rows(self.table[ids])  # type: ignore[no-any-return]
+
+
+_Layer = nn.Embedding | RemappedEmbedding
 
 
 @dataclass(frozen=True)
@@ -88,10 +106,12 @@ class PruneVocabulary:
         places[rows] = torch.arange(len(rows))
         new = places[table]
         new[new < 0] = places[table[self.unknown]]
-        model.module.set_submodule(name, RemappedEmbedding(_smaller(old, rows), new))
+        small = RemappedEmbedding(_smaller(old, rows), new, layer.padding_idx)
+        for alias in _names(model.module, layer):
+            model.module.set_submodule(alias, small)
         return model
 
-    def _embedding(self, model: Model) -> tuple[str, nn.Module]:
+    def _embedding(self, model: Model) -> tuple[str, _Layer]:
         found = dict(_embeddings(model.module))
         if not found:
             raise PassError("the network has no nn.Embedding whose rows could go")
@@ -101,7 +121,7 @@ class PruneVocabulary:
             raise PassError(f"no embedding is called {name!r}; {did_you_mean(name, found)}")
         return name, found[name]
 
-    def _kept(self, model: Model, name: str, layer: nn.Module) -> set[int]:
+    def _kept(self, model: Model, name: str, layer: _Layer) -> set[int]:
         if self.keep is not None or self.task is None:
             return set(self.keep or ())
         seen = _seen(model.module, layer, self.task)
@@ -110,7 +130,7 @@ class PruneVocabulary:
         return seen
 
 
-def _embeddings(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def _embeddings(module: nn.Module) -> Iterator[tuple[str, _Layer]]:
     """Embeddings, and those that were made smaller before, by name."""
     inner = {id(m.rows) for m in module.modules() if isinstance(m, RemappedEmbedding)}
     for name, part in module.named_modules():
@@ -118,19 +138,25 @@ def _embeddings(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield name, part
 
 
-def _parts(layer: nn.Module) -> tuple[Int[Tensor, " ids"], nn.Embedding]:
+def _parts(layer: _Layer) -> tuple[Int[Tensor, " ids"], nn.Embedding]:
     """The row of each id, and the rows."""
     match layer:
         case RemappedEmbedding():
             return layer.table.long().cpu(), layer.rows
         case nn.Embedding():
             return torch.arange(layer.num_embeddings), layer
-    raise TypeError(f"an embedding was expected, got {type(layer).__name__}")
 
 
-def _refuse_other_uses(model: Model, name: str, layer: nn.Module) -> None:
+def _names(module: nn.Module, layer: nn.Module) -> list[str]:
+    """All names of a layer that a network may have in several places."""
+    every = module.named_modules(remove_duplicate=False)
+    return [name for name, part in every if part is layer]
+
+
+def _refuse_other_uses(model: Model, name: str, layer: _Layer) -> None:
     """Rows that something else needs, such as an output layer that shares them, cannot go."""
-    weight = _parts(layer)[1].weight
+    rows = _parts(layer)[1]
+    own, weight = _names(model.module, rows), rows.weight
     graph = trace(model)
     tensors = dict(model.module.named_parameters(remove_duplicate=False))
     aliases = {n for n, tensor in tensors.items() if tensor is weight}
@@ -140,16 +166,17 @@ def _refuse_other_uses(model: Model, name: str, layer: nn.Module) -> None:
         if graph.tensor_names.get(placeholder.name) in aliases
         for node in placeholder.users
     ]
-    others = [(what, where) for what, where in uses if what != "embedding"]
+    others = [(what, where) for what, where in uses if what != "embedding" or where not in own]
     if others:
         what, where = others[0]
+        lack = "take fewer ids" if what == "embedding" else "give fewer outputs"
         raise PassError(
-            f"the rows of {name!r} are also the weight of {what} in {where!r}, which would give "
-            "fewer outputs without them; untie the two to shrink the embedding alone"
+            f"the rows of {name!r} are also the weight of {what} in {where!r}, which would {lack} "
+            "without them; untie the two to shrink the embedding alone"
         )
 
 
-def _seen(module: nn.Module, layer: nn.Module, task: Task) -> set[int]:
+def _seen(module: nn.Module, layer: _Layer, task: Task) -> set[int]:
     """Ids that reach the embedding; where they are an input of the network, it need not run."""
     reached: list[Tensor] = []
     seen: set[int] = set()

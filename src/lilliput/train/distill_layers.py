@@ -16,7 +16,7 @@ from lilliput.core.modes import with_plain_attention
 from lilliput.core.progress import track
 from lilliput.train.lesson import Lesson, lesson_of
 from lilliput.train.parts import Parts, changed_parts, named_parts, teacher_like
-from lilliput.train.place import lent
+from lilliput.train.place import as_lent, lent
 from lilliput.train.playback import Playback
 from lilliput.train.recalibrate import measured_anew, norms_of
 
@@ -106,7 +106,7 @@ class DistillLayers:
         return changed_parts(student, teacher, inputs)
 
     def _batches(self) -> list[tuple[Tensor, ...]]:
-        """Inputs in at least two batches, since one is held back."""
+        """Inputs as the lent networks read them, at least two batches, since one is held back."""
         large = list(self.task.calibration(self.samples))
         count = sum(len(inputs[0]) for inputs in large)
         if count < 2:
@@ -118,7 +118,7 @@ class DistillLayers:
         return [
             few
             for inputs in large
-            for few in zip(*(x.split(_even(len(x), size)) for x in inputs), strict=True)
+            for few in zip(*(as_lent(x).split(_even(len(x), size)) for x in inputs), strict=True)
         ]
 
     def _teach(

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["lent", "random_states", "seed_all", "seeded", "set_random_states"]
+__all__ = ["as_lent", "lent", "random_states", "seed_all", "seeded", "set_random_states"]
+
+_HALVES = (torch.float16, torch.bfloat16)
 
 
 @contextlib.contextmanager
@@ -23,7 +25,7 @@ def lent(module: nn.Module, channels_last: bool) -> Iterator[None]:
         for owner, name, value in _tensors(module)
     }
     module.train()
-    if any(p.dtype in (torch.float16, torch.bfloat16) for p in module.parameters()):
+    if any(p.dtype in _HALVES for p in module.parameters()):
         module.float()
     if channels_last:
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -40,6 +42,11 @@ def lent(module: nn.Module, channels_last: bool) -> Iterator[None]:
             else:
                 setattr(owner, name, back)
         module.eval()
+
+
+def as_lent(value: Tensor) -> Tensor:
+    """An input as a lent network reads it: float32 where it was of half precision."""
+    return value.float() if value.dtype in _HALVES else value
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:

@@ -1,4 +1,6 @@
 import copy
+import warnings
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -108,3 +110,14 @@ def test_refuses_unknown_layers_and_other_shapes() -> None:
         set_mask(net, "1", torch.ones(4, 4, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"shape \[4, 4\], got \[4, 5\]"):
         set_mask(net, "0", torch.ones(4, 5, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("norm", [nn.utils.spectral_norm, nn.utils.weight_norm])
+def test_a_weight_that_hooks_compute_is_refused(norm: Callable[..., nn.Module]) -> None:
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        net = nn.Sequential(norm(nn.Linear(3, 3)), nn.Linear(3, 3)).eval()
+        model = Model(net, (torch.randn(2, 3),))
+        with pytest.raises(PassError, match=r"'0' is parametrized already.*skip=\('0',\)"):
+            run(model, [PruneWeights(0.5)])
+        assert list(masked(run(model, [PruneWeights(0.5, skip=("0",))]).module)) == ["1"]

@@ -1,5 +1,8 @@
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import Tensor, nn
 
 from lilliput.core import Model, PassError, run
 from lilliput.prune import PruneWeights, Rewind, ShuffleMasks, masked, sparsity_of
@@ -39,6 +42,38 @@ def test_a_ticket_has_the_masks_of_the_end_and_the_weights_of_the_beginning() ->
             assert torch.equal(ticket.module.get_submodule(name).weight, weight * mask)
         for name in ("bn1.weight", "bn1.running_var", "head.bias"):
             assert torch.equal(ticket.module.state_dict()[name], start.module.state_dict()[name])
+
+
+class Tied(nn.Module):
+    """Two layers of one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.out = nn.Linear(16, 16), nn.Linear(16, 16)
+        self.out.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.first(x).relu())
+
+
+@pytest.mark.parametrize("make", [Tied, lambda: nn.Linear(16, 16)], ids=["tied", "one layer"])
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_masks_stay_where_a_weight_has_two_names_or_no_layer_around(
+    make: Callable[[], nn.Module], is_masked: bool
+) -> None:
+    torch.manual_seed(0)
+    start = Model(make().eval(), (torch.randn(2, 16),))
+    origin = run(start, [PruneWeights(0.0)]) if is_masked else start
+    end = run(start, [PruneWeights(0.5)])
+    with torch.no_grad():
+        for weight in end.module.parameters():
+            weight.add_(1)
+    ticket = run(end, [Rewind(origin)])
+    assert sparsity_of(ticket.module) == sparsity_of(end.module) == 0.5
+    for name, mask in masked(end.module).items():
+        assert torch.equal(masked(ticket.module)[name], mask)
+        weight = start.module.get_submodule(name).weight
+        assert torch.equal(ticket.module.get_submodule(name).weight, weight * mask)
 
 
 def test_shuffled_masks_zero_as_many_weights_elsewhere() -> None:

@@ -72,13 +72,14 @@ def put(module: nn.Module, name: str, mask: Mask) -> None:
         PassError: The weight is computed from others, or held under another name.
     """
     layer = module.get_submodule(name)
-    if parametrize.is_parametrized(layer):
+    weight = original_of(layer)
+    holders = [part for part in module.modules() if _holds(part, weight)]
+    # a weight that hooks compute, such as those of `nn.utils.weight_norm`, is no parameter
+    if parametrize.is_parametrized(layer) or not holders:
         raise PassError(
             f"{name!r} is parametrized already, by something else than a mask; remove that, or "
             f"leave the layer out by skip=({name!r},)"
         )
-    weight = original_of(layer)
-    holders = [part for part in module.modules() if _holds(part, weight)]
     for part in holders:
         leaves = [leaf for leaf, p in part.named_parameters(recurse=False) if p is weight]
         if leaves != ["weight"]:

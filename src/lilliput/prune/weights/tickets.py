@@ -13,7 +13,7 @@ from lilliput.graph.masks import Mask, mask_of
 
 __all__ = ["Rewind", "ShuffleMasks"]
 
-_UNDER_A_MASK = ".parametrizations.weight.original"
+_UNDER_A_MASK = "parametrizations.weight.original"
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,19 @@ class ShuffleMasks:
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and statistics by the names they have without masks."""
-    masks = {f"{name}." for name, part in module.named_modules() if isinstance(part, Mask)}
+    """Parameters and statistics by all the names they have without masks.
+
+    A mask that layers share is there under the name of each of them.
+    """
+    every = module.named_modules(remove_duplicate=False)
+    masks = tuple(f"{name}." for name, part in every if isinstance(part, Mask))
     return {
-        name.replace(_UNDER_A_MASK, ".weight"): value
+        _without_a_mask(name): value
         for name, value in module.state_dict(keep_vars=True).items()
-        if not any(name.startswith(mask) for mask in masks)
+        if not name.startswith(masks)
     }
+
+
+def _without_a_mask(name: str) -> str:
+    layer, found, rest = name.rpartition(_UNDER_A_MASK)
+    return f"{layer}weight" if found and not rest else name

@@ -112,7 +112,19 @@ class Comparison:
     was_stopped: bool = False
 
     def __getitem__(self, arm: str) -> Row:
-        return next(row for row in self.rows if row.arm == arm)
+        """The row of an arm.
+
+        Raises:
+            KeyError: There is none, and why where it was left out.
+        """
+        rows = {row.arm: row for row in self.rows}
+        if arm in rows:
+            return rows[arm]
+        known = f"there are {', '.join(map(repr, rows)) or 'none'}"
+        reasons = [left.reason for left in self.left_out if left.arm == arm]
+        if reasons:
+            raise KeyError(f"arm {arm!r} was left out: {reasons[0]}; {known}")
+        raise KeyError(f"no arm is called {arm!r}; {known}")
 
     def as_dict(self) -> Mapping[str, Any]:
         """The same as JSON can hold it."""
