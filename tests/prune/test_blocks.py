@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from lilliput.core import Model, PassError, run
 from lilliput.prune import RemoveBlocks, removable_blocks
+from lilliput.testing import PassContract
 
 
 class Residual(nn.Module):
@@ -82,16 +83,43 @@ def test_takes_names_not_a_name() -> None:
         pass_.__post_init__()
 
 
-def test_a_block_that_is_called_with_names_stays() -> None:
+def test_a_block_that_is_also_given_named_arguments_passes_its_first_on() -> None:
+    model = encoder()
+    small = run(model, [RemoveBlocks(("1.layers.1",))])
+    x = torch.randn(2, 5, 3)
+    parts = model.module[1]
+    expected = parts.norm(parts.layers[2](parts.layers[0](model.module[0](x))))
+    torch.testing.assert_close(small.module(x), expected)
+
+
+def test_a_block_whose_input_has_a_name_stays() -> None:
     class Named(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+            self.block = Residual(3)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.block(x, is_causal=False)
+            return self.block(x=x)
 
-    assert "block" not in removable_blocks(Model(Named().eval(), (torch.randn(1, 3, 8),)))
+    model = Model(Named().eval(), (torch.randn(1, 3, 4, 4),))
+    assert removable_blocks(model) == ()
+    with pytest.raises(PassError, match="'block' is no block"):
+        run(model, [RemoveBlocks(("block",))])
+
+
+def encoder() -> Model:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    net = nn.Sequential(nn.Linear(3, 8), nn.TransformerEncoder(layer, 3, nn.LayerNorm(8)))
+    return Model(net.eval(), (torch.randn(2, 5, 3),))
+
+
+class TestRemoveBlocks(PassContract):
+    tasks = ("two_input_transformer",)
+
+    @pytest.fixture
+    def pass_(self) -> RemoveBlocks:
+        return RemoveBlocks(("encoder",))
 
 
 def test_a_block_that_is_also_given_a_mask_passes_its_first_argument_on() -> None:
