@@ -92,7 +92,7 @@ def test_a_recipe_that_removes_nothing_is_refused_before_any_file(tmp_path: Path
 
 def test_what_cannot_be_drawn_anew_is_told_before_any_file(tmp_path: Path) -> None:
     model, task = two_input_transformer()
-    with pytest.raises(UnsupportedError, match="cannot be drawn anew; give it a method reset_par"):
+    with pytest.raises(UnsupportedError, match="cannot be drawn anew; the network became a graph"):
         lp.compare(model, task, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -22,6 +22,7 @@ def test_is_what_rounding_does(name: str) -> None:
     """Against the rounding itself; taps that padding leaves out make it a little less."""
     torch.manual_seed(0)
     net, shape = LAYERS[name]
+    net.reset_parameters()
     x = torch.randn(shape)
     x[:, 3] *= 30
     factors = torch.rand(24).double() + 0.5
