@@ -4,8 +4,7 @@ import contextlib
 
 import pytest
 import typer
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from lilliput.cli.values import parse_bytes, parse_ms, parse_seconds, parse_share
 

@@ -1,5 +1,4 @@
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from torch import Tensor, arange, bfloat16, float32, int32, tensor, zeros
 
 from lilliput.core.digest import digest_of

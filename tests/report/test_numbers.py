@@ -1,8 +1,7 @@
 """Numbers read the way people say them."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from lilliput.core import Measurement
 from lilliput.report.numbers import (

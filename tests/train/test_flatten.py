@@ -2,8 +2,7 @@ import json
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as some
+from hypothesis import given, strategies as some
 
 from lilliput.train.flatten import flatten, unflatten
 

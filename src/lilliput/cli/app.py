@@ -6,8 +6,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lilliput.cli import best, compare, compress, diagnose, export, inspect, measure, report, show
-from lilliput.cli import list as list_
+from lilliput.cli import (
+    best,
+    compare,
+    compress,
+    diagnose,
+    export,
+    inspect,
+    list as list_,
+    measure,
+    report,
+    show,
+)
 from lilliput.cli.output import complain
 
 __all__ = ["app", "main"]

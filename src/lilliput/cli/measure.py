@@ -42,8 +42,7 @@ def measure(  # noqa: PLR0913, PLR0917
         from lilliput.cli.model_file import load_task
         from lilliput.cli.tables import measurements_table
         from lilliput.core.data import set_data_dir
-        from lilliput.measure import Reference
-        from lilliput.measure import measure as run
+        from lilliput.measure import Reference, measure as run
         from lilliput.report.numbers import MetricStyle
         from lilliput.targets import get_target
         from lilliput.targets.host import check_host

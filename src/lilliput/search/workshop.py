@@ -13,8 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lilliput.core import Artifact, LilliputError, Measurement, Model, Pass, Target, Task
-from lilliput.core import run as run_passes
+from lilliput.core import (
+    Artifact,
+    LilliputError,
+    Measurement,
+    Model,
+    Pass,
+    Target,
+    Task,
+    run as run_passes,
+)
 from lilliput.core.artifact import sha256_of
 from lilliput.core.digest import digest_of
 from lilliput.core.disk import replacing

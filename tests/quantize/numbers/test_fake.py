@@ -3,8 +3,7 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.ao.quantization import FakeQuantize as PyTorchs
-from torch.ao.quantization import MinMaxObserver
+from torch.ao.quantization import FakeQuantize as PyTorchs, MinMaxObserver
 
 from lilliput.core import IntegerType, PerChannel
 from lilliput.quantize import FakeQuantize, quantizers

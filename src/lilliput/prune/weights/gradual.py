@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -12,7 +13,7 @@ from lilliput.prune.weights.choose import choose, fitting, magnitudes, settled_s
 from lilliput.prune.weights.mask import prunable
 from lilliput.prune.weights.patterns import Pattern, Unstructured
 
-__all__ = ["GradualPruning", "Growth", "masked_layers", "masked_share"]
+__all__ = ["GradualPruning", "Growth"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class GradualPruning:
         ValueError: A setting is out of range, or the pattern fixes another sparsity.
     """
 
+    needs: ClassVar[str] = "PruneWeights(0.0)"
+
     sparsity: float | None = None
     start: float = 0.0
     end: float = 0.75
@@ -107,34 +110,37 @@ class GradualPruning:
         growth = Growth(self.start, self.end, self.every)
         if not growth.is_due(step, steps):
             return
-        layers = fitting(masked_layers(module), self.pattern)
+        layers = self._layers(module)
         final = settled_sparsity(self.sparsity, self.pattern)
-        sparsity = growth.after(step, steps, masked_share(layers), final)
-        scores = magnitudes(layers, goes_on=False)
-        choose(module, scores, sparsity, self.pattern, self.allotment)
+        sparsity = growth.after(step, steps, _masked_share(layers), final)
+        choose(module, self._scores(layers), sparsity, self.pattern, self.allotment)
 
     def on_epoch(self, module: nn.Module, epoch: int, epochs: int, /) -> None:  # noqa: ARG002
-        """Checks that there are masks.
+        """Checks that there is something to choose from.
 
         Raises:
-            PassError: No layer that can have the pattern is masked.
+            PassError: No layer that can have the pattern has the masks that this hook works on.
         """
-        if not fitting(masked_layers(module), self.pattern):
+        if not self._layers(module):
             raise PassError(
-                f"no layer that can have the pattern {self.pattern} is masked; "
-                "put PruneWeights(0.0) before the training"
+                f"no layer that can have the pattern {self.pattern} has masks for "
+                f"{type(self).__name__}; put {self.needs} before the training"
             )
 
     def penalty(self, _module: nn.Module, /) -> Tensor | None:
         return None
 
+    def _layers(self, module: nn.Module) -> dict[str, nn.Module]:
+        """Those whose masks it chooses."""
+        masked = {name: layer for name, layer in prunable(module).items() if is_masked(layer)}
+        return fitting(masked, self.pattern)
 
-def masked_layers(module: nn.Module) -> dict[str, nn.Module]:
-    """The layers with a mask, each weight once."""
-    return {name: layer for name, layer in prunable(module).items() if is_masked(layer)}
+    def _scores(self, layers: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
+        """Of each weight of a layer; the lowest go."""
+        return magnitudes(layers, goes_on=False)
 
 
-def masked_share(layers: Mapping[str, nn.Module]) -> float:
+def _masked_share(layers: Mapping[str, nn.Module]) -> float:
     """The share of the layers' weights that lie under masks."""
     masks = [mask.mask for mask in map(mask_of, layers.values()) if mask is not None]
     kept = sum(int(mask.sum()) for mask in masks)

@@ -1,5 +1,6 @@
 """Masks that are learned: weights that training moves towards zero go, and those that grow stay."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -10,10 +11,8 @@ from torch import Tensor, nn
 from lilliput.core import Model, PassError, Stage
 from lilliput.graph.masks import Mask, mask_of, original_of
 from lilliput.prune.weights.allotment import Allotment, PerLayer
-from lilliput.prune.weights.choose import choose, fitting, settled_sparsity
-from lilliput.prune.weights.gradual import Growth, masked_layers, masked_share
+from lilliput.prune.weights.gradual import GradualPruning
 from lilliput.prune.weights.mask import prunable, put
-from lilliput.prune.weights.patterns import Pattern, Unstructured
 from lilliput.prune.weights.prune_weights import check_names
 
 __all__ = ["FixMasks", "MovementPruning", "ScoreMovement", "ScoredMask"]
@@ -95,7 +94,7 @@ class FixMasks:
 
 
 @dataclass(frozen=True)
-class MovementPruning:
+class MovementPruning(GradualPruning):
     """A hook: keeps the weights of the highest scores, fewer and fewer while the network trains.
 
     It chooses by the scores that `ScoreMovement` puts there, which learn at the learning rate of
@@ -115,48 +114,24 @@ class MovementPruning:
         ValueError: A setting is out of range, or the pattern fixes another sparsity.
     """
 
-    sparsity: float | None = None
-    start: float = 0.0
-    end: float = 0.75
+    needs: ClassVar[str] = "ScoreMovement()"
+
     every: int = 10
-    pattern: Pattern = field(default_factory=Unstructured)
     allotment: Allotment = field(default_factory=PerLayer)
 
-    def __post_init__(self) -> None:
-        settled_sparsity(self.sparsity, self.pattern)
-        Growth(self.start, self.end, self.every)
+    def _layers(self, module: nn.Module) -> dict[str, nn.Module]:
+        layers = super()._layers(module)
+        return {name: layer for name, layer in layers.items() if _scores_of(layer) is not None}
 
-    def on_step(self, module: nn.Module, step: int, steps: int, /) -> None:
-        """Chooses masks anew where it is time."""
-        growth = Growth(self.start, self.end, self.every)
-        if not growth.is_due(step, steps):
-            return
-        masks = self._masks(module)
-        layers = {name: module.get_submodule(name) for name in masks}
-        final = settled_sparsity(self.sparsity, self.pattern)
-        sparsity = growth.after(step, steps, masked_share(layers), final)
-        scores = {name: mask.scores.detach() for name, mask in masks.items()}
-        choose(module, scores, sparsity, self.pattern, self.allotment)
+    def _scores(self, layers: Mapping[str, nn.Module]) -> Mapping[str, Tensor]:
+        found = {name: _scores_of(layer) for name, layer in layers.items()}
+        return {name: scores for name, scores in found.items() if scores is not None}
 
-    def on_epoch(self, module: nn.Module, epoch: int, epochs: int, /) -> None:  # noqa: ARG002
-        """Checks that there are scores.
 
-        Raises:
-            PassError: No layer that can have the pattern has any.
-        """
-        if not self._masks(module):
-            raise PassError(
-                f"no layer that can have the pattern {self.pattern} has scores; "
-                "put ScoreMovement() before the training"
-            )
-
-    def penalty(self, _module: nn.Module, /) -> Tensor | None:
-        return None
-
-    def _masks(self, module: nn.Module) -> dict[str, ScoredMask]:
-        layers = fitting(masked_layers(module), self.pattern)
-        masks = {name: mask_of(layer) for name, layer in layers.items()}
-        return {name: mask for name, mask in masks.items() if isinstance(mask, ScoredMask)}
+def _scores_of(layer: nn.Module) -> Float[Tensor, "..."] | None:
+    """What its mask learned, if it learns."""
+    mask = mask_of(layer)
+    return mask.scores.detach() if isinstance(mask, ScoredMask) else None
 
 
 def _replace(module: nn.Module, old: Mask, new: Mask) -> None:
