@@ -148,6 +148,7 @@ from .targets import (
     target_names as target_names,
 )
 from .train import (
+    CutMix as CutMix,
     Distill as Distill,
     DistillLayers as DistillLayers,
     FineTune as FineTune,

@@ -5,6 +5,7 @@ from lilliput.train.distill_layers import DistillLayers
 from lilliput.train.fine_tune import FineTune
 from lilliput.train.hints import Hint
 from lilliput.train.losses import Match, MeanSquaredErrorMatch, SoftTargets
+from lilliput.train.mixing import CutMix, Mixing
 from lilliput.train.optimizers import SGD, AdamW, Optimizer
 from lilliput.train.recalibrate import RecalibrateNorms
 from lilliput.train.schedules import Constant, Cosine, OneCycle, Schedule
@@ -15,12 +16,14 @@ __all__ = [
     "AdamW",
     "Constant",
     "Cosine",
+    "CutMix",
     "Distill",
     "DistillLayers",
     "FineTune",
     "Hint",
     "Match",
     "MeanSquaredErrorMatch",
+    "Mixing",
     "OneCycle",
     "Optimizer",
     "RecalibrateNorms",

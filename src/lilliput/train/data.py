@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader
 
-from lilliput.core import Task
 from lilliput.core.data import length_of
+from lilliput.train.job import Job
 
 __all__ = ["Batch", "TrainingData"]
 
@@ -26,14 +26,15 @@ class TrainingData:
     seeded alike) and takes its slice of each.
 
     Args:
-        task: Whose `train` it is.
+        job: Whose task it is, how its pictures are stored and what they are mixed with.
         fabric: Knows the device and the processes.
-        channels_last: Whether pictures are stored as height, width, channels.
     """
 
-    def __init__(self, task: Task, fabric: Fabric, channels_last: bool) -> None:
-        self.fabric, self.channels_last = fabric, channels_last
+    def __init__(self, job: Job, fabric: Fabric) -> None:
+        self.fabric, self.mixing = fabric, job.mixing
+        self.channels_last = job.training.channels_last
         self.has_sampler = False
+        task = job.task
         if fabric.world_size > 1 and isinstance(task.train, DataLoader):
             loader = fabric.setup_dataloaders(task.train, move_to_device=False)
             task = replace(task, train=loader)
@@ -53,6 +54,8 @@ class TrainingData:
         for batch in self.task.batches("train"):
             inputs, labels, weight = self._slice(*batch) if is_shared else (*batch, 1.0)
             inputs, labels = self.fabric.to_device((inputs, labels))
+            if self.mixing is not None:
+                inputs = self.mixing(inputs)
             yield tuple(self._stored(x) for x in inputs), labels, weight
 
     def _slice(self, inputs: tuple[Tensor, ...], labels: Any) -> Batch:

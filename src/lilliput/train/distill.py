@@ -13,6 +13,7 @@ from lilliput.core.model import check_model
 from lilliput.core.passes import settings
 from lilliput.train.hints import Hint, HintedStudent, hint_loss, shapes_of
 from lilliput.train.losses import Match, SoftTargets, hard_loss
+from lilliput.train.mixing import Mixing
 from lilliput.train.teacher import Teacher
 from lilliput.train.training import Training, check_length
 
@@ -33,6 +34,8 @@ class Distill:
         match: How outputs are compared; None for `SoftTargets(temperature)`. Outputs that are not
             class scores want `MeanSquaredErrorMatch()`.
         features: Layers whose outputs should agree, too.
+        mixing: Makes more examples out of each batch, such as `CutMix()`, which generalise better
+            in long trainings; None for none. Only the teacher can label them: `alpha` must be 1.
         training: Optimizer, schedule, precision and all else.
         hooks: What other techniques do meanwhile. An epoch that a resume goes on with is announced
             to them again.
@@ -54,6 +57,7 @@ class Distill:
     alpha: float = 0.9
     match: Match | None = None
     features: tuple[Hint, ...] = ()
+    mixing: Mixing | None = None
     training: Training = field(default_factory=Training)
     hooks: tuple[TrainingHook, ...] = ()
     cache_bytes: int = field(default=2**28, metadata={"setting": False})
@@ -64,6 +68,10 @@ class Distill:
         check_model(self.teacher, "teacher")
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha must be between 0 and 1, got {self.alpha}")
+        if self.mixing is not None and self.alpha < 1:
+            raise ValueError(
+                f"mixtures have no label of their own; pass alpha=1 with mixing, got {self.alpha}"
+            )
         SoftTargets(self.temperature)
         check_length(self.epochs, self.learning_rate, self.time_limit_s)
 
@@ -84,6 +92,7 @@ class Distill:
             epochs=self.epochs,
             learning_rate=self.learning_rate,
             training=self.training,
+            mixing=self.mixing,
             hooks=self.hooks,
             time_limit_s=self.time_limit_s,
             checkpoint=folder_for(self.checkpoint, key, self.task, networks),

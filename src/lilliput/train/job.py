@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lilliput.core import Task, TrainingHook
 from lilliput.train.checkpoint import CheckpointFolder
+from lilliput.train.mixing import Mixing
 from lilliput.train.training import Training
 
 __all__ = ["Job"]
@@ -27,6 +28,7 @@ class Job:
         epochs: Passes over the data.
         learning_rate: At its highest.
         training: Everything else.
+        mixing: What inputs become before the learner sees them; None to leave them.
         hooks: Called as `TrainingHook` says, with `module`.
         time_limit_s: Training ends after so many seconds, the learning rate having run through
             its whole schedule; None for no limit.
@@ -41,6 +43,7 @@ class Job:
     epochs: int
     learning_rate: float
     training: Training
+    mixing: Mixing | None = None
     hooks: tuple[TrainingHook, ...] = ()
     time_limit_s: float | None = None
     checkpoint: CheckpointFolder | None = None

@@ -45,7 +45,7 @@ class _Loop:
         self.learner, self.stepper = fabric.setup(job.learner, self.optimizer)
         decay = job.training.ema_decay
         self.average = None if decay is None else Average(job.module, decay)
-        self.data = TrainingData(job.task, fabric, job.training.channels_last)
+        self.data = TrainingData(job, fabric)
         self.watch = Watch(fabric)
         self.epoch = self.batch = self.step = self.per_epoch = 0
         self.is_finished = self.is_forecast = False
