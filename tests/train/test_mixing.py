@@ -2,7 +2,7 @@ import pytest
 import torch
 from tests.train.recorder import Recorder
 
-from lilliput.core import Model, Task, TaskError, run
+from lilliput.core import Model, PassError, Task, TaskError, run
 from lilliput.recipe import read, write
 from lilliput.testing import TINY_TASKS, learned
 from lilliput.train import CutMix, Distill
@@ -32,22 +32,31 @@ def test_puts_one_rectangle_of_one_other_picture_into_each(seed: int) -> None:
     assert torch.equal(before, numbered())
 
 
-def test_the_area_is_uniform_where_the_rectangle_lies_inside() -> None:
-    """Its mean over many draws: E of the clipped area, by plain integration."""
+@pytest.mark.parametrize(
+    ("row", "column", "rows", "columns"),
+    [(0.5, 0.5, (3, 9), (5, 15)), (0.0, 0.0, (0, 3), (0, 5)), (0.75, 1.0, (6, 12), (15, 20))],
+)
+def test_a_quarter_of_the_area_lies_around_its_middle(
+    monkeypatch, row: float, column: float, rows: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(torch, "rand", lambda _: torch.tensor([0.0, 0.25, row, column]))
+    monkeypatch.setattr(torch, "randperm", lambda _: torch.tensor([1, 0]))
+    (after,) = CutMix()((numbered(2),))
+    wanted = numbered(2)
+    wanted[:, :, slice(*rows), slice(*columns)] = wanted[[1, 0], :, slice(*rows), slice(*columns)]
+    assert torch.equal(after, wanted)
+
+
+def test_the_share_of_the_area_is_uniform() -> None:
+    """The mean of what is covered, against its integral over areas and middles."""
     torch.manual_seed(0)
-    found = []
-    for _ in range(4000):
-        (after,) = CutMix()((numbered(2, 32, 32),))
-        found.append(float((after[0, 0] != after[0, 0, 0, 0]).float().mean()))
-    grid = (torch.arange(200) + 0.5) / 200
-    sides = grid.sqrt()
-    middle = grid[:, None]
-    reach = (middle + sides / 2).clamp(max=1) - (middle - sides / 2).clamp(min=0)
-    covered = reach.mean(0).square().mean()
-    # the partner is the picture itself half the time; a rectangle over the first corner counts
-    # what lies outside, so only the share of draws in which something changed is compared
-    assert 0 < sum(f > 0 for f in found) / len(found) < 0.5
-    assert covered < 0.5
+    grid = (torch.arange(1000) + 0.5) / 1000
+    sides, middles = grid.sqrt(), grid[:, None]
+    reach = (middles + sides / 2).clamp(max=1) - (middles - sides / 2).clamp(min=0)
+    expected = reach.mean(0).square().mean() / 2  # of two pictures, half are their own partners
+    batch = numbered(2, 64, 64)
+    covered = torch.stack([CutMix()((batch,))[0][0].mean() for _ in range(4000)])
+    assert abs(covered.mean() - expected) < 3 * covered.std() / 4000**0.5
 
 
 def test_mixes_only_a_share_of_the_batches() -> None:
@@ -85,11 +94,14 @@ def test_teaches_with_mixtures_that_labels_do_not_fit(classifier) -> None:
     wanted = teacher.module(inputs).softmax(1)
     before, after = ((m.module(inputs).softmax(1) - wanted).abs().sum() for m in (model, done))
     assert after < before
-    with pytest.raises(ValueError, match="pass alpha=1 with mixing, got 0.9"):
+    with pytest.raises(ValueError, match=r"pass alpha=1 with mixing, got 0\.9"):
         Distill(task, teacher, mixing=CutMix())
 
 
-def test_an_interrupted_training_goes_on_with_the_same_mixtures(classifier, tmp_path) -> None:
+def test_a_killed_training_goes_on_with_the_same_mixtures(
+    classifier, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("lilliput.train.watch._SAVE_EVERY_S", 0.0)
     model, task, teacher = classifier
 
     def taught(hook: Recorder, folder=None) -> Distill:
@@ -98,9 +110,11 @@ def test_an_interrupted_training_goes_on_with_the_same_mixtures(classifier, tmp_
         )
 
     whole = run(model, [taught(Recorder())])
-    with pytest.raises(KeyboardInterrupt):
-        run(model, [taught(Recorder(stop_at=5), tmp_path)])
-    resumed = run(model, [taught(Recorder(), tmp_path)])
+    with pytest.raises(PassError, match="died"):
+        run(model, [taught(Recorder(fails_at=5), tmp_path)])
+    rest = Recorder()
+    resumed = run(model, [taught(rest, tmp_path)])
+    assert 0 < rest.steps[0] <= 5
     pairs = zip(whole.module.parameters(), resumed.module.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
 
