@@ -25,6 +25,8 @@ CALLS = {
     "pass an instance, FuseBatchNorm(...)",
     "lp.run(model, ['FuseBatchNorm'])": "a pass must be callable with a Model, "
     "got 'FuseBatchNorm'; a recipe's text is read with lilliput.recipe.read",
+    "lp.run(model, [lp.PruneChannels(0.5, lp.Taylor(0.5))])": "the task of Taylor must be a "
+    "lilliput.Task, got 0.5",
     "lp.Model(net, x)": "example_inputs must be a tuple, got Tensor; pass (x,)",
     "lp.Model(net, [x])": "example_inputs must be a tuple, got list; pass (x,)",
     "lp.Model(net, (x, 3))": "example_inputs must be a tuple of tensors, got int in it",

@@ -114,3 +114,6 @@ def test_refuses_more_blocks_than_there_are() -> None:
         run(tower(), [RemoveSimilarBlocks(examples(), 5)])
     with pytest.raises(ValueError, match="count must be 1 or more, got 0"):
         RemoveSimilarBlocks(examples(), 0)
+    flat = Model(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), (torch.randn(2, 3),))
+    with pytest.raises(PassError, match="no block of this network can go"):
+        run(flat, [RemoveSimilarBlocks(examples())])

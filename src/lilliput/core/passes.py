@@ -164,6 +164,26 @@ def _check_passes(passes: Any) -> None:
                 f"a pass must be callable with a Model, got {pass_!r:.60}; "
                 "a recipe's text is read with lilliput.recipe.read"
             )
+        _check_tasks(pass_)
+
+
+def _check_tasks(value: Any) -> None:
+    """Refuses what is no task where one is wanted: in a pass, its options and its hooks.
+
+    Raises:
+        TypeError: Names whose it is, and what was given.
+    """
+    if isinstance(value, list | tuple):
+        for item in value:
+            _check_tasks(item)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type | Task | Model):
+        for field in dataclasses.fields(value):
+            found = getattr(value, field.name)
+            if field.name == "task" and not isinstance(found, Task | None):
+                raise TypeError(
+                    f"the task of {type(value).__name__} must be a lilliput.Task, got {found!r:.60}"
+                )
+            _check_tasks(found)
 
 
 def _expected(model: Model) -> list[tuple[int, ...]]:

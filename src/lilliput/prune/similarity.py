@@ -75,6 +75,8 @@ class RemoveSimilarBlocks:
             PassError: There are not as many blocks that could go.
         """
         known = removable_blocks(model)
+        if not known:
+            raise PassError("no block of this network can go: none keeps its input's shape")
         if len(known) < self.count:
             raise PassError(
                 f"count must be at most {len(known)}, the number of blocks that keep their "

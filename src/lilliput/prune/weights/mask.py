@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from lilliput.core import PassError
+from lilliput.core import Model, PassError
 from lilliput.core.spelling import did_you_mean
 from lilliput.graph.masks import Mask, is_masked, mask_of, original_of, put_mask
 
@@ -25,8 +25,9 @@ def masked(module: nn.Module) -> dict[str, Bool[Tensor, "..."]]:
     return {name: mask.mask for name, mask in found.items() if mask is not None}
 
 
-def sparsity_of(module: nn.Module) -> float:
+def sparsity_of(model: Model | nn.Module) -> float:
     """The share of zeros among the weights of linear layers and convolutions, 0 to 1."""
+    module = model.module if isinstance(model, Model) else model
     zeros = total = 0
     for layer in prunable(module).values():
         weight: Tensor = layer.weight  # type: ignore[assignment]
