@@ -25,10 +25,7 @@ check: $(VENV)/.dev  ## format, lint, types, imports
 
 results:  ## the pages' tables and pictures, from benchmarks/results/*.json
 	$(PYTHON) benchmarks/tables.py
-	$(PYTHON) benchmarks/picture.py
-	$(PYTHON) benchmarks/review_picture.py
-	$(PYTHON) benchmarks/bits_picture.py
-	$(PYTHON) benchmarks/widths_picture.py
+	$(PYTHON) benchmarks/pictures.py
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
