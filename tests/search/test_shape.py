@@ -1,7 +1,10 @@
 """Architectures of points, by bytes, multiplications and time."""
 
 import pytest
+import torch
+from torch import Tensor, nn
 
+from lilliput.core import Model, run
 from lilliput.graph import channel_groups, trace
 from lilliput.prune import PruneChannels, RemoveBlocks
 from lilliput.registry import Store
@@ -19,9 +22,31 @@ TABLE = LatencyTable(
 DROPS = {"a.conv": {"0.5": 0.1, "0.75": 0.5}, "b.conv": {"0.5": 0.2}, "c": {"0.5": 0.9}}
 
 
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.out = nn.Conv2d(4, 8, 3, padding=1), nn.Conv2d(8, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.out(self.conv(x).relu())
+
+
+class Blocks(nn.Module):
+    """A layer `c`, and two blocks on what it gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c, self.a, self.b = nn.Conv2d(3, 4, 3, padding=1), Block(), Block()
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.b(self.a(self.c(x))).mean((2, 3)))
+
+
 @pytest.fixture
 def shapes() -> Shapes:
-    model, task = image_classifier()
+    task = image_classifier()[1]
+    model = Model(Blocks(), (torch.randn(2, 3, 8, 8),))
     return Shapes(model, task, DROPS, {"a": 1.0, "b": 2.0}, counts="latency", table=TABLE)
 
 
@@ -45,6 +70,33 @@ def test_blocks_that_go_first_count_as_time(shapes: Shapes) -> None:
     assert "a.conv" not in ratios(passes)
     assert shapes.left_without(1) == pytest.approx(0.7)
     assert TABLE({"a": 1.0, **ratios(passes)}) <= 0.8 * 0.7 + 1e-9
+
+
+class Pair(nn.Module):
+    """Two layers beside a shortcut, each of which could go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.first, self.second = (nn.Conv2d(c, 4, 3, padding=1) for c in (3, 4, 4))
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.head((x + self.second(self.first(x).relu())).mean((2, 3)))
+
+
+@pytest.mark.parametrize("gone", ["first", "second"])
+def test_groups_that_end_with_a_block_are_left_whole(gone: str) -> None:
+    """Without the second, what the first gives is added to what the stem gives."""
+    model = Model(Pair(), (torch.randn(2, 3, 8, 8),))
+    assert {"stem", "first"} <= {g.name for g in channel_groups(trace(model))}
+    table = LatencyTable(
+        {"stem": {0.5: 0.1}, "first": {0.5: 0.1}}, {"first": 0.3, "second": 0.3}, {"first": "first"}
+    )
+    passes = table.passes(model, {gone: 1.0, "stem": 0.5, "first": 0.5})
+    assert ratios(passes) == {"stem": 0.5}
+    small = run(model, passes)
+    assert small.module.stem.out_channels == 2
 
 
 def test_elsewhere_blocks_count_by_their_parameters() -> None:

@@ -34,3 +34,5 @@ def test_names_say_what_is_in_a_recipe() -> None:
     aware = Point(observer="mse", aware_epochs=2)
     assert space.candidate(aware).name == "int8-mse-qat2"
     assert replace(space, is_float=True).candidate(Point()).name == "float"
+    long = Point(0.5, 2, 0.7, epochs=3)
+    assert space.name(long) == "blocks-2-macs50-rank70-distil3-int8-minmax"

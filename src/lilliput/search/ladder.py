@@ -174,7 +174,7 @@ class Ladder:
         try:
             return self.space.candidate(point).name, self._share_of_weights(point)
         except LilliputError as error:
-            self._leave_out(str(point), str(error))
+            self._leave_out(self.space.name(point), str(error))
             return None
 
     def _aims(self) -> list[Point]:
@@ -225,7 +225,7 @@ class Ladder:
         try:
             candidate = self.space.candidate(point)
         except LilliputError as error:
-            self._leave_out(str(point), str(error))
+            self._leave_out(self.space.name(point), str(error))
             return None
         reason = self._too_much(point, facts) if facts else ""
         if reason and not self._is_made(point):
@@ -355,8 +355,8 @@ def _minutes(seconds: float) -> str:
 
 def _no_epoch(facts: Survey) -> str:
     return (
-        f"an epoch takes about {facts.epoch_s:,.0f} s and {facts.left_s:,.0f} s were left for all "
-        "training; a longer time budget allows it"
+        f"an epoch takes about {facts.epoch_s:,.0f} s and {max(facts.left_s, 0):,.0f} s were left "
+        "for all training; a longer time budget allows it"
     )
 
 

@@ -120,7 +120,7 @@ class Shapes:
             share,
             max_ratio=1.0,
         )
-        return list(table.passes({**without, **chosen}))
+        return list(table.passes(self.model, {**without, **chosen}))
 
     def _narrower(self, shallower: Model, share: float) -> list[Pass]:
         """Pruning that leaves the share of MACs or bytes at the least rise of the loss.

@@ -113,23 +113,26 @@ class Space:
         return self.shapes.left_without(blocks) if self.shapes else 1.0
 
     def candidate(self, point: Point) -> Candidate:
-        """The recipe of a point, named by what is in it."""
+        """The recipe of a point."""
         shared = self.shape(point)
-        words = []
-        if point.blocks:
-            words.append(f"blocks-{point.blocks}")
-        if point.share < 1:
-            words.append(f"{self.counts}{100 * point.share:.0f}")
-        if point.rank < 1:
-            words.append(f"rank{100 * point.rank:.0f}")
-        if shared and point.epochs:
+        if not shared:  # there is nothing to recover from
+            point = replace(point, epochs=0)
+        name = self.name(point)
+        if point.epochs:
             shared = (*shared, self.distill(point.epochs))
-            words.append(f"distil{point.epochs}")
+        return Candidate(name, shared, partial(self._finish, point))
+
+    def name(self, point: Point) -> str:
+        """What is in a point, in short words."""
+        words = [f"blocks-{point.blocks}"] if point.blocks else []
+        words += [f"{self.counts}{100 * point.share:.0f}"] if point.share < 1 else []
+        words += [f"rank{100 * point.rank:.0f}"] if point.rank < 1 else []
+        words += [f"distil{point.epochs}"] if point.epochs else []
         if not self.is_float:
             words += ["int8" if point.bits == 8 else f"w{point.bits}a8", point.observer]
             words += [f"qat{point.aware_epochs}"] if point.aware_epochs else []
             words += ["rounded"] if point.is_rounded else []
-        return Candidate("-".join(words) or "float", shared, partial(self._finish, point))
+        return "-".join(words) or "float"
 
     def shape(self, point: Point) -> tuple[Pass, ...]:
         """The passes that give the point's architecture."""

@@ -92,7 +92,7 @@ class NarrowToLatency:
         table = latency_table(model, self.target, self.task, self.skip, self.has_blocks)
         drops = self._drops(model, table)
         chosen = allot(drops, table, max(share, 0.01), max_ratio=1.0)
-        passes = table.passes(chosen, self.importance)
+        passes = table.passes(model, chosen, self.importance)
         return replace(run(model, passes), history=model.history) if passes else model
 
     def _drops(self, model: Model, table: LatencyTable) -> dict[str, dict[float, float]]:

@@ -54,16 +54,23 @@ class LatencyTable:
         return 1.0 - saved
 
     def passes(
-        self, chosen: Mapping[str, float], importance: Importance | None = None
+        self, model: Model, chosen: Mapping[str, float], importance: Importance | None = None
     ) -> tuple[Pass, ...]:
-        """What removes the blocks and channels that were chosen."""
+        """What removes the blocks and channels that were chosen.
+
+        Groups that end with a block, or become one with others where it was, are left whole.
+
+        Args:
+            model: Whose parts they are.
+            chosen: A ratio for each group that is pruned, 1 for each removed block.
+            importance: Ranks the units of a group; None for `Magnitude()`.
+        """
         blocks = tuple(name for name in chosen if name in self.blocks)
-        ratios = {
-            name: ratio
-            for name, ratio in chosen.items()
-            if name in self.channels and self.inside.get(name) not in blocks
-        }
         passes: list[Pass] = [RemoveBlocks(blocks)] if blocks else []
+        ratios = {name: ratio for name, ratio in chosen.items() if name in self.channels}
+        if ratios and blocks:
+            known = {group.name for group in channel_groups(trace(run(model, passes)))}
+            ratios = {name: ratio for name, ratio in ratios.items() if name in known}
         if ratios:
             passes.append(PruneChannels(ratios, importance=importance or Magnitude()))
         return tuple(passes)
