@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from cases import Case
+from remembered import remembered
 from rows import Row
 from scoring import EXAMPLE, TARGET, WORK, float_reference, rows_of
 
@@ -16,7 +17,7 @@ from lilliput.prune import RemoveBlocks
 from lilliput.train import SGD, Training
 
 Passes = Callable[[lp.Task, lp.Model], list[lp.Pass]]
-EPOCHS, SHORT = 12, 3
+EPOCHS, SHORT = 20, 3
 
 ENDS = ("layer2.0", "layer3.0")
 """Blocks whose inner channels the network can spare least."""
@@ -30,8 +31,13 @@ def half(model: lp.Model, blocks: tuple[str, ...], spared: tuple[str, ...]) -> d
     return {name: 0.5 for name in inner if not name.startswith(whole)}
 
 
-def smaller(
-    name: str, blocks: tuple[str, ...], spared: tuple[str, ...], epochs: int, rate: float
+def smaller(  # noqa: PLR0913, PLR0917
+    name: str,
+    blocks: tuple[str, ...],
+    spared: tuple[str, ...],
+    epochs: int,
+    rate: float,
+    mixing: lp.CutMix | None = None,
 ) -> Passes:
     """Blocks and channels go, then the whole network teaches what is left."""
 
@@ -41,11 +47,12 @@ def smaller(
             lp.PruneChannels(half(model, blocks, spared)),
             lp.Distill(
                 task,
-                model,
+                remembered(model, "resnet56"),
                 epochs=epochs,
                 learning_rate=rate,
                 temperature=4.0,
-                alpha=0.9,
+                alpha=0.9 if mixing is None else 1.0,
+                mixing=mixing,
                 training=Training(optimizer=SGD(weight_decay=5e-4)),
                 checkpoint=WORK / "prune" / name,
             ),
@@ -58,7 +65,7 @@ def taught(name: str, task: lp.Task, teacher: lp.Model, epochs: int, **options: 
     """What was lost, learned again from the whole network."""
     return lp.Distill(
         task,
-        teacher,
+        remembered(teacher, "resnet56"),
         epochs=epochs,
         learning_rate=0.02,
         temperature=4.0,
@@ -116,12 +123,13 @@ def cases() -> Iterator[Case]:
         ("layer1.4", "layer2.1", "layer2.4", "layer2.6"),
     )
     first = ("layer1.1", "layer1.3", "layer1.6", "layer1.7")
-    for name, blocks, spared, rate in (
-        ("resnet56-2.1x", few, ENDS, 0.02),
-        ("resnet56-2.55x", (*few, *more), ("layer2.0",), 0.02),
-        ("resnet56-2.1x-blocks", (*stage1, "layer2.7", "layer2.8"), first, 0.05),
+    for name, settings in (
+        ("resnet56-2.1x", (few, ENDS, EPOCHS, 0.05, lp.CutMix(0.5))),
+        ("resnet56-2.1x-12-epochs", (few, ENDS, 12, 0.02)),
+        ("resnet56-2.55x", ((*few, *more), ("layer2.0",), EPOCHS, 0.02)),
+        ("resnet56-2.1x-blocks", ((*stage1, "layer2.7", "layer2.8"), first, 12, 0.05)),
     ):
-        passes = smaller(name, blocks, spared, EPOCHS, rate)
+        passes = smaller(name, *settings)
         yield Case(name, partial(made, name, "resnet56", passes))
     for name, recipe in (
         ("resnet56-90", zeros),
