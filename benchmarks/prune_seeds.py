@@ -16,6 +16,7 @@ import numpy as np
 import peers_environment as environment
 from cases import Case
 from peers import rebuilt
+from remembered import remembered
 from rows import Row
 from scoring import EXAMPLE, TARGET, float_reference
 from variants import folder, left
@@ -65,7 +66,7 @@ def seeds(case: str, system: str, maker: Maker, alpha: float) -> list[Row]:
     for seed in SEEDS:
         learn = lp.Distill(
             task,
-            model,
+            remembered(model, "resnet20"),
             epochs=EPOCHS,
             learning_rate=RATE,
             temperature=4.0,

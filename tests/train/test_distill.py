@@ -7,7 +7,15 @@ from torch.utils.data import DataLoader, IterableDataset
 from lilliput.core import Model, Pass, PassError, Task, TaskError, run
 from lilliput.graph import capture
 from lilliput.testing import TINY_TASKS, PassContract, learned
-from lilliput.train import SGD, Constant, Distill, Hint, MeanSquaredErrorMatch, Training
+from lilliput.train import (
+    SGD,
+    Constant,
+    Distill,
+    FineTune,
+    Hint,
+    MeanSquaredErrorMatch,
+    Training,
+)
 from lilliput.train.hints import features_of
 
 PLAIN = Training(
@@ -84,6 +92,18 @@ def test_alpha_1_needs_no_labels(classifier) -> None:
     unlabelled = Task("unlabelled", task.train, [], never, task.metric)
     done = run(model, [Distill(unlabelled, teacher, alpha=1.0)])
     assert distance(done, teacher, task) < distance(model, teacher, task)
+
+
+def test_alpha_0_without_hints_never_asks_the_teacher(classifier) -> None:
+    model, task, teacher = classifier
+    asked = []
+    watched = teacher.clone()
+    watched.module.register_forward_hook(lambda *_: asked.append(1))
+    done = run(model, [Distill(task, watched, alpha=0.0, training=PLAIN)])
+    assert not asked
+    tuned = run(model, [FineTune(task, learning_rate=0.01, training=PLAIN)])
+    pairs = zip(done.module.parameters(), tuned.module.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
 
 
 class Wide(nn.Module):

@@ -133,11 +133,14 @@ class _Loss:
         ours: tuple[Tensor, ...] = ()
         if pass_.features:
             outputs, ours = outputs
-        answer, theirs = self.teacher(inputs)
-        loss = pass_.alpha * self.match(outputs, answer, labels)
+        terms = []
+        if pass_.alpha > 0 or pass_.features:
+            answer, theirs = self.teacher(inputs)
+            if pass_.alpha > 0:
+                terms.append(pass_.alpha * self.match(outputs, answer, labels))
+            if pass_.features:
+                terms.append(hint_loss(pass_.features, ours, theirs))
         if pass_.alpha < 1:
             hard = hard_loss(pass_.task, pass_.training.label_smoothing, outputs, labels)
-            loss = loss + (1 - pass_.alpha) * hard
-        if pass_.features:
-            loss = loss + hint_loss(pass_.features, ours, theirs)
-        return loss
+            terms.append((1 - pass_.alpha) * hard)
+        return sum(terms[1:], start=terms[0])
