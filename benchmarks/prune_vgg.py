@@ -11,6 +11,7 @@ from functools import cache, partial
 
 import vgg
 from cases import Case
+from remembered import remembered
 from rows import Row
 from scoring import EXAMPLE, TARGET
 from variants import folder, reference_of, rows_of
@@ -47,7 +48,7 @@ def taught(name: str, task: lp.Task, teacher: lp.Model, rate: float, **options: 
     """What was lost, learned again from the whole network."""
     return lp.Distill(
         task,
-        teacher,
+        remembered(teacher, "vgg16"),
         epochs=EPOCHS[name],
         learning_rate=rate,
         training=Training(optimizer=SGD(weight_decay=5e-4)),
