@@ -38,13 +38,21 @@ def smaller(  # noqa: PLR0913, PLR0917
     epochs: int,
     rate: float,
     mixing: lp.CutMix | None = None,
+    has_layers: bool = False,
 ) -> Passes:
-    """Blocks and channels go, then the whole network teaches what is left."""
+    """Blocks and channels go, then the whole network teaches what is left.
+
+    With `has_layers` it teaches each block alone before, from 4,096 images without labels.
+    """
 
     def build(task: lp.Task, model: lp.Model) -> list[lp.Pass]:
+        ratios = half(model, blocks, spared)
+        start: list[lp.Pass] = [RemoveBlocks(blocks), lp.PruneChannels(ratios)]
+        if has_layers:
+            start[1] = lp.PruneChannels(ratios, importance=lp.FilterNorm(2.0))
+            start.append(lp.DistillLayers(task, model, samples=4096, steps=600, batch=64))
         return [
-            RemoveBlocks(blocks),
-            lp.PruneChannels(half(model, blocks, spared)),
+            *start,
             lp.Distill(
                 task,
                 remembered(model, "resnet56"),
@@ -118,14 +126,19 @@ def made(name: str, net: str, passes: Passes) -> list[Row]:
 def cases() -> Iterator[Case]:
     """The given net, with ever fewer MACs; once with blocks of the first stage gone for speed."""
     stage1 = ("layer1.2", "layer1.4", "layer1.5", "layer1.8")
+    first = ("layer1.1", "layer1.3", "layer1.6", "layer1.7")
     few, more = (
         ("layer1.5", "layer2.7", "layer2.8"),
         ("layer1.4", "layer2.1", "layer2.4", "layer2.6"),
     )
-    first = ("layer1.1", "layer1.3", "layer1.6", "layer1.7")
+    six = (*("layer1.0", "layer1.4", "layer1.5"), *("layer2.2", "layer2.4", "layer3.8"))
+    spared = (*ENDS, "layer1.7", "layer2.3", "layer3.1")
+    mixing = lp.CutMix(0.5)
     for name, settings in (
-        ("resnet56-2.1x", (few, ENDS, EPOCHS, 0.05, lp.CutMix(0.5))),
-        ("resnet56-2.1x-12-epochs", (few, ENDS, 12, 0.02)),
+        ("resnet56-2.1x", (six, spared, EPOCHS, 0.02, mixing, True)),
+        ("resnet56-2.1x-2-epochs", (six, spared, 2, 0.01, None, True)),
+        ("resnet56-2.1x-plain-12", (few, ENDS, 12, 0.02)),
+        ("resnet56-2.1x-plain-20", (few, ENDS, EPOCHS, 0.05, mixing)),
         ("resnet56-2.55x", ((*few, *more), ("layer2.0",), EPOCHS, 0.02)),
         ("resnet56-2.1x-blocks", ((*stage1, "layer2.7", "layer2.8"), first, 12, 0.05)),
     ):

@@ -5,8 +5,10 @@ from rows import Row, read
 __all__ = ["table_structures", "table_techniques"]
 
 TECHNIQUES = {
-    "resnet56-2.1x": "blocks and channels, 20 epochs, CutMix in half the batches",
-    "resnet56-2.1x-12-epochs": "blocks and channels, 12 epochs",
+    "resnet56-2.1x": "blocks and channels, each block taught, then 20 epochs with CutMix",
+    "resnet56-2.1x-2-epochs": "blocks and channels, each block taught, then 2 epochs",
+    "resnet56-2.1x-plain-12": "fewer blocks and more channels, 12 epochs",
+    "resnet56-2.1x-plain-20": "fewer blocks and more channels, 20 epochs with CutMix",
     "resnet56-2.55x": "blocks and channels, 20 epochs",
     "resnet56-2.1x-blocks": "blocks of the first stage and channels, 12 epochs",
     "resnet56-90": "90 % of weights zero, gradually",
