@@ -39,10 +39,16 @@ def dots(
 ) -> "ErrorbarContainer":
     """A dot for each row's value, with a line from its `low` to its `high`."""
     rows = list(rows)
-    below = [row.value - (row.value if row.low is None else row.low) for row in rows]
-    above = [(row.value if row.high is None else row.high) - row.value for row in rows]
     ys = [row.value for row in rows]
-    return axes.errorbar(xs, ys, (below, above), fmt="o", color=colour, **options)
+    return axes.errorbar(xs, ys, reach(rows), fmt="o", color=colour, **options)
+
+
+def reach(rows: Iterable[Row]) -> tuple[list[float], list[float]]:
+    """How far each row's interval goes below its value and above; 0 where it has none."""
+    rows = list(rows)
+    below = [0.0 if row.low is None else row.value - row.low for row in rows]
+    above = [0.0 if row.high is None else row.high - row.value for row in rows]
+    return below, above
 
 
 def front(rows: list[Row]) -> None:
@@ -51,7 +57,7 @@ def front(rows: list[Row]) -> None:
     scores = [r for r in rows if r.quantity == "top-1" and (r.case, r.system) in sizes]
     kinds: dict[tuple[str, str], list[Row]] = {
         ("float ONNX", GREY): [],
-        ("peers, int8", ORANGE): [],
+        ("peers", ORANGE): [],
         ("Lilliput", BLUE): [],
     }
     floats, peers, ours = kinds.values()
@@ -81,8 +87,7 @@ def review(rows: list[Row]) -> None:
     axes = pyplot.subplots(figsize=(9, 1 + len(found) / 4))[1]
     for y, (row, name) in enumerate(zip(found, names, strict=True)):
         colour = ORANGE if name.startswith("static") else BLUE
-        axes.plot([row.low or row.value, row.high or row.value], [y, y], color=colour)
-        axes.plot(row.value, y, "o", color=colour)
+        axes.errorbar(row.value, y, xerr=reach([row]), fmt="o", color=colour)
         text = f"{100 * row.value:.1f} %"
         axes.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center")
     axes.set_yticks(range(len(found)), names)

@@ -6,8 +6,8 @@ in `x + attention(norm(x))`, is no block: without it the sum would still be ther
 of blocks, such as a stage or an encoder, gives way to them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +49,10 @@ def shape_keepers(model: Model) -> dict[str, nn.Module]:
         For each, what can stand in its place.
     """
     calls: dict[str, list[nn.Module | None]] = {}
-    with _watched(model.module, calls):
+    with ExitStack() as hooks:
+        for name, part in model.module.named_modules():
+            if name:
+                hooks.enter_context(_watch(name, part, calls))
         _run(model)
     return {
         name: stand_ins[0]
@@ -63,27 +66,20 @@ def _run(model: Model) -> None:
         model.module(*model.example_inputs)
 
 
-@contextmanager
-def _watched(module: nn.Module, calls: dict[str, list[nn.Module | None]]) -> Iterator[None]:
-    """Records of each call of every inner module what could stand for it; None if it must stay."""
+def _watch(
+    name: str, part: nn.Module, calls: dict[str, list[nn.Module | None]]
+) -> torch.utils.hooks.RemovableHandle:
+    """Records of each call of a module what could stand for it; None if it must stay."""
 
-    def watch(name: str, part: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        def record(
-            _: nn.Module, inputs: tuple[object, ...], named: dict[str, object], output: object
-        ) -> None:
-            is_lone = len(inputs) == 1 and not named
-            stand_in = nn.Identity() if is_lone else FirstArgument()
-            keeps = bool(inputs) and _are_alike(inputs[0], output)
-            calls.setdefault(name, []).append(stand_in if keeps else None)
+    def record(
+        _: nn.Module, inputs: tuple[object, ...], named: dict[str, object], output: object
+    ) -> None:
+        is_lone = len(inputs) == 1 and not named
+        stand_in = nn.Identity() if is_lone else FirstArgument()
+        keeps = bool(inputs) and _are_alike(inputs[0], output)
+        calls.setdefault(name, []).append(stand_in if keeps else None)
 
-        return part.register_forward_hook(record, with_kwargs=True)
-
-    handles = [watch(name, part) for name, part in module.named_modules() if name]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    return part.register_forward_hook(record, with_kwargs=True)
 
 
 def _are_alike(before: object, after: object) -> bool:

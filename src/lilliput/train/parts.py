@@ -1,7 +1,7 @@
 """Parts of a network that can be taught alone: which are not the teacher's, and when they run."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,23 +173,16 @@ def _is_inside(name: str, others: Mapping[str, object]) -> bool:
 def _calls(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, list[_Shapes]]:
     """Of each inner module, in the order in which they have run, what each call gave."""
     calls: dict[str, list[_Shapes]] = {}
-    with in_eval_mode(module), torch.no_grad(), _watched(module, calls):
-        module(*inputs)
-    return calls
 
-
-@contextmanager
-def _watched(module: nn.Module, calls: dict[str, list[_Shapes]]) -> Iterator[None]:
     def watch(name: str, part: nn.Module) -> torch.utils.hooks.RemovableHandle:
         def record(_part: nn.Module, _inputs: object, output: object) -> None:
-            shapes = tuple(x.shape for x in numbers_of(output))
-            calls.setdefault(name, []).append(shapes)
+            calls.setdefault(name, []).append(tuple(x.shape for x in numbers_of(output)))
 
         return part.register_forward_hook(record)
 
-    handles = [watch(name, part) for name, part in module.named_modules() if name]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooks, in_eval_mode(module), torch.no_grad():
+        for name, part in module.named_modules():
+            if name:
+                hooks.enter_context(watch(name, part))
+        module(*inputs)
+    return calls
