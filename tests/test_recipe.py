@@ -4,6 +4,7 @@ from lilliput.core import RecipeError, Target, Task
 from lilliput.prune import Magnitude, PruneChannels, Taylor
 from lilliput.quantize import MinMax, Percentile, Precision, QuantizeStatic, RoundSecondOrder
 from lilliput.recipe import known_passes, read, recipe_hash, write
+from lilliput.search import NarrowToLatency
 from lilliput.targets import get_target
 from lilliput.testing.nets import image_classifier
 from lilliput.train import FineTune
@@ -38,6 +39,13 @@ def test_bits_by_layer_read_back_equal(task: Task, target: Target) -> None:
     again = read(write(passes), task, target)
     assert again == passes
     assert list(again[0].precision.weights) == ["*", "layer1.*"]
+
+
+def test_a_target_is_given_where_it_is_read(task: Task, target: Target) -> None:
+    passes = (NarrowToLatency(task, target, share=0.7, rounds=2, recover=FineTune(task, epochs=1)),)
+    assert read(write(passes), task, target) == passes
+    with pytest.raises(RecipeError, match="NarrowToLatency needs a target"):
+        read(write(passes), task)
 
 
 def test_the_hash_tells_settings_apart(task: Task) -> None:

@@ -8,7 +8,7 @@
     [[pass]]
     name = "QuantizeStatic"
 
-What a recipe does not say is given when it is read: `task`, the target's `rules`, the `teacher`.
+What a recipe does not say is given when it is read: `task`, `target` and its `rules`, `teacher`.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ from lilliput.core.spelling import did_you_mean
 
 __all__ = ["known_passes", "read", "recipe_hash", "write"]
 
-_ROOMS = ("edit", "prune", "train", "quantize")
-_GIVEN = ("task", "rules", "teacher")
+_ROOMS = ("edit", "prune", "train", "quantize", "search")
+_GIVEN = ("task", "rules", "target", "teacher")
 
 
 def known_passes() -> dict[str, Any]:
@@ -43,7 +43,7 @@ def read(
     Args:
         text: TOML with one `[[pass]]` table for each pass.
         task: Given to every pass and option that has a `task` setting.
-        target: Its rules are given to every pass that has a `rules` setting.
+        target: Given to every pass that has a `target` setting, its rules where there is `rules`.
         teacher: Given to every pass that has a `teacher` setting.
 
     Raises:
@@ -55,7 +55,8 @@ def read(
         raise RecipeError(f"the recipe is not valid TOML: {error}") from error
     if not isinstance(entries, list):
         raise RecipeError("a recipe is a list of [[pass]] tables, with two brackets on each side")
-    given = {"task": task, "rules": target.rules if target else None, "teacher": teacher}
+    rules = target.rules if target else None
+    given = {"task": task, "rules": rules, "target": target, "teacher": teacher}
     return tuple(_build(entry, known_passes(), given, "pass") for entry in entries)
 
 

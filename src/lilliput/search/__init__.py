@@ -2,6 +2,7 @@
 
 from lilliput.search.candidate import Candidate
 from lilliput.search.ladder import Ladder
+from lilliput.search.latency.narrow import NarrowToLatency
 from lilliput.search.workshop import Workshop
 
-__all__ = ["Candidate", "Ladder", "Workshop"]
+__all__ = ["Candidate", "Ladder", "NarrowToLatency", "Workshop"]

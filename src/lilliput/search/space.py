@@ -1,5 +1,6 @@
 """What the search may vary, and the candidates that its points stand for."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -7,6 +8,7 @@ from functools import partial
 from torch import nn
 
 from lilliput.core import Model, Pass, Target, Task
+from lilliput.core.data import length_of
 from lilliput.quantize import (
     Entropy,
     MeanSquaredError,
@@ -21,7 +23,15 @@ from lilliput.quantize import (
 from lilliput.search.candidate import Candidate
 from lilliput.search.shape import Amount, Shapes
 from lilliput.search.survey import Survey
-from lilliput.train import SGD, AdamW, Distill, MeanSquaredErrorMatch, SoftTargets, Training
+from lilliput.train import (
+    SGD,
+    AdamW,
+    Distill,
+    DistillLayers,
+    MeanSquaredErrorMatch,
+    SoftTargets,
+    Training,
+)
 
 __all__ = ["OBSERVERS", "Point", "Space"]
 
@@ -35,6 +45,8 @@ OBSERVERS: Mapping[str, Observer] = {
 
 _LONG = 15
 """Epochs from which on a training takes the whole learning rate."""
+_SAMPLES, _STEPS, _BATCH = 4096, 600, 64
+"""What blocks learn alone from, at most: as long as an epoch of CIFAR-10."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,8 @@ class Point:
         share: What pruning leaves of the MACs, bytes or time (`Space.counts`), 1 for all.
         blocks: How many whole blocks are removed, the least sensitive first.
         rank: What factors of low rank leave of the MACs, 1 for none.
-        epochs: Of distillation after pruning, before quantization.
+        epochs: Of distillation after pruning, before quantization; the first of them block after
+            block where the network has blocks.
         aware_epochs: Of distillation after quantizers are in, 0 for quantization after training.
         observer: Which observer sets the ranges, a key of `OBSERVERS`.
         bits: Of weights in the file.
@@ -119,7 +132,7 @@ class Space:
             point = replace(point, epochs=0)
         name = self.name(point)
         if point.epochs:
-            shared = (*shared, self.distill(point.epochs))
+            shared = (*shared, *self.recovery(point.epochs))
         return Candidate(name, shared, partial(self._finish, point))
 
     def name(self, point: Point) -> str:
@@ -138,6 +151,26 @@ class Space:
         """The passes that give the point's architecture."""
         shapes = self.shapes or Shapes(self.model, self.task)
         return shapes.passes(point.blocks, point.share, point.rank)
+
+    def recovery(self, epochs: int) -> tuple[Pass, ...]:
+        """Training after pruning; one epoch's worth of it goes to each block alone, if any.
+
+        A deep network starts nearer to its teacher then than an epoch of the whole brings it. A
+        teacher of another architecture has not the blocks to learn from.
+        """
+        if epochs == 1 or not self.blocks or self.teacher is not self.model:
+            return (self.distill(epochs),)
+        few, batches = self.task.first("train", 1), length_of(self.task.train)
+        examples = len(few[0][0][0]) * batches if batches else _SAMPLES
+        alone = DistillLayers(
+            self.task,
+            self.model,
+            samples=min(_SAMPLES, examples),
+            steps=min(_STEPS, math.ceil(examples / _BATCH)),
+            batch=_BATCH,
+            seed=self.seed,
+        )
+        return (alone, self.distill(epochs - 1))
 
     def distill(self, epochs: int, is_quantized: bool = False) -> Distill:
         """Training that recovers what a step cost."""

@@ -26,9 +26,7 @@ def net() -> Model:
     return Model(module.eval(), (torch.randn(2, 3, 8, 8),))
 
 
-@pytest.mark.parametrize(
-    ("clusters", "bits"), [(4, 2), (16, 4), pytest.param(256, 8, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("clusters", "bits"), [(4, 2), (16, 4), (256, 8)])
 @pytest.mark.parametrize("is_per_channel", [False, True])
 def test_the_file_says_what_the_network_says_in_few_bits(
     clusters: int, bits: int, is_per_channel: bool, tmp_path: Path

@@ -1,8 +1,7 @@
 """k-means of numbers on a line."""
 
 import numpy as np
-from jaxtyping import Float64
-from numpy.typing import NDArray
+from jaxtyping import Float64, Int64
 
 __all__ = ["centroids_of"]
 
@@ -11,6 +10,8 @@ _MOST_SWEEPS = 100
 Numbers = Float64[np.ndarray, " numbers"]
 Joined = Float64[np.ndarray, " joined"]
 Centroids = Float64[np.ndarray, " centroids"]
+Places = Int64[np.ndarray, " places"]
+Ends = Float64[np.ndarray, " ends"]
 
 
 def centroids_of(values: Numbers, clusters: int, importance: Numbers | None = None) -> Centroids:
@@ -24,7 +25,8 @@ def centroids_of(values: Numbers, clusters: int, importance: Numbers | None = No
         clusters: At most so many centroids; where there are fewer distinct numbers, those.
         importance: What a squared distance of each number costs, more than 0; by default 1.
 
-    Source: Wang and Song 2011, "Ckmeans.1d.dp", section 2; sweeps: Lloyd 1982.
+    Source: Wang and Song 2011, "Ckmeans.1d.dp", section 2, its rows by divide and conquer as in
+    Song and Zhong 2020 (Bioinformatics 36, 20); sweeps: Lloyd 1982.
     """
     order = np.argsort(values, kind="stable")
     line = values[order]
@@ -50,36 +52,62 @@ def _joined(line: Numbers, mass: Numbers, most: int) -> tuple[Joined, Joined]:
 
 def _exact(line: Numbers, mass: Numbers, clusters: int) -> Centroids:
     """Dynamic programming: the last cluster holds the numbers from some place on."""
-    clusters = min(clusters, len(line))
-    spread = _spread(line, mass)
-    least = spread[0]
-    firsts: list[NDArray[np.int64]] = []
+    size = len(line)
+    cost = _Cost(line, mass)
+    least = np.r_[0.0, cost(np.zeros(size, np.int64), np.arange(1, size + 1))]
+    firsts: list[Places] = []
     for _ in range(clusters - 1):
-        # entry (first, last): those before `first` as well as they go, and one cluster from it on
-        whole = np.full_like(spread, np.inf)
-        whole[1:] = least[:-1, None] + spread[1:]
-        first = whole.argmin(0)
+        first, least = _last_cluster(least, cost)
         firsts.append(first)
-        least = whole[first, np.arange(len(line))]
     centroids = []
-    end = len(line)
+    end = size
     for first in reversed(firsts):
-        start = int(first[end - 1])
+        if (start := int(first[end])) == 0:
+            break
         centroids.append(np.average(line[start:end], weights=mass[start:end]))
         end = start
     centroids.append(np.average(line[:end], weights=mass[:end]))
     return np.asarray(centroids[::-1])
 
 
-def _spread(line: Numbers, mass: Numbers) -> Float64[np.ndarray, "first last"]:
-    """What one cluster costs that holds the numbers from a first to a last one."""
-    line = line - np.average(line, weights=mass)
-    sums = [np.r_[0.0, np.cumsum(mass * line**power)] for power in range(3)]
-    zeroth, first, second = (total[None, 1:] - total[:-1, None] for total in sums)
-    held = np.where(zeroth > 0, zeroth, 1.0)
-    cost = np.maximum(second - first**2 / held, 0.0)
-    size = len(line)
-    return np.where(np.arange(size)[:, None] <= np.arange(size)[None], cost, np.inf)
+def _last_cluster(before: Ends, cost: "_Cost") -> tuple[Places, Ends]:
+    """Where it begins and what all costs then, for as many first numbers as the index says.
+
+    It begins later where there are more numbers. So halves are found first, then quarters between
+    them, and each looks only from where its left neighbour's begins to where its right's does.
+
+    Args:
+        before: What so many first numbers cost with one cluster less.
+        cost: Of one cluster.
+    """
+    size = len(before) - 1
+    first, least = np.zeros(size + 1, np.int64), np.zeros(size + 1)
+    step = 1 << (size.bit_length() - 1)
+    while step:
+        ends = np.arange(step, size + 1, 2 * step)
+        low, right = first[ends - step], ends + step
+        high = np.where(right <= size, first[right.clip(max=size)], size).clip(max=ends - 1)
+        counts = high - low + 1
+        starts = np.cumsum(counts) - counts
+        tried = np.arange(counts.sum()) - np.repeat(starts - low, counts)
+        whole = before[tried] + cost(tried, np.repeat(ends, counts))
+        least[ends] = np.minimum.reduceat(whole, starts)
+        best = np.flatnonzero(whole == np.repeat(least[ends], counts))
+        first[ends] = tried[best[np.searchsorted(best, starts)]]
+        step //= 2
+    return first, least
+
+
+class _Cost:
+    """What one cluster costs that holds the numbers from a first one to before an end."""
+
+    def __init__(self, line: Numbers, mass: Numbers) -> None:
+        line = line - np.average(line, weights=mass)
+        self._sums: list[Ends] = [np.r_[0.0, np.cumsum(mass * line**power)] for power in range(3)]
+
+    def __call__(self, first: Places, end: Places) -> Float64[np.ndarray, " clusters"]:
+        mass, linear, square = (total[end] - total[first] for total in self._sums)
+        return (square - linear**2 / mass).clip(min=0.0)
 
 
 def _swept(line: Numbers, mass: Numbers, centroids: Centroids) -> Centroids:
