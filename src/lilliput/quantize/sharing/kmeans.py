@@ -107,7 +107,8 @@ class _Cost:
 
     def __call__(self, first: Places, end: Places) -> Float64[np.ndarray, " clusters"]:
         mass, linear, square = (total[end] - total[first] for total in self._sums)
-        return (square - linear**2 / mass).clip(min=0.0)
+        cost: Float64[np.ndarray, " clusters"] = square - linear**2 / mass
+        return cost.clip(min=0.0)
 
 
 def _swept(line: Numbers, mass: Numbers, centroids: Centroids) -> Centroids:
