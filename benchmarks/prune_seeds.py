@@ -31,7 +31,7 @@ from lilliput.prune import RemoveBlocks
 from lilliput.train import SGD, Training
 
 EPOCHS, RATE, SEEDS = 9, 0.02, (0, 1, 2)
-GONE, SPARED = "layer1.1", "layer3.0"
+GONE, SPARED = "layer1.0", "layer3.0"
 
 Maker = Callable[[lp.Model, Path], lp.Model]
 
