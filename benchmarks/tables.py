@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from rows import Row, read
-from techniques import table_structures, table_techniques
+from techniques import table_each, table_structures, table_techniques
 
 HOME = Path(__file__).parent.parent
 README, QUANTIZE = HOME / "README.md", HOME / "docs" / "quantize.md"
@@ -110,6 +110,7 @@ def main() -> None:
         (README, "speed", table_speed),
         (QUANTIZE, "quantize", table_quantize),
         (TECHNIQUES, "techniques", table_techniques),
+        (TECHNIQUES, "each", table_each),
         (TECHNIQUES, "structures", table_structures),
     )
     for page, name, make in tables:

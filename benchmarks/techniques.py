@@ -2,7 +2,7 @@
 
 from rows import Row, read
 
-__all__ = ["table_structures", "table_techniques"]
+__all__ = ["table_each", "table_structures", "table_techniques"]
 
 TECHNIQUES = {
     "resnet56-2.1x": "blocks and channels, each block taught, then 20 epochs with CutMix",
@@ -31,18 +31,61 @@ LITE0 = {
     "narrower": "every width",
     "separable": "separable convolutions, of which none suits",
 }
+EACH = {
+    "magnitude": "80 % of weights, by magnitude over all layers",
+    "per-layer": "80 % of weights, as many of each layer",
+    "erk": "80 % of weights, allotted by Erdos-Renyi kernels",
+    "by-sensitivity": "80 % of weights, allotted by sensitivity",
+    "again": "55 % of weights, an epoch, then 80 %",
+    "gradual": "80 % of weights, gradually",
+    "movement": "80 % of weights, by movement",
+    "second-order": "80 % of weights, by what layers read",
+    "2of4": "2 of 4 weights stay",
+    "1of4": "1 of 4 weights stays",
+    "4of8": "4 of 8 weights stay",
+    "blocks-1x4": "half the weights, in blocks of 1 x 4",
+    "blocks-4x1": "half the weights, in blocks of 4 x 1",
+    "blocks-8x8": "half the weights, in blocks of 8 x 8",
+    "l1": "half the inner channels, by the L1 norm of groups",
+    "l2": "half the inner channels, by the L2 norm of groups",
+    "filters-l2": "half the inner channels, by the L2 norm of filters",
+    "geometric-median": "half the inner channels, by the geometric median",
+    "taylor": "half the inner channels, by Taylor expansion",
+    "fisher": "half the inner channels, by Fisher information",
+    "norm-scales": "half the inner channels, by norms' scales made sparse",
+    "group-sparsity": "half the inner channels, groups made sparse",
+    "random": "half the inner channels, at random",
+    "by-latency": "channels and blocks, to 60 % of the time",
+    "similar-blocks": "two blocks, whose inputs and outputs are most alike",
+    "channel-svd": "low rank, 1 x 1 after k x k",
+    "spatial-svd": "low rank, columns and rows",
+    "tucker": "low rank, Tucker",
+    "separable": "separable convolutions in the last stage",
+    "kernels": "1 x 1 kernels in half of the last stage",
+    "stride-later": "the last stride one layer later",
+    "dilation": "the last stride turned into dilation",
+    "narrow": "0.7 of all widths, drawn anew",
+}
 GRADUAL = "weights, gradually"
 SKIPPED = ("structures", "resnet20-width", "resnet20-by-latency", "compare")
 
 
 def table_techniques() -> str:
     """One line for each case and system."""
+    return _table([row for row in read("prune") if not row.case.startswith((*SKIPPED, "each-"))])
+
+
+def table_each() -> str:
+    """One line for each technique alone."""
+    return _table([row for row in read("prune") if row.case.startswith("each-")])
+
+
+def _table(rows: list[Row]) -> str:
     lines = [
         "| case | technique | system | kB | smaller | fewer weights | fewer MACs "
         "| times as fast | score | drop, points (95 %) |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    rows = [row for row in read("prune") if not row.case.startswith(SKIPPED)]
     for case, system in dict.fromkeys((row.case, row.system) for row in rows):
         found = {row.quantity: row for row in rows if (row.case, row.system) == (case, system)}
         name = _name(case)
@@ -89,6 +132,8 @@ def _outcome(found: dict[tuple[str, str], float], system: str, name: str) -> str
 
 def _name(case: str) -> str:
     """What the case shows."""
+    if case.startswith("each-"):
+        return EACH[case.removeprefix("each-")]
     if case.startswith("lite0-"):
         way = case.removeprefix("lite0-").removesuffix("-untrained")
         return LITE0[way] + (", not taught yet" if case.endswith("-untrained") else "")
