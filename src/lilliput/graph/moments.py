@@ -47,9 +47,10 @@ class Moments:
 
     def ridged(self, damping: float) -> Float[Tensor, "groups fan fan"]:
         """The second moment with a share of its mean diagonal added, so that it has an inverse."""
-        ridge = damping * self.second.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
-        eye = torch.eye(self.second.shape[-1], dtype=self.second.dtype, device=self.second.device)
-        return self.second + ridge[:, None, None] * eye
+        ridged = self.second.clone()
+        diagonal = ridged.diagonal(dim1=1, dim2=2)
+        diagonal += damping * diagonal.mean(1, keepdim=True).clamp_min(1e-12)
+        return ridged
 
 
 def input_moments(

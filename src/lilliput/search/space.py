@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 from torch import nn
 
@@ -46,7 +46,7 @@ OBSERVERS: Mapping[str, Observer] = {
 _LONG = 15
 """Epochs from which on a training takes the whole learning rate."""
 _SAMPLES, _STEPS, _BATCH = 4096, 600, 64
-"""What blocks learn alone from, at most: as long as an epoch of CIFAR-10."""
+"""What blocks learn alone from, at most; it takes about as long as an epoch of CIFAR-10."""
 
 
 @dataclass(frozen=True)
@@ -160,17 +160,7 @@ class Space:
         """
         if epochs == 1 or not self.blocks or self.teacher is not self.model:
             return (self.distill(epochs),)
-        few, batches = self.task.first("train", 1), length_of(self.task.train)
-        examples = len(few[0][0][0]) * batches if batches else _SAMPLES
-        alone = DistillLayers(
-            self.task,
-            self.model,
-            samples=min(_SAMPLES, examples),
-            steps=min(_STEPS, math.ceil(examples / _BATCH)),
-            batch=_BATCH,
-            seed=self.seed,
-        )
-        return (alone, self.distill(epochs - 1))
+        return (self._alone, self.distill(epochs - 1))
 
     def distill(self, epochs: int, is_quantized: bool = False) -> Distill:
         """Training that recovers what a step cost."""
@@ -190,6 +180,21 @@ class Space:
                 # BatchNorm is folded then, and one long gradient can end a training
                 clip_norm=1.0 if is_quantized else None,
             ),
+        )
+
+    @cached_property
+    def _alone(self) -> DistillLayers:
+        """Teaches blocks for about an epoch, and no longer than an epoch of CIFAR-10."""
+        inputs, _ = self.task.first("train", 1)[0]
+        batches = length_of(self.task.train)
+        examples = len(inputs[0]) * batches if batches else _STEPS * _BATCH
+        return DistillLayers(
+            self.task,
+            self.model,
+            samples=min(_SAMPLES, examples),
+            steps=min(_STEPS, math.ceil(examples / _BATCH)),
+            batch=_BATCH,
+            seed=self.seed,
         )
 
     def _finish(self, point: Point, target: Target) -> tuple[Pass, ...]:

@@ -23,6 +23,8 @@ __all__ = ["PruneSecondOrder", "sparsified"]
 
 _COLUMNS = 128
 """Inputs whose masks are chosen at a time; the paper's block size."""
+_ROWS = 128
+"""That are solved for at a time, so that what the solver holds is small beside a layer."""
 _STEPS = 32
 """Of conjugate gradients: as exact as single precision is, mostly after fewer."""
 
@@ -100,15 +102,13 @@ class PruneSecondOrder:
         batches: list[tuple[Tensor, ...]],
     ) -> None:
         with with_plain_attention():
-            moments = input_moments(module, [name], batches)[name]
+            metric = input_moments(module, [name], batches)[name].ridged(self.damping)
         weight = original_of(layer)
-        groups = len(moments.second)
         order, spans = _columns(tuple(weight.shape), self.pattern)
         effective: Tensor = layer.weight  # type: ignore[assignment]
-        effective = filters(effective.double(), groups)
         pruned, keep = sparsified(
-            effective[..., order],
-            moments.ridged(self.damping)[:, order][:, :, order],
+            filters(effective.double(), len(metric))[..., order],
+            metric[:, order[:, None], order],
             settled_sparsity(self.sparsity, self.pattern),
             self.pattern,
             spans,
@@ -134,8 +134,9 @@ def sparsified(
         pattern: Which weights may go together.
         spans: First and behind the last of the columns whose masks are chosen together.
     """
-    factor = torch.linalg.cholesky(metric)
-    upper = torch.linalg.cholesky(torch.cholesky_inverse(factor), upper=True)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(metric))
+    upper = torch.linalg.cholesky(inverse, upper=True)
+    del inverse
     may_stay = weight != 0
     left, keep = weight.clone(), torch.zeros_like(may_stay)
     number = max(1, round((1 - sparsity) * weight.numel()))
@@ -155,7 +156,12 @@ def sparsified(
             left[..., column:stop] -= error[..., None] * upper[:, None, column, column:stop]
             errors[..., column - start] = error
         left[..., stop:] -= errors @ upper[:, start:stop, stop:]
-    return _least(weight, left.masked_fill(~keep, 0), keep, metric), keep
+    del upper
+    left *= keep
+    for rows in range(0, left.shape[1], _ROWS):
+        some = slice(rows, rows + _ROWS)
+        left[:, some] = _least(weight[:, some], left[:, some], keep[:, some], metric)
+    return left, keep
 
 
 def _least(
@@ -163,8 +169,8 @@ def _least(
 ) -> Filters:
     """The weights with these zeros whose outputs are nearest to the first's.
 
-    Each row is a least-squares problem of its own; all are solved at once by conjugate gradients,
-    scaled by the diagonal.
+    Each row is a least-squares problem of its own, solved by conjugate gradients that are scaled by
+    the diagonal.
 
     Source: Hestenes and Stiefel 1952; Shewchuk 1994, "An Introduction to the Conjugate Gradient
     Method", B3.
