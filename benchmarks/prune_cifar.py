@@ -69,7 +69,14 @@ def smaller(  # noqa: PLR0913, PLR0917
     return build
 
 
-def taught(name: str, task: lp.Task, teacher: lp.Model, epochs: int, **options: object) -> lp.Pass:
+def taught(
+    name: str,
+    task: lp.Task,
+    teacher: lp.Model,
+    epochs: int,
+    mixing: lp.CutMix | None = None,
+    **options: object,
+) -> lp.Pass:
     """What was lost, learned again from the whole network."""
     return lp.Distill(
         task,
@@ -77,7 +84,8 @@ def taught(name: str, task: lp.Task, teacher: lp.Model, epochs: int, **options: 
         epochs=epochs,
         learning_rate=0.02,
         temperature=4.0,
-        alpha=0.9,
+        alpha=0.9 if mixing is None else 1.0,
+        mixing=mixing,
         training=Training(optimizer=SGD(weight_decay=5e-4)),
         checkpoint=WORK / "prune" / name,
         **options,
@@ -87,7 +95,8 @@ def taught(name: str, task: lp.Task, teacher: lp.Model, epochs: int, **options: 
 def zeros(task: lp.Task, model: lp.Model) -> list[lp.Pass]:
     """Nine of ten weights go, little by little."""
     hooks = (lp.GradualPruning(0.9, end=0.6),)
-    return [lp.PruneWeights(0.0), taught("resnet56-90", task, model, EPOCHS, hooks=hooks)]
+    learn = taught("resnet56-90", task, model, EPOCHS, lp.CutMix(0.5), hooks=hooks)
+    return [lp.PruneWeights(0.0), learn]
 
 
 def low_rank(task: lp.Task, model: lp.Model) -> list[lp.Pass]:
