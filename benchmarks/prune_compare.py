@@ -1,7 +1,7 @@
 """ResNet-20 on CIFAR-10: channels pruned over all layers at once, or trained small?
 
 Four arms with three seeds: pruned and distilled, its architecture drawn anew with as many epochs
-and with as much compute, and the plain network of as many bytes; some 200 epochs in all. A run that
+and with as much compute, and the plain network of as many bytes; some 100 epochs in all. A run that
 is stopped goes on from `benchmarks/work/compare`.
 """
 
@@ -16,7 +16,7 @@ import lilliput as lp
 from lilliput.report import comparison_page
 from lilliput.search.contest.comparison import Row as Arm
 
-EPOCHS = 10
+EPOCHS = 5
 SEEDS = (0, 1, 2)
 RATIO = 0.4
 
