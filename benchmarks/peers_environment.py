@@ -18,6 +18,8 @@ REQUIREMENTS = (
     "safetensors",
     "pillow",
     "numpy",
+    "jaxtyping",  # what our own package needs to name a network
+    "lazy-loader",
 )
 
 
