@@ -5,6 +5,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lilliput.core import Model, run
+from lilliput.prune import PruneChannels
 from lilliput.search.space import Point, Space
 from lilliput.search.survey import Survey
 from lilliput.testing.nets import image_classifier
@@ -69,20 +70,25 @@ def test_blocks_are_taught_alone_for_an_epochs_worth_before_the_whole() -> None:
     level = {"0.5": 0.1}
     facts = Survey(1.0, 100.0, 4, {f"blocks.{i}.inner": level for i in range(2)}, {})
     space = Space(model, task, model, is_classifier=True, seed=3)
-    shallower = replace(facts, block_sensitivity={"blocks.1": {"1.0": 0.1}})
     point = Point(share=0.6, epochs=3)
-    *_, alone, whole = space.informed(shallower).candidate(point).shared
+    *_, alone, whole = space.informed(facts).candidate(point).shared
     assert isinstance(alone, DistillLayers)
     assert isinstance(whole, Distill)
     examples = sum(len(y) for _, y in task.batches("train"))
     assert examples <= alone.steps * alone.batch < examples + alone.batch
     assert alone.samples == examples
     assert (alone.seed, whole.epochs) == (3, 2)
-    (*_, once) = space.informed(shallower).candidate(replace(point, epochs=1)).shared
+    (*_, once) = space.informed(facts).candidate(replace(point, epochs=1)).shared
     assert isinstance(once, Distill)
     assert once.epochs == 1
-    plain = space.informed(facts).candidate(point).shared  # no block of its own to teach
-    assert not any(isinstance(pass_, DistillLayers) for pass_ in plain)
-    taught = run(model, space.informed(shallower).candidate(point).shared)
+    other = replace(space, teacher=image_classifier()[0])  # has not the blocks
+    stem = replace(facts, sensitivity={"stem": level})  # changes what goes from block to block
+    for plain in (
+        other.informed(facts).candidate(point),
+        space.informed(stem).candidate(point),
+    ):
+        assert isinstance(plain.shared[0], PruneChannels)
+        assert not any(isinstance(pass_, DistillLayers) for pass_ in plain.shared)
+    taught = run(model, space.informed(facts).candidate(point).shared)
     assert any("DistillLayers" in step.name for step in taught.history)
     assert torch.isfinite(taught.module(*model.example_inputs)).all()

@@ -9,12 +9,15 @@ from lilliput.edit import FactorizeLayers
 from lilliput.graph import channel_groups, cost, trace
 from lilliput.prune import PruneChannels, RemoveBlocks, allot, bytes_of, macs_of
 from lilliput.search.latency.table import LatencyTable
+from lilliput.train import DistillLayers
 
 __all__ = ["Amount", "Shapes"]
 
 Amount = Literal["macs", "bytes", "latency"]
 """What the budget limits most, and so what shares are of."""
 
+_Key = tuple[int, float, float]
+"""Blocks, share and rank."""
 _CLOSE = 1.02
 """How much more than asked for may be left."""
 
@@ -41,9 +44,8 @@ class Shapes:
     multiple: int = 1
     counts: Amount = "macs"
     table: LatencyTable | None = None
-    _known: dict[tuple[int, float, float], tuple[Pass, ...]] = field(
-        default_factory=dict, init=False
-    )
+    _known: dict[_Key, tuple[Pass, ...]] = field(default_factory=dict, init=False)
+    _in_parts: dict[_Key, bool] = field(default_factory=dict, init=False)
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -67,6 +69,14 @@ class Shapes:
         if key not in self._known:
             self._known[key] = self._passes(blocks, share, rank)
         return self._known[key]
+
+    def is_in_parts(self, blocks: int, share: float, rank: float) -> bool:
+        """Whether all that an architecture changes is in parts whose outputs keep their shapes."""
+        key = blocks, share, rank
+        if key not in self._in_parts:
+            lesson = DistillLayers(self.task, self.model)
+            self._in_parts[key] = lesson.teaches_all(run(self.model, self.passes(*key)))
+        return self._in_parts[key]
 
     def left_without(self, blocks: int) -> float:
         """The share that is left without so many blocks: of the time where that counts.

@@ -46,7 +46,7 @@ OBSERVERS: Mapping[str, Observer] = {
 _LONG = 15
 """Epochs from which on a training takes the whole learning rate."""
 _SAMPLES, _STEPS, _BATCH = 4096, 600, 64
-"""What blocks learn alone from, at most; it takes about as long as an epoch of CIFAR-10."""
+"""What parts learn alone from, at most; it takes about as long as an epoch of CIFAR-10."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Point:
         share: What pruning leaves of the MACs, bytes or time (`Space.counts`), 1 for all.
         blocks: How many whole blocks are removed, the least sensitive first.
         rank: What factors of low rank leave of the MACs, 1 for none.
-        epochs: Of distillation after pruning, before quantization; the first of them block after
-            block where the network has blocks.
+        epochs: Of distillation after pruning, before quantization; the first of them part after
+            part where parts hold all that was pruned.
         aware_epochs: Of distillation after quantizers are in, 0 for quantization after training.
         observer: Which observer sets the ranges, a key of `OBSERVERS`.
         bits: Of weights in the file.
@@ -132,7 +132,7 @@ class Space:
             point = replace(point, epochs=0)
         name = self.name(point)
         if point.epochs:
-            shared = (*shared, *self.recovery(point.epochs))
+            shared = (*shared, *self._recovery(point))
         return Candidate(name, shared, partial(self._finish, point))
 
     def name(self, point: Point) -> str:
@@ -151,16 +151,6 @@ class Space:
         """The passes that give the point's architecture."""
         shapes = self.shapes or Shapes(self.model, self.task)
         return shapes.passes(point.blocks, point.share, point.rank)
-
-    def recovery(self, epochs: int) -> tuple[Pass, ...]:
-        """Training after pruning; one epoch's worth of it goes to each block alone, if any.
-
-        A deep network starts nearer to its teacher then than an epoch of the whole brings it. A
-        teacher of another architecture has not the blocks to learn from.
-        """
-        if epochs == 1 or not self.blocks or self.teacher is not self.model:
-            return (self.distill(epochs),)
-        return (self._alone, self.distill(epochs - 1))
 
     def distill(self, epochs: int, is_quantized: bool = False) -> Distill:
         """Training that recovers what a step cost."""
@@ -182,9 +172,20 @@ class Space:
             ),
         )
 
+    def _recovery(self, point: Point) -> tuple[Pass, ...]:
+        """Training after pruning; where blocks are narrower inside, each learns alone first.
+
+        A deep network starts nearer to its teacher then than an epoch of the whole brings it. A
+        teacher of another architecture has no such blocks.
+        """
+        shapes, has_time = self.shapes, point.epochs > 1 and self.teacher is self.model
+        if has_time and shapes and shapes.is_in_parts(point.blocks, point.share, point.rank):
+            return (self._alone, self.distill(point.epochs - 1))
+        return (self.distill(point.epochs),)
+
     @cached_property
     def _alone(self) -> DistillLayers:
-        """Teaches blocks for about an epoch, and no longer than an epoch of CIFAR-10."""
+        """Teaches parts for about an epoch, and no longer than an epoch of CIFAR-10."""
         inputs, _ = self.task.first("train", 1)[0]
         batches = length_of(self.task.train)
         examples = len(inputs[0]) * batches if batches else _STEPS * _BATCH

@@ -100,6 +100,12 @@ class DistillLayers:
                 sides[0].keep(name, lesson.outputs())
         return replace(model, notes=(*model.notes, *parts.notes, *notes))
 
+    def teaches_all(self, model: Model) -> bool:
+        """Whether parts that can be taught alone hold all that differs from the teacher."""
+        teacher = teacher_like(model.module, self.teacher)
+        found = changed_parts(model.module, teacher, model.example_inputs)
+        return bool(found.names) and not found.notes
+
     def _parts(self, student: nn.Module, teacher: nn.Module, inputs: tuple[Tensor, ...]) -> Parts:
         if self.layers:
             return named_parts(student, teacher, inputs, self.layers)
