@@ -226,3 +226,31 @@ def test_recipes_say_it() -> None:
         FactorizeLayers(task=task, ranks={"a": [1, 2]}),
     )
     assert recipe.read(recipe.write(passes), task) == passes
+
+
+def test_few_examples_do_not_hide_what_other_examples_read() -> None:
+    """Of 20 examples, 20 directions are all there is; of white inputs, all directions count."""
+    torch.manual_seed(0)
+    model = Model(nn.Sequential(nn.Linear(200, 80)).eval(), (torch.randn(2, 200),))
+    few, fresh = torch.randn(20, 200), torch.randn(2000, 200)
+    lost = []
+    for task in (task_of([few]), None):
+        small = run(model, [FactorizeLayers(0.5, Svd(), task, samples=20)])
+        with torch.no_grad():
+            wrong = small.module(fresh) - model.module(fresh)
+        lost.append(float(wrong.square().mean()))
+    assert lost[0] < 1.1 * lost[1]
+
+
+@pytest.mark.parametrize("count", [30, 3000])
+def test_covariances_shrink_as_those_of_scikit_learn(count: int) -> None:
+    from sklearn.covariance import oas
+
+    x = torch.cat(correlated((1, 60), count)).double() + 1
+    module = nn.Sequential(nn.Linear(60, 5))
+    model = Model(module.eval(), (x[:1].float(),))
+    found = places(model, (), Svd().suits, "layer")
+    reads = reads_of(model, found, task_of([x.float()]), count, is_shrunk=True)
+    wanted, share = oas(x.numpy())
+    assert share > 0.01 if count == 30 else share < 0.01
+    np.testing.assert_allclose(reads["0"].second[0].numpy(), wanted, atol=0.05 * wanted.max())

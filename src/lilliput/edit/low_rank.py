@@ -63,7 +63,7 @@ class FactorizeLayers:
         found = places(model, self.layers or tuple(self.ranks), self.kind.suits, what)
         if not found:
             return _noted(model, f"no {what}, so nothing is factorized")
-        reads = reads_of(model, found, self.task, self.samples)
+        reads = reads_of(model, found, self.task, self.samples, is_shrunk=True)
         factors = {name: self.kind.factors(place, reads[name]) for name, place in found.items()}
         ranks = self._given(factors) or self._chosen(found, factors)
         new: dict[str, nn.Module] = {

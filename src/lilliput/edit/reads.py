@@ -32,7 +32,11 @@ class Reads:
 
 
 def reads_of(
-    model: Model, places: Mapping[str, Place], task: Task | None, samples: int
+    model: Model,
+    places: Mapping[str, Place],
+    task: Task | None,
+    samples: int,
+    is_shrunk: bool = False,
 ) -> dict[str, Reads]:
     """What each layer reads in the task's data; without one, as if all inputs were white.
 
@@ -41,12 +45,13 @@ def reads_of(
         places: The layers, by name.
         task: Gives calibration data.
         samples: Examples of it to look at.
+        is_shrunk: Whether directions are judged, of which few examples show too few.
     """
     if task is None:
         return {name: _white(place.layer) for name, place in places.items()}
     batches = task.calibration(samples)
     moments = input_moments(model.module, list(places), batches)
-    return {name: _weighed(moments[name], place.layer) for name, place in places.items()}
+    return {name: _weighed(moments[name], place.layer, is_shrunk) for name, place in places.items()}
 
 
 def matrices(layer: Layer) -> Float[Tensor, "groups each fan"]:
@@ -84,7 +89,31 @@ def _white(layer: Layer) -> Reads:
     return Reads(eye.expand(groups, fan, fan), eye.new_zeros(groups, fan))
 
 
-def _weighed(moments: Moments, layer: Layer) -> Reads:
+def _weighed(moments: Moments, layer: Layer, is_shrunk: bool) -> Reads:
     ridge = moments.ridged(_DAMPING) - moments.second
-    second = moments.second if layer.bias is None else moments.covariance
+    covariance = moments.covariance
+    second = moments.second if layer.bias is None else covariance
+    if is_shrunk:
+        second = second + _shrunk(covariance, moments.count) - covariance
     return Reads(second + ridge, moments.mean)
+
+
+def _shrunk(
+    covariance: Float[Tensor, "groups fan fan"], count: int
+) -> Float[Tensor, "groups fan fan"]:
+    """Nearer to a multiple of the identity, the fewer examples there are for its size.
+
+    Fewer examples than inputs leave directions in which none of them lies; layers that lost what
+    reads these would lose nothing on the examples and all of it on others.
+
+    Source: Chen, Wiesel, Eldar and Hero 2010, "Shrinkage Algorithms for MMSE Covariance
+    Estimation", eq. 23 (OAS).
+    """
+    size = covariance.shape[-1]
+    trace = covariance.diagonal(dim1=1, dim2=2).sum(1)
+    square = covariance.square().sum((1, 2))
+    spread = (count + 1 - 2 / size) * (square - trace**2 / size)
+    share = ((1 - 2 / size) * square + trace**2) / spread.clamp_min(1e-300)
+    share = share.clamp(0, 1)[:, None, None]
+    eye = torch.eye(size, dtype=covariance.dtype, device=covariance.device)
+    return (1 - share) * covariance + share * (trace / size)[:, None, None] * eye
