@@ -254,3 +254,25 @@ def test_covariances_shrink_as_those_of_scikit_learn(count: int) -> None:
     wanted, share = oas(x.numpy())
     assert share > 0.01 if count == 30 else share < 0.01
     np.testing.assert_allclose(reads["0"].second[0].numpy(), wanted, atol=0.05 * wanted.max())
+
+
+def test_a_mean_that_is_always_there_makes_no_layer_look_spared() -> None:
+    """Two layers read the same but for a mean, which a norm takes out again: they lose alike."""
+    torch.manual_seed(0)
+    weight = torch.randn(16, 16)
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = (nn.Conv2d(16, 16, 1, bias=False) for _ in range(2))
+            for layer in (self.a, self.b):
+                layer.weight = nn.Parameter(weight[..., None, None].clone())
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.a(x) + self.b(x + 30)
+
+    x = torch.randn(64, 16, 2, 2)
+    model = Model(Two().eval(), (x[:2],))
+    small = run(model, [FactorizeLayers(0.6, Svd(), task_of([x]), samples=64)]).module
+    ranks = [small.get_submodule(name)[0].out_channels for name in "ab"]
+    assert abs(ranks[0] - ranks[1]) <= 1

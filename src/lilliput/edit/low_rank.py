@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+import torch
 from torch import nn
 
 from lilliput.core import Model, PassError, Stage, Task
@@ -13,7 +14,7 @@ from lilliput.edit.factors.kind import Choice, Factors, Kind
 from lilliput.edit.factors.ranks import allot_ranks
 from lilliput.edit.layers import Place, places, replaced
 from lilliput.edit.parts import in_a_row
-from lilliput.edit.reads import reads_of
+from lilliput.edit.reads import Reads, matrices, reads_of
 
 __all__ = ["FactorizeLayers"]
 
@@ -22,7 +23,7 @@ __all__ = ["FactorizeLayers"]
 class FactorizeLayers:
     """Replaces layers by factors of low rank, fitted to what the layers read.
 
-    Ranks are chosen over all layers together: those that lose least of their outputs' energy for
+    Ranks are chosen over all layers together: those that lose least of their outputs' variance for
     the multiplications they save go first. A layer that would lose much for what it saves stays as
     it is, and is noted.
 
@@ -65,7 +66,7 @@ class FactorizeLayers:
             return _noted(model, f"no {what}, so nothing is factorized")
         reads = reads_of(model, found, self.task, self.samples, is_shrunk=True)
         factors = {name: self.kind.factors(place, reads[name]) for name, place in found.items()}
-        ranks = self._given(factors) or self._chosen(found, factors)
+        ranks = self._given(factors) or self._chosen(found, factors, reads)
         new: dict[str, nn.Module] = {
             name: in_a_row(found[name].layer, factors[name].build(own))
             for name, own in ranks.items()
@@ -92,11 +93,17 @@ class FactorizeLayers:
         return found
 
     def _chosen(
-        self, found: Mapping[str, Place], factors: Mapping[str, Factors]
+        self,
+        found: Mapping[str, Place],
+        factors: Mapping[str, Factors],
+        reads: Mapping[str, Reads],
     ) -> dict[str, tuple[int, ...]]:
         wholes = {name: _macs(place) for name, place in found.items()}
         target = self.share * sum(wholes.values())
-        choices: dict[str, list[Choice]] = {n: own.choices() for n, own in factors.items()}
+        choices: dict[str, list[Choice]] = {}
+        for name, own in factors.items():
+            scale = _energy_to_variance(found[name], reads[name])
+            choices[name] = [replace(c, lost=scale * c.lost) for c in own.choices()]
         chosen = allot_ranks(wholes, choices, target)
         total = sum(choice.macs for choice in chosen.values())
         if total > target:
@@ -106,6 +113,16 @@ class FactorizeLayers:
                 f"multiplications; give share={least:.3f} or more, or other layers"
             )
         return {name: choice.ranks for name, choice in chosen.items()}
+
+
+def _energy_to_variance(place: Place, reads: Reads) -> float:
+    """A mean that outputs have always is no use to what follows: their variance is what counts."""
+    weights = matrices(place.layer)
+    energy = torch.einsum("gof,gfh,goh->", weights, reads.second, weights)
+    always = 0.0
+    if place.layer.bias is None:  # else the mean is not in the energy
+        always = float(torch.einsum("gof,gf->go", weights, reads.mean).square().sum())
+    return float(energy / (energy - always).clamp_min(1e-30))
 
 
 def _macs(place: Place) -> int:
