@@ -51,7 +51,7 @@ print(1 + (most[0] - before) / size)
         ("[lp.PruneWeights(0.5)]", "3072"),
         ("[lp.PruneWeights(0.5, allotment=lp.PerLayer())]", "3072"),
         # holds matrices of one layer's inputs, too: a deep network's layers are small beside it
-        ("[lp.PruneSecondOrder(task)]", "1024, depth=24"),
+        ("[lp.PruneSecondOrder(task)]", "768, depth=24"),
     ],
 )
 def test_never_more_than_three_copies_of_the_weights(passes: str, size: str) -> None:
