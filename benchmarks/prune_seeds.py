@@ -1,12 +1,12 @@
 """ResNet-20 with half its MACs after 9 epochs, beside Torch-Pruning: three seeds each.
 
 Both rank by the L2 norm of groups and learn by the same `Distill`, with the same teacher, rate and
-seeds: from the whole network, or from labels alone. Torch-Pruning halves the
-inner channels of every block; it pairs the channels of option-A shortcuts wrongly, so those stay.
-Ours gives up one block of the first stage, where the runtime takes as long for 8 channels as for
-16, and halves the inner channels of the others but one: block and channels were chosen on
-validation (test images 0 to 1,999). Where there is a teacher, ours gives the first epoch's time to
-each block alone; `inner` has Torch-Pruning's channels and all nine epochs.
+seeds: from the whole network, or from labels alone. Torch-Pruning halves the inner channels of
+every block; it pairs the channels of option-A shortcuts wrongly, so those stay. Ours gives up one
+block of the first stage, where the runtime takes as long for 8 channels as for 16, and halves the
+inner channels of the others but one: block and channels were chosen on validation (test images 0
+to 1,999). Where there is a teacher, ours gives the first epoch's time to each block alone; `inner`
+has Torch-Pruning's channels and all nine epochs.
 
 Rows are of test images 2,000 to 9,999.
 """

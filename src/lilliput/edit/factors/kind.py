@@ -18,7 +18,7 @@ class Choice:
     Args:
         ranks: Of its factors; () for the layer as it is.
         macs: Multiplications for the example inputs.
-        lost: Share of the energy of its outputs, 0 to 1.
+        lost: Share of its outputs' energy, 0 to 1; of their variance where layers are compared.
     """
 
     ranks: tuple[int, ...]

@@ -157,7 +157,7 @@ def sparsified(
             errors[..., column - start] = error
         left[..., stop:] -= errors @ upper[:, start:stop, stop:]
     del upper
-    left *= keep
+    left.masked_fill_(~keep, 0)
     for rows in range(0, left.shape[1], _ROWS):
         some = slice(rows, rows + _ROWS)
         left[:, some] = _least(weight[:, some], left[:, some], keep[:, some], metric)
