@@ -1,53 +1,13 @@
 """Numbers read the way people say them."""
 
-import pytest
-from hypothesis import given, strategies as st
-
 from lilliput.core import Measurement
-from lilliput.report.numbers import (
-    MetricStyle,
-    bytes_text,
-    count_text,
-    interval_text,
-    ms_text,
-    short,
-    times_text,
-)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (250_000, "250 kB"), (999_600, "1.00 MB")],
-)
-def test_a_kilobyte_is_a_thousand_bytes(value, text):
-    assert bytes_text(float(value)) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0, "0"),
-        (0.00031, "0.000310"),
-        (0.00504, "0.00504"),
-        (9.996, "10.0"),
-        (0.868, "0.868"),
-        (2.41, "2.41"),
-        (41.26, "41.3"),
-    ],
-)
-def test_three_digits(value, text):
-    assert short(float(value)) == text
-    assert ms_text(float(value)) == f"{text} ms"
-
-
-@given(st.floats(1e-3, 1e9))
-def test_short_text_is_within_half_a_percent(value):
-    assert float(short(value).replace(",", "")) == pytest.approx(value, rel=0.0051)
+from lilliput.report.numbers import MetricStyle, count_text, interval_text, ms_text, times_text
 
 
 def test_ratios_and_counts():
     assert times_text(3.14) == "3.1x"
     assert times_text(0.82) == "0.82x"
+    assert ms_text(0.868) == "0.868 ms"
     assert count_text(41.2e6) == "41.2 M"
 
 

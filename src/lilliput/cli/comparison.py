@@ -3,8 +3,9 @@
 from rich.table import Table
 
 from lilliput.cli.tables import Column, fitted
+from lilliput.core.amounts import bytes_text
 from lilliput.report.comparison import speed_text
-from lilliput.report.numbers import MetricStyle, bytes_text, count_text
+from lilliput.report.numbers import MetricStyle, count_text
 from lilliput.report.verdict import lead_text, score_text
 from lilliput.search.contest.comparison import Comparison
 

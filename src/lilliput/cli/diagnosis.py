@@ -7,7 +7,8 @@ from typing import Any
 from rich.table import Table
 
 from lilliput.cli.tables import Column, fitted
-from lilliput.report.numbers import MetricStyle, short
+from lilliput.core.amounts import short
+from lilliput.report.numbers import MetricStyle
 from lilliput.report.remedies import bar_text, kept_text, source_of, with_ends
 
 __all__ = ["culprits_table", "remedies_table"]

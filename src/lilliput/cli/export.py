@@ -39,10 +39,10 @@ def export(  # noqa: PLR0913, PLR0917
         import torch
 
         from lilliput.cli.model_file import load_both, load_model
+        from lilliput.core.amounts import bytes_text
         from lilliput.core.check import check_inputs
         from lilliput.core.data import set_data_dir
         from lilliput.export import export as write
-        from lilliput.report.numbers import bytes_text
         from lilliput.targets import get_target
 
         set_data_dir(data)

@@ -66,7 +66,8 @@ def inspect(
 
 
 def _in_words(totals: dict[str, Any]) -> str:
-    from lilliput.report.numbers import bytes_text, count_text
+    from lilliput.core.amounts import bytes_text
+    from lilliput.report.numbers import count_text
 
     numbers = {name: float(value) for name, value in totals.items() if name != "peak_at"}
     return (

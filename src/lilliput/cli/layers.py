@@ -6,7 +6,8 @@ from typing import Any
 from rich.table import Table
 
 from lilliput.cli.tables import Column, fitted
-from lilliput.report.numbers import bytes_text, count_text, ms_text
+from lilliput.core.amounts import bytes_text
+from lilliput.report.numbers import count_text, ms_text
 
 __all__ = ["layers_table"]
 

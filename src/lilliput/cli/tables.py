@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lilliput.core import Measurement
+from lilliput.core.amounts import bytes_text
 from lilliput.registry import Family, Variant
 from lilliput.report.facts import is_original, parent_name, size_ratio, speed, style_of
-from lilliput.report.numbers import MetricStyle, bytes_text, interval_text, ms_text, times_text
+from lilliput.report.numbers import MetricStyle, interval_text, ms_text, times_text
 
 __all__ = ["Column", "fitted", "measurements_table", "variants_table"]
 

@@ -4,10 +4,11 @@ import json
 from html import escape
 from pathlib import Path
 
+from lilliput.core.amounts import bytes_text
 from lilliput.report.comparison_figure import comparison_figure
 from lilliput.report.drawing import drawn
 from lilliput.report.files import plain, write_text
-from lilliput.report.numbers import MetricStyle, bytes_text, count_text, times_text
+from lilliput.report.numbers import MetricStyle, count_text, times_text
 from lilliput.report.style import CSS, SCRIPT
 from lilliput.report.tables import settings_list, table
 from lilliput.report.verdict import lead_text, score_text, style_of_comparison, verdict

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from lilliput.report.numbers import MetricStyle, bytes_text, count_text
+from lilliput.core.amounts import bytes_text
+from lilliput.report.numbers import MetricStyle, count_text
 from lilliput.report.verdict import lead_text, score_text
 from lilliput.search.contest.comparison import Comparison, Row
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from lilliput.core.amounts import short
 from lilliput.registry import Family
 from lilliput.report.diagnosis_figures import (
     cost_figure,
@@ -13,7 +14,7 @@ from lilliput.report.diagnosis_figures import (
 )
 from lilliput.report.drawing import drawn
 from lilliput.report.facts import style_of
-from lilliput.report.numbers import MetricStyle, short
+from lilliput.report.numbers import MetricStyle
 from lilliput.report.remedies import kept_text, outcome, source_of, with_ends
 from lilliput.report.tables import table
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from lilliput.report.numbers import MetricStyle, short
+from lilliput.core.amounts import short
+from lilliput.report.numbers import MetricStyle
 from lilliput.report.remedies import with_ends
 
 __all__ = ["cost_figure", "ranges_figure", "remedies_figure", "signal_figure"]

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lilliput.core.amounts import bytes_text
 from lilliput.registry import Family, Variant
 from lilliput.report.facts import (
     budget_of,
@@ -16,7 +17,7 @@ from lilliput.report.facts import (
     style_of,
     targets_of,
 )
-from lilliput.report.numbers import bytes_text, ms_text, times_text
+from lilliput.report.numbers import ms_text, times_text
 
 __all__ = ["front_figure", "heat_map", "hidden_below"]
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from lilliput.core.amounts import bytes_text
 from lilliput.registry import Family, Variant
 from lilliput.report.facts import best_of, is_original, original_of, targets_of
-from lilliput.report.numbers import bytes_text, count_text, ms_text
+from lilliput.report.numbers import count_text, ms_text
 
 __all__ = ["layers_section"]
 

@@ -1,39 +1,19 @@
-"""Numbers as people read them: kB of 1,000 bytes, three digits, percent points, intervals."""
+"""Measurements as people read them: percent points, milliseconds, intervals."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lilliput.core import Measurement
+from lilliput.core.amounts import short
 
 __all__ = [
     "MetricStyle",
-    "bytes_text",
     "count_text",
     "interval_text",
     "ms_text",
-    "short",
     "times_text",
 ]
-
-
-def short(value: float) -> str:
-    """Three significant digits without exponent where that stays readable."""
-    size = abs(value)
-    if size >= 99.95 or size == 0:
-        return f"{value:,.0f}"
-    if size < 1e-4 or not math.isfinite(size):
-        return f"{value:.2g}"
-    return f"{value:.{2 - math.floor(math.log10(size * 1.0005))}f}"
-
-
-def bytes_text(value: float) -> str:
-    """Bytes as B, kB or MB, of 1,000 each."""
-    if value < 1000:
-        return f"{value:.0f} B"
-    if value < 999_500:
-        return f"{short(value / 1e3)} kB"
-    return f"{short(value / 1e6)} MB" if value < 999.5e6 else f"{short(value / 1e9)} GB"
 
 
 def count_text(value: float) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
+from lilliput.core.amounts import bytes_text
 from lilliput.registry import Family
 from lilliput.report.diagnosis import diagnosis_section
 from lilliput.report.drawing import drawn
@@ -12,7 +13,7 @@ from lilliput.report.figures import front_figure, heat_map, hidden_below
 from lilliput.report.files import write_csv, write_json, write_text
 from lilliput.report.headline import headlines
 from lilliput.report.layers import layers_section
-from lilliput.report.numbers import bytes_text, ms_text
+from lilliput.report.numbers import ms_text
 from lilliput.report.style import CSS, SCRIPT
 from lilliput.report.tables import how_measured, settings_list, skipped_table, variants_table
 

@@ -6,6 +6,7 @@ from textwrap import shorten
 from typing import Any
 
 from lilliput.core import Measurement
+from lilliput.core.amounts import bytes_text
 from lilliput.registry import Family, Variant
 from lilliput.report.facts import (
     is_original,
@@ -15,7 +16,7 @@ from lilliput.report.facts import (
     speed,
     style_of,
 )
-from lilliput.report.numbers import MetricStyle, bytes_text, interval_text, ms_text, times_text
+from lilliput.report.numbers import MetricStyle, interval_text, ms_text, times_text
 
 __all__ = ["how_measured", "settings_list", "skipped_table", "variants_table"]
 

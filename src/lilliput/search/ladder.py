@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from lilliput.core import Budget, LilliputError, Target, run
+from lilliput.core.amounts import bytes_text
 from lilliput.registry import Variant
 from lilliput.search.patience import Patience
 from lilliput.search.plan import Clock
@@ -278,7 +279,7 @@ class Ladder:
         limit = self.budget.max_size_bytes
         size = min(self._of_whole("size"), default=0.0) * self._share_of_weights(point)
         if limit is not None and size > 1.1 * limit:
-            return f"about {size / 1000:,.0f} kB; the budget allows {limit / 1000:,.0f} kB"
+            return f"about {bytes_text(size)}; the budget allows {bytes_text(limit)}"
         needed = self._needed_s(point, facts)
         left = max(self.clock.left_s(), 0.0)
         if needed > left:

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator
 
 from lilliput.core import PerTensor, QuantizationRules
-from lilliput.graph.advice.entry import Advice, Whole, bytes_text, percent_text
+from lilliput.core.amounts import bytes_text
+from lilliput.graph.advice.entry import Advice, Whole, percent_text
 from lilliput.graph.fold import foldable
 from lilliput.graph.graph import Graph
 

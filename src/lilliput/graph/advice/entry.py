@@ -6,10 +6,11 @@ from typing import Literal
 
 from torch import Tensor
 
+from lilliput.core.amounts import bytes_text
 from lilliput.graph.cost import LayerCost, cost
 from lilliput.graph.graph import Graph
 
-__all__ = ["Action", "Advice", "Whole", "bytes_text", "percent_text", "whole_of"]
+__all__ = ["Action", "Advice", "Whole", "percent_text", "whole_of"]
 
 
 Action = Literal[
@@ -77,12 +78,3 @@ def whole_of(graph: Graph) -> Whole:
 def percent_text(share: float) -> str:
     """A share, 0 to 1, in words."""
     return "under 1 %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
-
-
-def bytes_text(count: int) -> str:
-    """1 kB is 1,000 bytes."""
-    for unit, size in (("MB", 1_000_000), ("kB", 1000)):
-        if count >= size:
-            amount = count / size
-            return f"{amount:,.0f} {unit}" if amount >= 100 else f"{amount:.3g} {unit}"
-    return f"{count} B"
