@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from lilliput.cli import (
     best,
+    c,
     compare,
     compress,
     diagnose,
@@ -76,6 +77,7 @@ app.command("best")(best.best)
 app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("measure")(measure.measure)
+app.command("c")(c.c)
 
 
 def _print_version(is_wanted: bool) -> bool:

@@ -81,7 +81,7 @@ def constant(model: Any, tensor: Any) -> Array:
 
 
 def kinds(model: Any, graph: Any) -> list[str]:
-    """The operators of a graph in the order they run, `CONV_2D` for instance."""
+    """The operators of a graph in the order they run, `CONV_2D`; `OPERATOR_999` if unknown."""
     from ai_edge_litert import schema_py_generated as schema
 
     names = {
@@ -90,7 +90,8 @@ def kinds(model: Any, graph: Any) -> list[str]:
         if not name.startswith("_")
     }
     codes = [model.operatorCodes[operator.opcodeIndex] for operator in graph.operators]
-    return [names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in codes]
+    found = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in codes]
+    return [names.get(code, f"OPERATOR_{code}") for code in found]
 
 
 def strip(model: Any) -> dict[int, str]:

@@ -1,0 +1,45 @@
+"""`lilliput c`: an int8 `.tflite` file as C for a microcontroller."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lilliput.cli.options import Json, MaxRam, Out
+from lilliput.cli.output import answering
+
+__all__ = ["c"]
+
+
+def c(
+    file: Annotated[Path, typer.Argument(metavar="FILE.tflite", help="An int8 LiteRT file.")],
+    out: Out = None,
+    max_ram: MaxRam = None,
+    vectors: Annotated[
+        int, typer.Option(min=0, help="Inputs that test_model.c has LiteRT's answers for.")
+    ] = 3,
+    as_json: Json = False,
+) -> None:
+    """Write an int8 .tflite file as C99 without heap or interpreter (into out/)."""
+    with answering(as_json) as answer:
+        from lilliput.core.amounts import bytes_text
+        from lilliput.export.c.generate import generate
+
+        made = generate(file, max_ram)
+        written = made.write(out or Path("out"), vectors)
+        plan = made.plan
+        value = {
+            "files": [str(path) for path in written],
+            "arena_bytes": plan.size,
+            "bound_bytes": plan.bound,
+            "peak": made.peak,
+            "constant_bytes": made.constant_bytes,
+            "macs": made.macs,
+        }
+        answer.give(
+            value,
+            *map(str, written),
+            f"arena {bytes_text(plan.size)}, of which {bytes_text(plan.bound)} are needed at once "
+            f"by {made.peak}",
+            f"constants {bytes_text(made.constant_bytes)}; {made.macs:,} multiplications a run",
+        )

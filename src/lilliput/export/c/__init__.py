@@ -1,0 +1,1 @@
+"""An int8 network as self-contained C for a microcontroller."""

@@ -1,0 +1,179 @@
+"""C99 text of a program: constants, the kernels it uses, and the calls in order."""
+
+import textwrap
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+
+import numpy as np
+
+from lilliput.export.c.lower.step import Program
+from lilliput.export.c.network import Network
+from lilliput.export.c.plan import Plan
+from lilliput.export.format import Array
+
+__all__ = ["array_text", "emit_header", "emit_source", "names_of"]
+
+_KERNELS = files("lilliput.export.c") / "kernels"
+_WIDTH = 100
+_TYPES = {"int8": "int8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t"}
+
+
+def emit_header(program: Program, plan: Plan, title: str) -> str:
+    """The text of `model.h`.
+
+    Args:
+        program: The calls.
+        plan: Where tensors lie.
+        title: What the comment on top calls the network.
+    """
+    network = program.network
+    facts = [
+        f"/* {_comment(title)}: {_macs(program):,} multiplications. Made by Lilliput. */",
+        "#ifndef LILLIPUT_MODEL_H",
+        "#define LILLIPUT_MODEL_H",
+        "",
+        "#include <stdint.h>",
+        "",
+        "#ifdef __cplusplus",
+        'extern "C" {',
+        "#endif",
+        "",
+        "/* Bytes of the static arena, which holds what flows between layers. */",
+        f"#define LILLIPUT_ARENA_BYTES {plan.size}",
+        "",
+        *_ends(network, network.inputs, "INPUT"),
+        *_ends(network, network.outputs, "OUTPUT"),
+        "/* Runs the network once; integers are round(real / SCALE) + ZERO_POINT. */",
+        f"void lilliput_invoke({_parameters(network)});",
+        "",
+        "#ifdef __cplusplus",
+        "}",
+        "#endif",
+        "",
+        "#endif",
+        "",
+    ]
+    return "\n".join(facts)
+
+
+def _ends(network: Network, tensors: Iterable[int], word: str) -> Iterable[str]:
+    for place, index in enumerate(tensors):
+        tensor = network.tensors[index]
+        name = f"LILLIPUT_{word}" + (f"_{place}" if place else "")
+        shape = " x ".join(str(size) for size in tensor.shape)
+        yield f"/* {_comment(tensor.name)}: {shape} */"
+        yield f"#define {name}_BYTES {tensor.count}"
+        yield f"#define {name}_SCALE {float(tensor.scale):.9g}f"
+        yield f"#define {name}_ZERO_POINT ({tensor.zero_point})"
+        yield ""
+
+
+def _parameters(network: Network) -> str:
+    inputs = [f"const int8_t *{name}" for name in names_of("in", network.inputs)]
+    outputs = [f"int8_t *{name}" for name in names_of("out", network.outputs)]
+    return ", ".join([*inputs, *outputs])
+
+
+def names_of(word: str, tensors: Iterable[int]) -> list[str]:
+    """What C calls the ends of a network: `in`, `in_1`, ..."""
+    return [word + (f"_{place}" if place else "") for place, _ in enumerate(tensors)]
+
+
+def emit_source(program: Program, plan: Plan, title: str) -> str:
+    """The text of `model.c`; see `emit_header`."""
+    kernels = dict.fromkeys(["fixed_point", *sorted({step.kernel for step in program.steps})])
+    texts = [(_KERNELS / f"{name}.c").read_text("utf-8") for name in kernels]
+    held: dict[tuple[str, bytes], str] = {}
+    constants = [*_constants(program, held)]
+    arena = [f"static int32_t arena[{max(1, plan.size // 4)}];", ""] if plan.size else []
+    parts = [
+        f"/* {_comment(title)}. Made by Lilliput.\n\n{_table(program, plan)} */",
+        '#include "model.h"\n',
+        *texts,
+        *constants,
+        *arena,
+        f"void lilliput_invoke({_parameters(program.network)})\n{{",
+        *_calls(program, plan),
+        "}\n",
+    ]
+    return "\n".join(parts)
+
+
+def _constants(program: Program, held: dict[tuple[str, bytes], str]) -> Iterable[str]:
+    """Arrays, equal ones once, then what each call is told."""
+    for number, step in enumerate(program.steps):
+        for name, array in step.arrays.items():
+            key = array.dtype.name, array.tobytes()
+            if key not in held:
+                held[key] = f"{name}_{number}"
+                yield array_text(held[key], array)
+        for tensor in step.reads:
+            data = program.network.tensors[tensor].data
+            if data is not None and (data.dtype.name, data.tobytes()) not in held:
+                held[data.dtype.name, data.tobytes()] = f"constant_{tensor}"
+                yield array_text(f"constant_{tensor}", data.reshape(-1))
+    for number, step in enumerate(program.steps):
+        fields = [(n, held[a.dtype.name, a.tobytes()]) for n, a in step.arrays.items()]
+        fields += [(name, str(value)) for name, value in step.settings.items()]
+        text = _wrapped(", ".join(f".{name} = {value}" for name, value in fields))
+        yield f"static const struct {step.kernel} layer_{number} = {{\n{text}\n}};\n"
+
+
+def array_text(name: str, array: Array) -> str:
+    """A constant array of one axis or two."""
+    sizes = "".join(f"[{size}]" for size in array.shape)
+    rows = [", ".join(str(value) for value in row.tolist()) for row in np.atleast_2d(array)]
+    text = "\n".join(map(_wrapped, rows))
+    if array.ndim > 1:
+        text = ",\n".join(f"    {{\n{_wrapped(row)}\n    }}" for row in rows)
+    return f"static const {_TYPES[array.dtype.name]} {name}{sizes} = {{\n{text}\n}};\n"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(
+        text, _WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
+    )
+
+
+def _calls(program: Program, plan: Plan) -> Iterable[str]:
+    network = program.network
+    ends = dict(zip(network.inputs, names_of("in", network.inputs), strict=True))
+    results = dict(
+        zip(map(program.place_of, network.outputs), names_of("out", network.outputs), strict=True)
+    )
+    names = {**results, **ends}
+    for number, step in enumerate(program.steps):
+        places = [*step.reads, step.writes]
+        given = [_pointer(program, plan, names, tensor) for tensor in places]
+        yield f"    {step.kernel}(&layer_{number}, {', '.join(given)});"
+
+
+def _pointer(program: Program, plan: Plan, names: Mapping[int, str], tensor: int) -> str:
+    place = program.place_of(tensor)
+    if program.network.tensors[place].data is not None:
+        return f"constant_{place}"
+    if place in names:
+        return names[place]
+    return f"(int8_t *)arena + {plan.offsets[place]}"
+
+
+def _table(program: Program, plan: Plan) -> str:
+    lines = [f"   {'layer':32} {'output':20} {'MACs':>12} {'constants':>12}"]
+    for step in program.steps:
+        shape = " x ".join(str(size) for size in program.network.tensors[step.writes].shape)
+        held = sum(array.nbytes for array in step.arrays.values())
+        name = f"{step.operator.place} {step.kernel}"
+        lines.append(f"   {name:32} {shape:20} {step.macs:12,} {held:10,} B")
+    lines.append(f"   arena: {plan.size:,} bytes, of which {plan.bound:,} are needed at once")
+    return "\n".join(lines)
+
+
+def _macs(program: Program) -> int:
+    return sum(step.macs for step in program.steps)
+
+
+def _comment(text: str) -> str:
+    """Text that cannot end a comment, nor make a trigraph of one."""
+    return "".join(c if c.isalnum() or c in " ._-:;/[](){}," else "?" for c in text).replace(
+        "*/", ""
+    )

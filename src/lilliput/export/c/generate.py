@@ -1,0 +1,110 @@
+"""From an int8 `.tflite` file to C."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lilliput.core import UnsupportedError
+from lilliput.core.amounts import bytes_text
+from lilliput.export.c.emit import emit_header, emit_source
+from lilliput.export.c.lower.lower import lower
+from lilliput.export.c.lower.step import Program
+from lilliput.export.c.plan import Plan, plan_of
+from lilliput.export.c.read import read_network
+from lilliput.export.c.reference import reference_answers
+from lilliput.export.c.self_test import emit_self_test
+from lilliput.export.format import write_bytes
+
+__all__ = ["Generated", "generate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """A network as C.
+
+    Args:
+        program: The kernel calls.
+        plan: Where tensors lie.
+        path: The file it comes from.
+    """
+
+    program: Program
+    plan: Plan
+    path: Path
+
+    @property
+    def header(self) -> str:
+        """The text of `model.h`."""
+        return emit_header(self.program, self.plan, self.path.name)
+
+    @property
+    def source(self) -> str:
+        """The text of `model.c`."""
+        return emit_source(self.program, self.plan, self.path.name)
+
+    @property
+    def constant_bytes(self) -> int:
+        """Weights, biases, multipliers and tables; equal arrays count once."""
+        arrays = [a for step in self.program.steps for a in step.arrays.values()]
+        return sum({(a.dtype.str, a.tobytes()): a.nbytes for a in arrays}.values())
+
+    @property
+    def macs(self) -> int:
+        """Multiplications for one run."""
+        return sum(step.macs for step in self.program.steps)
+
+    @property
+    def peak(self) -> str:
+        """The operator at which most bytes are needed at once."""
+        steps = self.program.steps
+        return str(steps[self.plan.peak].operator) if steps else "no operator"
+
+    def write(self, folder: Path, vectors: int = 3, seed: int = 0) -> list[Path]:
+        """Writes `model.h`, `model.c` and `test_model.c`, each whole or not at all.
+
+        Args:
+            folder: Made if it is not there.
+            vectors: Random inputs that the self-test has answers for, from LiteRT's reference
+                kernels; 0 for no self-test.
+            seed: Of these inputs.
+
+        Raises:
+            ExportError: A file cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        texts = {"model.h": self.header, "model.c": self.source}
+        if vectors:
+            network = self.program.network
+            rng = np.random.default_rng(seed)
+            shapes = [(vectors, *network.tensors[index].shape) for index in network.inputs]
+            given = [rng.integers(-128, 128, shape, dtype=np.int8) for shape in shapes]
+            answers = reference_answers(self.path, network, given)
+            texts["test_model.c"] = emit_self_test(network, given, answers)
+        for name, text in texts.items():
+            write_bytes(folder / name, text.encode())
+        return [folder / name for name in texts]
+
+
+def generate(path: Path, max_ram_bytes: float | None = None) -> Generated:
+    """Self-contained C99 that computes what the file says, bit for bit.
+
+    Args:
+        path: An int8 `.tflite` file, anybody's.
+        max_ram_bytes: Most bytes for the arena.
+
+    Raises:
+        MissingExtraError: The package that knows the schema is not installed.
+        ExportError: The file is missing, cut off or damaged, or no LiteRT file.
+        UnsupportedError: The network is not int8 throughout, has an operator that no kernel does,
+            or needs a larger arena.
+    """
+    program = lower(read_network(path))
+    made = Generated(program, plan_of(program), path)
+    if max_ram_bytes is not None and made.plan.size > max_ram_bytes:
+        raise UnsupportedError(
+            f"the arena takes {made.plan.size:,} bytes and {max_ram_bytes:,.0f} are allowed; "
+            f"{made.peak} needs {bytes_text(made.plan.bound)} at once: fewer channels or a smaller "
+            "map there, or a smaller input, would lower it"
+        )
+    return made

@@ -1,0 +1,141 @@
+"""One call of a kernel."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lilliput.core import ExportError, UnsupportedError
+from lilliput.export.c.network import Network, Operator, Tensor
+from lilliput.export.format import Array
+
+__all__ = [
+    "Program",
+    "Step",
+    "Windows",
+    "activation_range",
+    "check_same_scale",
+    "check_shape",
+    "windows",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A call.
+
+    Args:
+        kernel: Its name, that of a file in `kernels/`.
+        operator: What it does, or a part of it.
+        reads: Tensors, constant ones among them.
+        writes: The tensor that it fills, or a part of which it fills.
+        settings: Numbers, by the names of the kernel's struct.
+        arrays: Constants, likewise.
+        macs: Multiplications that it takes.
+        is_in_place: Whether it may write where it reads its first tensor.
+    """
+
+    kernel: str
+    operator: Operator
+    reads: tuple[int, ...]
+    writes: int
+    settings: Mapping[str, int] = field(default_factory=dict)
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+    macs: int = 0
+    is_in_place: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A network as calls in order.
+
+    Args:
+        network: Where it comes from.
+        steps: The calls.
+        places: Tensors that are another one's bytes under a new shape.
+    """
+
+    network: Network
+    steps: tuple[Step, ...]
+    places: Mapping[int, int]
+
+    def place_of(self, tensor: int) -> int:
+        """The tensor whose bytes it has."""
+        while tensor in self.places:
+            tensor = self.places[tensor]
+        return tensor
+
+
+def activation_range(operator: Operator, output: Tensor) -> tuple[int, int]:
+    """Least and most of the outputs under the activation that is fused into an operator.
+
+    Source: TensorFlow Lite, `kernel_util.cc`, CalculateActivationRangeQuantized.
+    """
+    kind = int(operator.options.get("fusedActivationFunction") or 0)
+    limits = {0: (None, None), 1: (0.0, None), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
+    if kind not in limits:
+        raise UnsupportedError(
+            f"{operator} has a fused activation of kind {kind}; use ReLU or ReLU6"
+        )
+    low, high = limits[kind]
+    least = -128 if low is None else max(-128, _quantized(low, output))
+    return least, 127 if high is None else min(127, _quantized(high, output))
+
+
+def check_same_scale(operator: Operator, *tensors: Tensor) -> None:
+    """Where bytes are moved or compared, they must mean the same.
+
+    Raises:
+        UnsupportedError: They do not.
+    """
+    first = tensors[0]
+    for tensor in tensors[1:]:
+        if tensor.scale != first.scale or tensor.zero_point != first.zero_point:
+            raise UnsupportedError(
+                f"{operator} reads and writes with different scales ({first.scale:g} and "
+                f"{tensor.scale:g}); TensorFlow Lite needs them equal here"
+            )
+
+
+def check_shape(operator: Operator, tensor: Tensor, shape: Sequence[int]) -> None:
+    """What C writes is what the file has room for.
+
+    Raises:
+        ExportError: It is not; the file is damaged.
+    """
+    if tensor.shape != tuple(shape):
+        raise ExportError(f"{operator} gives {list(shape)}, but has room for {list(tensor.shape)}")
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How a kernel goes over a map; heights, then widths."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int] = (1, 1)
+
+
+def windows(
+    operator: Operator, size: Sequence[int], moves: Windows
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Zeros before the map, and the size that comes out, for `SAME` and `VALID`.
+
+    Raises:
+        ExportError: A kernel, a stride or a dilation is below 1, or the kernel does not fit.
+    """
+    rows = zip(size, moves.kernel, moves.stride, moves.dilation, strict=True)
+    before, out = [], []
+    for length, kernel, stride, dilation in rows:
+        span = (kernel - 1) * dilation + 1
+        is_valid = int(operator.options.get("padding") or 0) == 1
+        if min(kernel, stride, dilation) < 1 or (is_valid and span > length):
+            raise ExportError(
+                f"{operator}: kernel {kernel}, stride {stride} and dilation {dilation} on {length}"
+            )
+        out.append((length - span) // stride + 1 if is_valid else -(-length // stride))
+        before.append(0 if is_valid else max((out[-1] - 1) * stride + span - length, 0) // 2)
+    return tuple(before), tuple(out)
+
+
+def _quantized(value: float, tensor: Tensor) -> int:
+    share = float(tensor.scale.dtype.type(value) / tensor.scale)
+    return tensor.zero_point + int(abs(share) + 0.5) * (1 if share >= 0 else -1)

@@ -1,0 +1,170 @@
+"""Reads an int8 `.tflite` file: every size is checked before it is used."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lilliput.core import ExportError, UnsupportedError
+from lilliput.export.c.network import Network, Operator, Tensor
+from lilliput.export.format import Array
+from lilliput.export.litert.file import constant, kinds, read
+
+__all__ = ["read_network"]
+
+_MOST_BYTES = 1 << 28
+"""Of a tensor; no microcontroller holds a thousandth of it."""
+_LONGEST = (1 << 15) - 1
+"""Of an axis: kernels count in 16 bits."""
+# tensor type codes of the schema, in numpy's names
+_TYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16"}
+_TYPES |= {9: "int8", 10: "float64", 15: "uint32", 16: "uint16", 17: "int4"}
+_QUANTIZE = (
+    "quantize it whole first: lp.QuantizeStatic for a PyTorch network, or full-integer "
+    "quantization with a representative dataset in TensorFlow"
+)
+
+
+def read_network(path: Path) -> Network:
+    """The network of a file; float ends are left out, so that it begins and ends with int8.
+
+    Raises:
+        MissingExtraError: The package that knows the schema is not installed.
+        ExportError: The file is missing, cut off or damaged, or no LiteRT file.
+        UnsupportedError: The network is not int8 throughout, or its shapes are not fixed.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ExportError(f"cannot read {path}: {error.strerror or error}") from error
+    model = read(data, path.name)
+    graph = model.subgraphs[0]
+    tensors = tuple(_tensor(model, tensor, place) for place, tensor in enumerate(graph.tensors))
+    operators = tuple(
+        Operator(place, kind, _indices(operator.inputs), _outputs(operator), _options(operator))
+        for place, (kind, operator) in enumerate(
+            zip(kinds(model, graph), graph.operators, strict=True)
+        )
+    )
+    found = Network(tensors, operators, _given(graph.inputs), _given(graph.outputs))
+    network = _without_float_ends(found)
+    _check_order(network)
+    _check_types(network)
+    return network
+
+
+def _tensor(model: Any, tensor: Any, place: int) -> Tensor:
+    name = (tensor.name or b"").decode("utf-8", "replace") or f"tensor {place}"
+    shape = tuple(int(size) for size in (tensor.shape if tensor.shape is not None else ()))
+    dynamic = tensor.shapeSignature is not None and any(int(s) < 0 for s in tensor.shapeSignature)
+    if dynamic and 1 not in shape:
+        raise UnsupportedError(f"tensor {name!r} has no fixed shape; export it for one example")
+    if any(size < 0 for size in shape) or math.prod(shape) > _MOST_BYTES:
+        raise UnsupportedError(f"tensor {name!r} has the shape {list(shape)}")
+    dtype = _TYPES.get(tensor.type, f"type {tensor.type}")
+    parameters = tensor.quantization
+    scales = np.asarray([], np.float32)
+    zero_points: tuple[int, ...] = ()
+    if parameters is not None and parameters.scale is not None:
+        scales = np.asarray(parameters.scale, np.float32)
+        zeros = parameters.zeroPoint if parameters.zeroPoint is not None else [0] * len(scales)
+        zero_points = tuple(int(z) for z in zeros)
+        if not np.isfinite(scales).all() or (scales <= 0).any():
+            raise ExportError(f"tensor {name!r} has a scale that is not above 0")
+    axis = int(parameters.quantizedDimension) if parameters is not None else 0
+    return Tensor(
+        name, shape, dtype, _values(model, tensor, shape, dtype), scales, zero_points, axis
+    )
+
+
+def _values(model: Any, tensor: Any, shape: tuple[int, ...], dtype: str) -> Array | None:
+    held = constant(model, tensor)
+    if not len(held):
+        return None
+    if dtype.startswith("type"):
+        raise UnsupportedError(f"a constant has an unknown {dtype}")
+    if dtype == "int4":
+        nibbles = np.stack([held << 4, held & 0xF0], -1).view(np.int8).reshape(-1) >> 4
+        return nibbles[: math.prod(shape)].reshape(shape)
+    return held.view(dtype).reshape(shape)
+
+
+def _indices(values: Any) -> tuple[int | None, ...]:
+    return tuple(None if int(v) < 0 else int(v) for v in (values if values is not None else ()))
+
+
+def _given(values: Any) -> tuple[int, ...]:
+    return tuple(index for index in _indices(values) if index is not None)
+
+
+def _outputs(operator: Any) -> tuple[int, ...]:
+    found = _given(operator.outputs)
+    if not found:
+        raise ExportError("an operator gives nothing")
+    return found
+
+
+def _options(operator: Any) -> dict[str, Any]:
+    return dict(vars(operator.builtinOptions)) if operator.builtinOptions is not None else {}
+
+
+def _without_float_ends(network: Network) -> Network:
+    """Floats that are quantized at once, or come from integers at last, are the caller's."""
+    ends = {*network.inputs, *network.outputs}
+    starts: dict[int, int] = {}
+    stops: dict[int, int] = {}
+    for operator in network.operators:
+        source, result = operator.inputs[:1], operator.outputs[0]
+        if not source or source[0] is None:
+            continue
+        is_start = operator.kind == "QUANTIZE" and source[0] in network.inputs
+        if is_start and network.tensors[source[0]].dtype == "float32":
+            starts[source[0]] = result
+        if operator.kind == "DEQUANTIZE" and result in ends:
+            stops[result] = source[0]
+    dropped = {*starts.values(), *stops}
+    left = [o for o in network.operators if o.outputs[0] not in dropped]
+    return Network(
+        network.tensors,
+        tuple(left),
+        tuple(starts.get(index, index) for index in network.inputs),
+        tuple(stops.get(index, index) for index in network.outputs),
+    )
+
+
+def _check_order(network: Network) -> None:
+    """Each tensor is made once, before it is read."""
+    known = {*network.inputs}
+    known |= {index for index, tensor in enumerate(network.tensors) if tensor.data is not None}
+    for operator in network.operators:
+        for index in operator.inputs:
+            if index is not None and index not in known:
+                raise ExportError(f"{operator} reads tensor {index} before anything makes it")
+        for index in operator.outputs:
+            if index in known:
+                raise ExportError(f"{operator} makes tensor {index}, which is there already")
+            known.add(index)
+    missing = [index for index in network.outputs if index not in known]
+    if missing:
+        raise ExportError(f"nothing makes the output, tensor {missing[0]}")
+
+
+def _check_types(network: Network) -> None:
+    for operator in network.operators:
+        for index in (*operator.inputs, *operator.outputs):
+            tensor = network.tensors[index] if index is not None else None
+            if tensor is None or (tensor.data is not None and tensor.dtype != "float32"):
+                continue
+            if tensor.count < 1 or max(tensor.shape, default=1) > _LONGEST:
+                raise UnsupportedError(f"{operator}: {tensor.name!r} is {list(tensor.shape)}")
+            if tensor.dtype != "int8" or not len(tensor.scales):
+                kind = "dynamic-range" if _has_int8_weights(network) else "float"
+                raise UnsupportedError(
+                    f"{operator} computes with {tensor.dtype} ({tensor.name!r}): this is a {kind} "
+                    f"file, not an int8 one; {_QUANTIZE}"
+                )
+
+
+def _has_int8_weights(network: Network) -> bool:
+    return any(t.data is not None and t.dtype == "int8" for t in network.tensors)
