@@ -10,7 +10,7 @@ import numpy as np
 
 from lilliput.export.format import Array
 
-__all__ = ["Multiplier", "quantized", "scaled"]
+__all__ = ["Multiplier", "quantized", "scaled", "scaled_once"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,12 @@ def scaled(values: Array, by: Multiplier) -> Array:
     mask = (1 << right) - 1
     threshold = (mask >> 1) + (high < 0)
     return np.asarray((high >> right) + ((high & mask) > threshold))
+
+
+def scaled_once(values: Array, by: Multiplier) -> Array:
+    """`values * by`, rounded once, halves up."""
+    bits = 31 - by.shift
+    return np.asarray((values.astype(np.int64) * by.mantissa + (1 << (bits - 1))) >> bits)
 
 
 def _rounded(value: float) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 
 from lilliput.core import UnsupportedError
 from lilliput.core.amounts import bytes_text
+from lilliput.export.c.dead import without_dead_channels
 from lilliput.export.c.emit import emit_header, emit_source
 from lilliput.export.c.lower.lower import lower
 from lilliput.export.c.lower.step import Program
@@ -99,7 +100,7 @@ def generate(path: Path, max_ram_bytes: float | None = None) -> Generated:
         UnsupportedError: The network is not int8 throughout, has an operator that no kernel does,
             or needs a larger arena.
     """
-    program = lower(read_network(path))
+    program = lower(without_dead_channels(read_network(path)))
     made = Generated(program, plan_of(program), path)
     if max_ram_bytes is not None and made.plan.size > max_ram_bytes:
         raise UnsupportedError(
