@@ -103,6 +103,12 @@ def _build(entry: Any, choices: Mapping[str, Any], given: Mapping[str, Any], kin
             if given[setting] is None and known[setting].default is inspect.Parameter.empty:
                 raise RecipeError(f"{name} needs a {setting}; give it beside the recipe")
             entry.setdefault(setting, given[setting])
+    for setting, parameter in known.items():
+        if setting not in entry and parameter.default is inspect.Parameter.empty:
+            raise RecipeError(
+                f"{name} needs the setting {setting!r}; what a recipe cannot hold, such as a "
+                "model, is given in Python"
+            )
     try:
         return choices[name](**entry)
     except (TypeError, ValueError) as error:

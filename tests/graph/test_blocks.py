@@ -1,5 +1,7 @@
 """Whole blocks are found as their author drew them, whatever runs inside them or around them."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -129,6 +131,44 @@ def test_a_shortcut_around_the_network_makes_no_part_of_its_blocks() -> None:
     net = Plus(nn.Sequential(Plus(convolutions()), Plus(convolutions())))
     inputs = (torch.randn(2, 4, 8, 8),)
     assert removable_blocks(Model(net.eval(), inputs)) == ("inner.0", "inner.1")
+
+
+class Summed(nn.Module):
+    """Sums, or products, that the network's own code makes around its parts."""
+
+    def __init__(self, step: Callable[[nn.Module, nn.Module, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.stem, self.norm, self.step = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), step
+        self.parts = nn.ModuleList([convolutions(), nn.Sequential(convolutions())])
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = x = self.stem(x)
+        for part in self.parts:
+            x = self.step(part, self.norm, x)
+        return x + first
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda part, norm, x: x + part(x),
+        lambda part, norm, x: x + 0.1 * part(norm(x)),
+        lambda part, norm, x: norm(part(x)) + x,
+        lambda part, norm, x: x * part(x).sigmoid(),
+        lambda part, norm, x: x.clone().add_(part(x)),
+    ],
+)
+def test_what_the_network_adds_to_its_input_cannot_be_passed_through(step) -> None:
+    inputs = (torch.randn(2, 4, 8, 8),)
+    assert removable_blocks(Model(Summed(step).eval(), inputs)) == ()
+    plain = Summed(lambda part, norm, x: part(x))
+    assert removable_blocks(Model(plain.eval(), inputs)) == ("parts.0", "parts.1.0")
+
+
+def test_an_encoder_of_two_gives_way_to_the_layer_that_can_go() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 2)
+    assert blocks_of(nn.Linear(8, 8), encoder) == ("1.layers.1",)
 
 
 def test_layers_that_get_named_arguments_can_go() -> None:

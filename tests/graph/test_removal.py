@@ -1,7 +1,9 @@
 """Removal against two oracles: the same channels zeroed, and a network built by hand."""
 
 import copy
+import math
 import os
+import pickle
 import random
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from lilliput.core import Model
-from lilliput.graph import channel_groups, remove_channels, silence_channels, trace
+from lilliput.graph import channel_groups, is_captured, remove_channels, silence_channels, trace
 
 
 def zeroed(net: nn.Module, groups, drop) -> nn.Module:
@@ -96,6 +98,67 @@ def assert_is_pruned_again(small: Model, groups, drop) -> None:
     again = {g.name: g.size for g in channel_groups(trace(small))}
     left = {g.name: g.size - len(drop.get(g.name, ())) for g in groups}
     assert again == {name: size for name, size in left.items() if size > 1}
+
+
+class Gate(nn.Module):
+    """A layer whose output is split at once."""
+
+    def __init__(self, split) -> None:
+        super().__init__()
+        self.inner, self.out, self.split = nn.Linear(6, 16), nn.Linear(8, 3), split
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.split(self.inner(x))
+        return self.out(gate.sigmoid() * value)
+
+
+class Scaled(nn.Module):
+    """Attention whose code takes the root of a width that pruning changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(10, n) for n in (16, 16, 12))
+        self.out = nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k = self.q(x), self.k(x)
+        scores = q @ k.transpose(1, 2) / math.sqrt(q.size(-1))
+        return self.out(scores.softmax(-1) @ self.v(x))
+
+
+@pytest.mark.parametrize(
+    "split", [lambda y: y.split(8, 1), lambda y: torch.split(y, [8, 8], 1)], ids=["size", "sizes"]
+)
+def test_a_layer_that_is_split_at_once_loses_channels(split) -> None:
+    torch.manual_seed(0)
+    assert_removal_equals_zeroing(Gate(split).eval(), torch.randn(2, 6))
+
+
+def test_a_width_that_the_code_computes_with_stays_in_the_result() -> None:
+    torch.manual_seed(0)
+    net = Scaled().eval()
+    with torch.no_grad():
+        net.q.weight.mul_(4)
+    assert_removal_equals_zeroing(net, torch.randn(2, 6, 10))
+
+
+def assert_removal_equals_zeroing(net: nn.Module, x: Tensor) -> None:
+    model = Model(net, (x,))
+    groups = channel_groups(trace(model))
+    drop = some(groups)
+    assert drop
+    small = remove_channels(model, drop, groups)
+    assert_same(small.module(x), zeroed(net, groups, drop)(x))
+    assert numbers(small.module) < numbers(net)
+
+
+def test_what_became_a_graph_survives_a_pickle() -> None:
+    net, inputs = build("channel shuffle")
+    model = Model(net, inputs)
+    small = remove_channels(model, some(channel_groups(trace(model)))).module.eval()
+    assert is_captured(small)
+    again = pickle.loads(pickle.dumps(small))  # noqa: S301
+    assert_same(again(*inputs), small(*inputs))
 
 
 @pytest.mark.slow

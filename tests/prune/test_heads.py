@@ -81,3 +81,18 @@ def test_head_widths_and_heads_both_go() -> None:
     small = run(built("four heads"), [PruneHeads(0.5), PruneChannels({"query": 0.5})])
     assert small.module(torch.randn(5, 6, 8)).shape == (5, 6, 3)
     assert {n: tuple(p.shape) for n, p in small.module.named_parameters()}["query.weight"] == (4, 8)
+
+
+def test_attention_whose_heads_cannot_be_followed_is_noted() -> None:
+    class Cross(nn.Module):
+        """Reads from elsewhere."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.attention(x, x.flip(1), x.flip(1))[0]
+
+    small = run(Model(Cross().eval(), (torch.randn(2, 5, 8),)), [PruneHeads()])
+    assert any("of 'attention' stay" in str(note) for note in small.notes)

@@ -70,7 +70,7 @@ def compare(  # noqa: PLR0913, PLR0917
         found = contest(
             model,
             task,
-            _passes(text, model, task),
+            _passes(text, model, task, place),
             place,
             out=folder,
             epochs=epochs,
@@ -104,11 +104,14 @@ def _text(ratio: float | None, recipe: Path | None) -> str:
 
 
 def _passes(
-    text: str, model: "lilliput.core.Model", task: "lilliput.core.Task"
+    text: str,
+    model: "lilliput.core.Model",
+    task: "lilliput.core.Task",
+    target: "lilliput.core.Target",
 ) -> "tuple[lilliput.core.Pass, ...]":
     from lilliput.recipe import read
 
-    return read(text, task, teacher=model)
+    return read(text, task, target, teacher=model)
 
 
 def _answer(

@@ -189,7 +189,14 @@ def _check_tasks(value: Any) -> None:
 def _expected(model: Model) -> list[tuple[int, ...]]:
     """Shapes of the network's outputs, before any pass may be blamed for them."""
     try:
-        outputs = _outputs(model.clone())
+        copy = model.clone()
+    except Exception as error:
+        raise PassError(
+            f"the network cannot be copied: {error}; tensors that a forward or a hook leaves "
+            "behind stop it, as nn.utils.weight_norm does: use nn.utils.parametrizations"
+        ) from error
+    try:
+        outputs = _outputs(copy)
     except Exception as error:
         shapes = [tuple(x.shape) for x in model.example_inputs]
         raise PassError(

@@ -13,7 +13,9 @@ from torch.nn import functional
 
 from lilliput.core import Model, PassError, Stage, Task
 from lilliput.core.modes import in_eval_mode
+from lilliput.core.settings import check_names
 from lilliput.core.spelling import did_you_mean
+from lilliput.edit.layers import unchanged
 from lilliput.edit.tails import Tail, tails
 from lilliput.graph import shape_of, trace
 from lilliput.graph.capture import as_module
@@ -48,6 +50,7 @@ class PoolFirst:
     stage: ClassVar[Stage] = "edit"
 
     def __post_init__(self) -> None:
+        check_names("layers", self.layers)
         if self.samples < 1:
             raise ValueError(f"samples must be 1 or more, got {self.samples}")
 
@@ -69,7 +72,8 @@ class PoolFirst:
                 )
         chosen = [tail for name, tail in found.items() if not self.layers or name in self.layers]
         if not chosen:
-            return model
+            what = "convolution with a kernel of 1 before global pooling"
+            return unchanged(model, "PoolFirst", what)
         with in_eval_mode(captured):
             for tail in chosen:
                 if self.task is not None and tail.steps:

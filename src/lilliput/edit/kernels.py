@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from lilliput.core import Model, Stage, Task
+from lilliput.core.settings import check_names
 from lilliput.edit.layers import Layer, places, replaced, unchanged
 from lilliput.edit.parts import convolution, in_a_row, moves_of
 from lilliput.edit.reads import Reads, corrected_bias, matrices, reads_of, right_solved
@@ -35,6 +36,7 @@ class ShrinkKernels:
     stage: ClassVar[Stage] = "edit"
 
     def __post_init__(self) -> None:
+        check_names("layers", self.layers)
         if self.size < 1:
             raise ValueError(f"size must be 1 or more, got {self.size}")
         if self.samples < 1:

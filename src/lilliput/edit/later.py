@@ -10,6 +10,7 @@ from typing import ClassVar
 from torch import fx, nn
 
 from lilliput.core import Model, PassError, Stage
+from lilliput.core.settings import check_names
 from lilliput.core.spelling import did_you_mean
 from lilliput.edit.changes import changed
 from lilliput.edit.fits import checked
@@ -37,6 +38,7 @@ class DilateInstead:
     stage: ClassVar[Stage] = "edit"
 
     def __post_init__(self) -> None:
+        check_names("layers", self.layers)
         if not self.layers:
             raise ValueError("layers must name a strided convolution or more, got none")
 

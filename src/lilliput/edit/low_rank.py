@@ -1,5 +1,6 @@
 """Layers of low rank: several cheap ones in a row that compute nearly the same."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -9,6 +10,7 @@ from torch import nn
 
 from lilliput.core import Model, PassError, Stage, Task
 from lilliput.core.kernel import Note
+from lilliput.core.settings import check_kind, check_names
 from lilliput.edit.factors.channels import ChannelSvd
 from lilliput.edit.factors.kind import Choice, Factors, Kind
 from lilliput.edit.factors.ranks import allot_ranks
@@ -49,6 +51,8 @@ class FactorizeLayers:
             raise ValueError(f"share must be above 0 and at most 1, got {self.share}")
         if self.samples < 1:
             raise ValueError(f"samples must be 1 or more, got {self.samples}")
+        check_names("layers", self.layers)
+        check_kind("kind", self.kind, Kind, "Svd()")
         if self.layers and self.ranks:
             raise ValueError("give layers or ranks, not both: ranks name their layers")
 
@@ -107,7 +111,7 @@ class FactorizeLayers:
         chosen = allot_ranks(wholes, choices, target)
         total = sum(choice.macs for choice in chosen.values())
         if total > target:
-            least = total / sum(wholes.values())
+            least = math.ceil(1000 * total / sum(wholes.values())) / 1000
             raise PassError(
                 f"share is {self.share}, but at rank 1 these layers keep {least:.3f} of their "
                 f"multiplications; give share={least:.3f} or more, or other layers"

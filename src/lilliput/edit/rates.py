@@ -85,7 +85,7 @@ class Rates:
         if len(found) > 1:
             raise PassError(
                 f"maps of different sizes would meet at {_place(node)}; a convolution with the "
-                "same stride on the other way there has to be named too"
+                "same stride on the other way there has to change, too: DilateInstead takes several"
             )
         return found.pop() if found else _SAME
 

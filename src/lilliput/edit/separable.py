@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lilliput.core import Model, Stage, Task
+from lilliput.core.settings import check_names
 from lilliput.edit.layers import Layer, places, replaced, unchanged
 from lilliput.edit.parts import convolution, in_a_row, moves_of, pointwise
 from lilliput.edit.reads import Reads, corrected_bias, matrices, reads_of, right_solved
@@ -44,6 +45,7 @@ class SeparateConvolutions:
     stage: ClassVar[Stage] = "edit"
 
     def __post_init__(self) -> None:
+        check_names("layers", self.layers)
         for name, least in (("multiplier", 1), ("samples", 1), ("sweeps", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be {least} or more, got {getattr(self, name)}")

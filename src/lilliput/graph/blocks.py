@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lilliput.core import Model
 from lilliput.core.modes import in_eval_mode, with_plain_attention
 from lilliput.graph.shortcuts import with_a_way_around
+from lilliput.graph.sums import met_by_their_inputs
 
 __all__ = ["removable_blocks", "shape_keepers"]
 
@@ -37,8 +38,9 @@ def removable_blocks(model: Model) -> tuple[str, ...]:
         if any(modules[name].children()) and _runs_with(model, name, stand_in)
     ]
     parts = with_a_way_around(model, found, _wholes(model.module, keepers, found))
+    parts |= met_by_their_inputs(model, found)
     blocks = [name for name in found if name not in parts]
-    stay = [name for name in blocks if not _gives_way(modules[name], name, blocks)]
+    stay = [name for name in blocks if not _gives_way(modules, name, blocks)]
     return tuple(name for name in stay if not any(name.startswith(f"{o}.") for o in stay))
 
 
@@ -123,15 +125,25 @@ def _wholes(
     )
 
 
-def _gives_way(block: nn.Module, name: str, blocks: Sequence[str]) -> bool:
-    """Whether blocks inside hold most of its weights."""
-    inner = tuple(other.removeprefix(name) for other in blocks if other.startswith(f"{name}."))
+def _gives_way(modules: Mapping[str, nn.Module], name: str, blocks: Sequence[str]) -> bool:
+    """Whether blocks inside, and their like beside them in a list, hold most of its weights."""
+    inner = tuple(other for other in blocks if other.startswith(f"{name}."))
+    inner += tuple(like for other in inner for like in _alike_beside(modules, other))
     inside = sum(
         weight.numel()
-        for key, weight in block.named_parameters()
-        if any(f".{key}".startswith(f"{other}.") for other in inner)
+        for key, weight in modules[name].named_parameters()
+        if any(f"{name}.{key}".startswith(f"{other}.") for other in inner)
     )
-    return 2 * inside > _count(block)
+    return 2 * inside > _count(modules[name])
+
+
+def _alike_beside(modules: Mapping[str, nn.Module], name: str) -> tuple[str, ...]:
+    """Modules of the same kind in the same list, which a network may look into and so must keep."""
+    around = name.rpartition(".")[0]
+    if not isinstance(modules.get(around), nn.Sequential | nn.ModuleList):
+        return ()
+    beside = modules[around].named_children()
+    return tuple(f"{around}.{key}" for key, part in beside if type(part) is type(modules[name]))
 
 
 def _count(part: nn.Module) -> int:

@@ -106,6 +106,7 @@ def _plain_signature(calls: fx.Graph, exported: nn.Module) -> None:
     structure: TreeSpec = exported._out_spec  # type: ignore[assignment]  # noqa: SLF001
     output.args = (tree_unflatten(leaves, structure),)
     calls.set_codegen(fx.graph.CodeGen())
+    calls._tracer_cls = None  # noqa: SLF001  torch.export's cannot be made again from a pickle
 
 
 def _call_of(node: fx.Node) -> str:

@@ -15,6 +15,7 @@ from lilliput.core.spelling import did_you_mean
 from lilliput.graph.capture import as_module
 from lilliput.graph.graph import owner_of
 from lilliput.graph.groups import ChannelGroups, channel_groups
+from lilliput.graph.replay import answers_alike
 from lilliput.graph.resize import Edit, Scaled, plan
 from lilliput.graph.trace import trace
 
@@ -29,8 +30,9 @@ def remove_channels(
     """Removes channels physically.
 
     The network keeps its own class if only its layers need to know of the new widths. Where its
-    code has a size written down that must change (a padding amount, the shape of a view), it
-    becomes a captured graph in which that size is rewritten.
+    code has a size written down that must change (a padding amount, the shape of a view), or
+    computes with one that must stay (the root of a width that scales attention), it becomes a
+    captured graph in which such sizes are numbers.
 
     Args:
         model: It is not changed.
@@ -49,9 +51,11 @@ def remove_channels(
     if not _only_layers(model.module, edits):
         module = _captured(model, groups, edits, keep)
     else:
-        module = copy.deepcopy(model.module, _slices(model.module, keep))
+        slices = _slices(model.module, keep)
+        module = copy.deepcopy(model.module, dict(slices))
         _tell_all(module, edits)
-        if not _runs(module, model):  # its code remembers a width in a way the graph does not show
+        graph = replace(groups.graph, model=model)
+        if not answers_alike(module, graph, edits, slices):  # its code computes with a width
             module = _captured(model, groups, edits, keep)
     return replace(model, module=module)
 
@@ -168,7 +172,11 @@ def _edit(node: fx.Node, edit: Edit, calls: Mapping[str, fx.Node]) -> None:
             return graph.call_function(operator.floordiv, (times, value.denominator))
 
     node.args = ()
-    node.kwargs = {key: written(value) for key, value in edit.applied(named).items()}
+    values = edit.applied(named).items()
+    node.kwargs = {
+        key: named[key] if isinstance(value, fx.Node) and key in named else written(value)
+        for key, value in values
+    }
     if edit.target is not None:
         node.target = edit.target
 
@@ -234,16 +242,3 @@ _CONVOLUTIONS = (
     nn.ConvTranspose3d,
 )
 _SIZED = (*_CONVOLUTIONS, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
-
-
-def _runs(module: nn.Module, model: Model) -> bool:
-    modes = {name: part.training for name, part in module.named_modules()}
-    try:
-        with torch.no_grad():
-            module.eval()(*model.example_inputs)
-    except Exception:  # noqa: BLE001 - the network's own code; whatever it says, it does not fit
-        return False
-    finally:
-        for name, part in module.named_modules():
-            part.training = modes[name]
-    return True

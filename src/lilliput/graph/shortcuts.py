@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from lilliput.core import Model
 from lilliput.core.modes import in_eval_mode, with_plain_attention
 
-__all__ = ["with_a_way_around"]
+__all__ = ["place_of", "tensors_of", "with_a_way_around"]
 
 Mark = tuple[str, str]  # a whole and one of its parts
 
@@ -61,21 +61,23 @@ class _Trail(TorchDispatchMode):
 
     def of(self, values: object) -> set[Mark]:
         """All marks of some tensors."""
-        return set[Mark]().union(*(self.marks.get(x, ()) for x in map(_place, _tensors(values))))
+        places = map(place_of, tensors_of(values))
+        return set[Mark]().union(*(self.marks.get(place, ()) for place in places))
 
     def add(self, values: object, marks: set[Mark]) -> None:
         """Marks tensors."""
-        for x in _tensors(values):
-            self.marks.setdefault(_place(x), set()).update(marks)
+        for x in tensors_of(values):
+            self.marks.setdefault(place_of(x), set()).update(marks)
             self.kept.append(x)
 
     def take(self, values: object, marks: set[Mark]) -> None:
         """Takes marks away from tensors."""
-        for x in _tensors(values):
-            self.marks.get(_place(x), set()).difference_update(marks)
+        for x in tensors_of(values):
+            self.marks.get(place_of(x), set()).difference_update(marks)
 
 
-def _tensors(values: object) -> list[Tensor]:
+def tensors_of(values: object) -> list[Tensor]:
+    """The tensors among some values that have memory."""
     return [x for x in tree_leaves(values) if isinstance(x, Tensor) and _has_memory(x)]
 
 
@@ -83,7 +85,8 @@ def _has_memory(x: Tensor) -> bool:
     return x.layout == torch.strided and x.numel() > 0
 
 
-def _place(x: Tensor) -> int:
+def place_of(x: Tensor) -> int:
+    """Where a tensor's memory is."""
     return x.untyped_storage().data_ptr()
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lilliput.core import Model, PassError, Stage
+from lilliput.core.settings import check_names
 from lilliput.core.spelling import did_you_mean
 from lilliput.graph.blocks import removable_blocks, shape_keepers
 
@@ -29,8 +30,7 @@ class RemoveBlocks:
     stage: ClassVar[Stage] = "prune"
 
     def __post_init__(self) -> None:
-        if isinstance(self.names, str):
-            raise TypeError(f"names must be a tuple of names, got the text {self.names!r}")
+        check_names("names", self.names)
         object.__setattr__(self, "names", tuple(self.names))
 
     def __call__(self, model: Model, /) -> Model:

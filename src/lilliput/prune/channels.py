@@ -4,11 +4,13 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import ClassVar
 
 import torch
 
 from lilliput.core import Model, Note, Stage
+from lilliput.core.settings import check_kind, check_names
 from lilliput.graph import (
     ChannelGroup,
     ChannelGroups,
@@ -20,7 +22,14 @@ from lilliput.graph import (
 from lilliput.prune.importance import Importance, Magnitude, Scores
 from lilliput.prune.naming import named, ratios_by_group
 
-__all__ = ["PruneChannels", "silencer"]
+__all__ = ["PruneChannels", "silencer", "stops"]
+
+
+def stops(found: ChannelGroups) -> Iterator[Note]:
+    """One note for each operator through which channels could not be followed."""
+    for stop in found.skipped:
+        where = f" of {stop.where!r}" if stop.where else ""
+        yield Note(f"channels at {stop.operator}{where} stay: {stop.reason}", is_fallback=False)
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,9 @@ class PruneChannels:
     width of an MLP after its first layer, the widths of heads after the queries and the values, the
     width of a residual stream after what it begins with. `*` in a name stands for anything, so
     `{"*.intermediate.dense": 0.5}` halves every MLP of a BERT.
+
+    Channels whose weights are all zero go without a change to what comes out, but where something
+    counts channels: a mean or a deviation over them, as in LayerNorm, is over fewer then.
 
     No group loses all: at least `multiple_of` units stay where that is possible, else one, and the
     model's notes say so.
@@ -56,10 +68,14 @@ class PruneChannels:
     stage: ClassVar[Stage] = "prune"
 
     def __post_init__(self) -> None:
-        ratios = self.ratio if isinstance(self.ratio, Mapping) else {"ratio": self.ratio}
+        check_names("keep", self.keep)
+        check_kind("importance", self.importance, Importance, "Magnitude()")
+        ratios = self.ratio if isinstance(self.ratio, Mapping) else {None: self.ratio}
         for name, ratio in ratios.items():
+            whose = "ratio" if name is None else f"ratio of {name!r}"
+            check_kind(whose, ratio, Real, "0.5")
             if not 0 <= ratio < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, got {ratio}")
+                raise ValueError(f"{whose} must be at least 0 and below 1, got {ratio}")
         if self.multiple_of < 1:
             raise ValueError(f"multiple_of must be 1 or more, got {self.multiple_of}")
         if self.is_global and isinstance(self.ratio, Mapping):
@@ -117,9 +133,8 @@ class PruneChannels:
         self, found: ChannelGroups, drop: Mapping[str, Sequence[int]], asked: Mapping[str, int]
     ) -> Iterator[Note]:
         """What stays although one ratio was asked for, and what could not go so far."""
-        for stop in found.skipped if not isinstance(self.ratio, Mapping) else ():
-            where = f" of {stop.where!r}" if stop.where else ""
-            yield Note(f"channels at {stop.operator}{where} stay: {stop.reason}", is_fallback=False)
+        if not isinstance(self.ratio, Mapping):
+            yield from stops(found)
         for name, count in asked.items():
             size = found[name].size
             left = size - len(drop.get(name, ()))

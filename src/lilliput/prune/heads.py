@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from lilliput.core import Model, Note, Stage
 from lilliput.graph import channel_groups, trace
-from lilliput.prune.channels import PruneChannels
+from lilliput.prune.channels import PruneChannels, stops
 from lilliput.prune.importance import Importance, Magnitude
 from lilliput.prune.naming import named, ratios_by_group
 
@@ -39,7 +39,7 @@ class PruneHeads:
     stage: ClassVar[Stage] = "prune"
 
     def __post_init__(self) -> None:
-        PruneChannels(self.ratio)  # refuses a ratio out of range
+        PruneChannels(self.ratio, self.importance, keep=self.keep)  # refuses what is out of range
 
     def __call__(self, model: Model, /) -> Model:
         found = channel_groups(trace(model))
@@ -51,6 +51,8 @@ class PruneHeads:
             ratios = {group.name: self.ratio for group in heads}
         if not heads:
             note = Note("no attention heads were found that could go", is_fallback=False)
-            return replace(model, notes=(*model.notes, note))
+            return replace(model, notes=(*model.notes, *stops(found), note))
+        if not isinstance(self.ratio, Mapping):
+            model = replace(model, notes=(*model.notes, *stops(found)))
         chosen = {name: ratio for name, ratio in ratios.items() if name not in kept}
         return PruneChannels(chosen, self.importance).prune(model, found)

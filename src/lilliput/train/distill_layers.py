@@ -14,6 +14,7 @@ from lilliput.core.kernel import Note
 from lilliput.core.model import check_model
 from lilliput.core.modes import with_plain_attention
 from lilliput.core.progress import track
+from lilliput.core.settings import check_names
 from lilliput.train.lesson import Lesson, lesson_of
 from lilliput.train.parts import Parts, changed_parts, named_parts, teacher_like
 from lilliput.train.place import as_lent, lent
@@ -68,8 +69,7 @@ class DistillLayers:
 
     def __post_init__(self) -> None:
         check_model(self.teacher, "teacher")
-        if isinstance(self.layers, str):
-            raise TypeError(f"layers must be a tuple of names, got the text {self.layers!r}")
+        check_names("layers", self.layers)
         object.__setattr__(self, "layers", tuple(self.layers))
         for name, least in (("samples", 2), ("steps", 1), ("batch", 1)):
             if getattr(self, name) < least:

@@ -154,22 +154,29 @@ def _filtered(network: Network, operator: Operator, given: Array) -> Array:
     weights = weights.reshape(len(weights), -1, weights.shape[-1]).astype(np.int64)
     folds = _foldable(network, operator, given)
     moves = (weights != 0).any(1)[:, ~folds].any(1)
-    shares = weights.sum(1)[:, folds] @ (given[folds] - step.settings["in_zero"])
-    return np.where(moves, _CHANGES, _answers(step, shares))
+    shares = weights.sum(1)[:, folds] @ (given[folds] - network.read(operator, 0).zero_point)
+    return np.where(moves, _CHANGES, _answers(step, shares, _biases(network, operator)))
 
 
 def _by_channel(network: Network, operator: Operator, given: Array) -> Array:
     step = depthwise(network, operator)[0]
     weights = network.constant(operator, 1).reshape(-1, len(given)).astype(np.int64)
     folds = _foldable(network, operator, given) | ~(weights != 0).any(0)
-    centred = np.where(given == _CHANGES, 0, given - step.settings["in_zero"])
-    return np.where(folds, _answers(step, weights.sum(0) * centred), _CHANGES)
+    centred = np.where(given == _CHANGES, 0, given - network.read(operator, 0).zero_point)
+    answers = _answers(step, weights.sum(0) * centred, _biases(network, operator))
+    return np.where(folds, answers, _CHANGES)
 
 
-def _answers(step: Step, shares: Array) -> Array:
+def _biases(network: Network, operator: Operator) -> Array:
+    if _bias(operator) is None:
+        return np.zeros(network.written(operator).shape[-1], np.int64)
+    return network.constant(operator, 2).reshape(-1).astype(np.int64)
+
+
+def _answers(step: Step, shares: Array, bias: Array) -> Array:
     """What comes out for sums that lack only the bias."""
     once = step.kernel == "fully_connected"
-    sums = shares + step.arrays["bias"]
+    sums = shares + bias
     multipliers = zip(
         step.arrays["multiplier"].tolist(), step.arrays["shift"].tolist(), strict=True
     )

@@ -8,13 +8,19 @@ import numpy as np
 
 from lilliput.export.c.lower.step import Program
 from lilliput.export.c.network import Network
-from lilliput.export.c.plan import Plan
+from lilliput.export.c.plan import Plan, scratch_of
 from lilliput.export.format import Array
 
 __all__ = ["array_text", "emit_header", "emit_source", "names_of"]
 
 _KERNELS = files("lilliput.export.c") / "kernels"
 _WIDTH = 100
+# what kernels share, and by which it is used; by all if by none in particular
+_HELPERS: dict[str, set[str]] = {
+    "fixed_point": set(),
+    "dot": {"conv_2d", "depthwise_conv_2d", "fully_connected"},
+    "window": {"conv_2d", "depthwise_conv_2d"},
+}
 _TYPES = {"int8": "int8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t"}
 
 
@@ -81,11 +87,14 @@ def names_of(word: str, tensors: Iterable[int]) -> list[str]:
 
 def emit_source(program: Program, plan: Plan, title: str) -> str:
     """The text of `model.c`; see `emit_header`."""
-    kernels = dict.fromkeys(["fixed_point", *sorted({step.kernel for step in program.steps})])
+    used = {step.kernel for step in program.steps}
+    kernels = [name for name, users in _HELPERS.items() if not users or used & users]
+    kernels += sorted(used)
     texts = [(_KERNELS / f"{name}.c").read_text("utf-8") for name in kernels]
     held: dict[tuple[str, bytes], str] = {}
     constants = [*_constants(program, held)]
-    arena = [f"static int32_t arena[{max(1, plan.size // 4)}];", ""] if plan.size else []
+    has_arena = plan.size or any(step.scratch is not None for step in program.steps)
+    arena = [f"static int32_t arena[{max(1, plan.size // 4)}];", ""] if has_arena else []
     parts = [
         f"/* {_comment(title)}. Made by Lilliput.\n\n{_table(program, plan)} */",
         '#include "model.h"\n',
@@ -145,6 +154,8 @@ def _calls(program: Program, plan: Plan) -> Iterable[str]:
     for number, step in enumerate(program.steps):
         places = [*step.reads, step.writes]
         given = [_pointer(program, plan, names, tensor) for tensor in places]
+        if step.scratch is not None:
+            given.append(f"(int8_t *)arena + {plan.offsets.get(scratch_of(number), 0)}")
         yield f"    {step.kernel}(&layer_{number}, {', '.join(given)});"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lilliput.export.c.lower.step import Program, Step
 
-__all__ = ["Life", "Plan", "plan_of"]
+__all__ = ["Life", "Plan", "plan_of", "scratch_of"]
 
 _ALIGNMENT = 4
 _ORDERS = 200
@@ -31,7 +31,7 @@ class Plan:
     """The arena.
 
     Args:
-        offsets: Of tensors that lie in it, by their index.
+        offsets: Of tensors that lie in it, by their index, and of steps' scratch.
         size: Bytes of the whole.
         bound: Bytes that are needed at once at least, for these steps in this order.
         peak: The step at which they are.
@@ -73,6 +73,11 @@ def plan_of(program: Program) -> Plan:
     return Plan(offsets, _height(best, lives), bound, peak)
 
 
+def scratch_of(step: int) -> int:
+    """What stands among the tensors for the scratch of a step."""
+    return -1 - step
+
+
 def _in_place(program: Program) -> dict[int, int]:
     """Outputs that take the place of an input."""
     last: dict[int, int] = {}
@@ -110,7 +115,12 @@ def _lives(program: Program, shared: Mapping[int, int]) -> dict[int, Life]:
             spans.setdefault(place, []).append(when)
     skipped = _ends(program)
     tensors = program.network.tensors
-    return {
+    scratch = {
+        scratch_of(when): Life(_aligned(step.scratch), when, when)
+        for when, step in enumerate(program.steps)
+        if step.scratch
+    }
+    return scratch | {
         place: Life(_aligned(tensors[place].count), min(when), max(when))
         for place, when in spans.items()
         if place not in skipped and tensors[place].data is None

@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lilliput.core import Model, PassError, Stage
+from lilliput.core.settings import check_names
 from lilliput.graph.masks import Mask, mask_of, original_of
 from lilliput.prune.weights.allotment import Allotment, PerLayer
 from lilliput.prune.weights.gradual import GradualPruning
 from lilliput.prune.weights.mask import prunable, put
-from lilliput.prune.weights.prune_weights import check_names
 
 __all__ = ["FixMasks", "MovementPruning", "ScoreMovement", "ScoredMask"]
 

@@ -7,13 +7,14 @@ from typing import ClassVar
 from torch import nn
 
 from lilliput.core import Model, Note, PassError, Stage
+from lilliput.core.settings import check_kind, check_names
 from lilliput.graph.masks import mask_of
 from lilliput.prune.weights.allotment import AcrossLayers, Allotment
 from lilliput.prune.weights.choose import choose, fitting, magnitudes, settled_sparsity
 from lilliput.prune.weights.mask import prunable, set_mask
 from lilliput.prune.weights.patterns import Pattern, Unstructured
 
-__all__ = ["PruneWeights", "check_names", "left_dense"]
+__all__ = ["PruneWeights", "left_dense"]
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,10 @@ class PruneWeights:
     skip: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        settled_sparsity(self.sparsity, self.pattern)
         check_names("skip", self.skip)
+        check_kind("pattern", self.pattern, Pattern, "NOfM(2, 4)")
+        settled_sparsity(self.sparsity, self.pattern)
+        check_kind("allotment", self.allotment, Allotment, "PerLayer()")
         object.__setattr__(self, "skip", tuple(self.skip))
 
     def __call__(self, model: Model, /) -> Model:
@@ -75,18 +78,23 @@ class PruneWeights:
             notes=(
                 *model.notes,
                 *left_dense(every, layers, f"{self.pattern} does not divide them"),
+                *other_weights(model.module),
             ),
         )
 
 
-def check_names(argument: str, names: tuple[str, ...]) -> None:
-    """Refuses a text where a tuple of names is meant.
-
-    Raises:
-        TypeError: Says what was given.
-    """
-    if isinstance(names, str):
-        raise TypeError(f"{argument} must be a tuple of names, got the text {names!r}")
+def other_weights(module: nn.Module) -> tuple[Note, ...]:
+    """One note that names matrices that are no layer's weight, such as those of an LSTM."""
+    names = [
+        f"{name}.{key}" if name else key
+        for name, part in module.named_modules()
+        for key, weight in part.named_parameters(recurse=False)
+        if isinstance(part, nn.RNNBase | nn.MultiheadAttention) and weight.dim() > 1
+    ]
+    if not names:
+        return ()
+    text = f"{len(names)} matrices stay dense, which are no layer's weight: {', '.join(names)}"
+    return (Note(text),)
 
 
 def left_dense(

@@ -12,12 +12,13 @@ from torch.nn.utils import parametrize
 from lilliput.core import Model, PassError, Stage, Task
 from lilliput.core.modes import in_eval_mode, with_plain_attention
 from lilliput.core.progress import track
+from lilliput.core.settings import check_kind, check_names
 from lilliput.graph import filters, input_moments
 from lilliput.graph.masks import mask_of, original_of
 from lilliput.prune.weights.choose import fitting, settled_sparsity
 from lilliput.prune.weights.mask import prunable, set_mask
 from lilliput.prune.weights.patterns import Pattern, Unstructured
-from lilliput.prune.weights.prune_weights import check_names, left_dense
+from lilliput.prune.weights.prune_weights import left_dense
 
 __all__ = ["PruneSecondOrder", "sparsified"]
 
@@ -69,6 +70,7 @@ class PruneSecondOrder:
     skip: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_kind("pattern", self.pattern, Pattern, "NOfM(2, 4)")
         settled_sparsity(self.sparsity, self.pattern)
         check_names("skip", self.skip)
         object.__setattr__(self, "skip", tuple(self.skip))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from lilliput.core import Model, Note, Pass, Stage, Target, Task, run
+from lilliput.core.settings import check_kind
 from lilliput.export import export
 from lilliput.graph import sensitivity
 from lilliput.measure import latency_ratios
@@ -51,6 +52,7 @@ class NarrowToLatency:
     skip: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_kind("target", self.target, Target, "get_target('onnxruntime-cpu')")
         if not 0 < self.share < 1:
             raise ValueError(f"share must be between 0 and 1, got {self.share}")
         if self.rounds < 1:

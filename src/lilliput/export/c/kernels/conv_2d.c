@@ -1,46 +1,46 @@
-/* A convolution; weights are [out][height][width][in of a group]. */
+/* A convolution; weights are [out][height][width][in of a group]. Two places and two filters at
+   a time. */
 struct conv_2d {
     const int8_t *weights;
     const int32_t *bias;
     const int32_t *multiplier;
     const int8_t *shift;
-    int16_t batch, in_height, in_width, in_channels, out_height, out_width, out_channels;
-    int16_t kernel_height, kernel_width, stride_height, stride_width;
-    int16_t dilation_height, dilation_width, pad_height, pad_width, groups;
-    int16_t in_zero, out_zero, low, high;
+    struct window window;
+    int16_t groups, out_zero, low, high;
 };
 
-static void conv_2d(const struct conv_2d *layer, const int8_t *x, int8_t *y)
+static inline int8_t conv_2d_out(const struct conv_2d *layer, int32_t sum, int32_t filter)
 {
-    const int each = layer->in_channels / layer->groups;
-    const int filters = layer->out_channels / layer->groups;
-    for (int n = 0; n < layer->batch; n++) {
-        for (int row = 0; row < layer->out_height; row++) {
-            const int top = row * layer->stride_height - layer->pad_height;
-            for (int column = 0; column < layer->out_width; column++) {
-                const int left = column * layer->stride_width - layer->pad_width;
-                const int8_t *w = layer->weights;
-                for (int out = 0; out < layer->out_channels; out++) {
-                    const int first = out / filters * each;
-                    int32_t sum = layer->bias[out];
-                    for (int i = 0; i < layer->kernel_height; i++) {
-                        const int r = top + i * layer->dilation_height;
-                        for (int j = 0; j < layer->kernel_width; j++, w += each) {
-                            const int c = left + j * layer->dilation_width;
-                            if (r < 0 || r >= layer->in_height || c < 0 || c >= layer->in_width) {
-                                continue;
-                            }
-                            const int8_t *v = x + (r * layer->in_width + c) * layer->in_channels + first;
-                            for (int k = 0; k < each; k++) {
-                                sum += (v[k] - layer->in_zero) * w[k];
-                            }
-                        }
-                    }
-                    sum = scaled(sum, layer->multiplier[out], layer->shift[out]) + layer->out_zero;
-                    *y++ = clamped(sum, layer->low, layer->high);
-                }
+    const int32_t x = scaled(sum, layer->multiplier[filter], layer->shift[filter]);
+    return clamped(x + layer->out_zero, layer->low, layer->high);
+}
+
+static void conv_2d(const struct conv_2d *layer, const int8_t *x, int8_t *y, int8_t *rows)
+{
+    const struct window *over = &layer->window;
+    const int32_t each = over->in_channels / layer->groups;
+    const int32_t filters = over->out_channels / layer->groups;
+    const int32_t length = each * over->kernel_height * over->kernel_width;
+    const int32_t places = (int32_t)over->out_height * over->out_width;
+    for (int32_t run = 0; run < over->batch * layer->groups; run++) {
+        const int32_t group = run % layer->groups;
+        const int8_t *map = x + run / layer->groups * over->in_height * over->in_width * over->in_channels;
+        int8_t *out = y + run / layer->groups * places * over->out_channels;
+        for (int32_t place = 0; place < places; place += 2) {
+            const int32_t next = place + 1 < places ? place + 1 : place;
+            const int8_t *p = seen(over, map, place, group * each, each, rows);
+            const int8_t *q = seen(over, map, next, group * each, each, rows + length);
+            int8_t *at = out + place * over->out_channels, *beside = out + next * over->out_channels;
+            for (int32_t k = 0; k < filters; k += 2) {
+                const int32_t f = group * filters + k, g = k + 1 < filters ? f + 1 : f;
+                const int32_t first = layer->bias[f], second = layer->bias[g];
+                int32_t sums[4] = {first, first, second, second};
+                dot_2x2(p, q, layer->weights + f * length, layer->weights + g * length, length, sums);
+                at[f] = conv_2d_out(layer, sums[0], f);
+                beside[f] = conv_2d_out(layer, sums[1], f);
+                at[g] = conv_2d_out(layer, sums[2], g);
+                beside[g] = conv_2d_out(layer, sums[3], g);
             }
         }
-        x += (int32_t)layer->in_height * layer->in_width * layer->in_channels;
     }
 }

@@ -1,23 +1,23 @@
-/* x * multiplier * 2^(shift - 31), rounded as TensorFlow Lite rounds. */
+/* a * b / 2^31, to the nearest, halves up; b is not INT32_MIN. */
 static inline int32_t doubled_high(int32_t a, int32_t b)
 {
-    const int64_t product = (int64_t)a * b;
-    const int64_t nudge = product >= 0 ? (int64_t)1 << 30 : 1 - ((int64_t)1 << 30);
-    return (a == b && a == INT32_MIN) ? INT32_MAX : (int32_t)((product + nudge) / ((int64_t)1 << 31));
+    return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
 }
 
+/* x / 2^bits, to the nearest, halves away from zero; x is not INT32_MIN. */
 static inline int32_t divided(int32_t x, int bits)
 {
-    const int32_t mask = (int32_t)(((uint32_t)1 << bits) - 1u);
-    const int32_t threshold = (mask >> 1) + (x < 0 ? 1 : 0);
-    return (x >> bits) + ((x & mask) > threshold ? 1 : 0);
+    const int32_t nearer = x + (x >> 31);
+    return bits > 0 ? (nearer >> bits) + ((nearer >> (bits - 1)) & 1) : x;
 }
 
+/* x * multiplier * 2^(shift - 31), rounded twice, as TensorFlow Lite does. */
 static inline int32_t scaled(int32_t x, int32_t multiplier, int shift)
 {
-    const int left = shift > 0 ? shift : 0;
-    const int right = shift > 0 ? 0 : -shift;
-    return divided(doubled_high((int32_t)((uint32_t)x << left), multiplier), right);
+    if (shift > 0) {
+        return doubled_high((int32_t)((uint32_t)x << shift), multiplier);
+    }
+    return divided(doubled_high(x, multiplier), -shift);
 }
 
 /* The same rounded once, as the dense layers of TensorFlow Lite do. */

@@ -1,5 +1,7 @@
 """Convolutions and dense layers."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from lilliput.core import ExportError, UnsupportedError
@@ -14,11 +16,13 @@ __all__ = ["convolution", "depthwise", "fully_connected", "transposed"]
 def convolution(network: Network, operator: Operator) -> list[Step]:
     """A dense or a grouped convolution; weights are [out, height, width, in of a group]."""
     x, weights = network.read(operator, 0), network.read(operator, 1)
-    out, _, _, each = weights.shape
+    out, each = weights.shape[0], weights.shape[3]
     if x.shape[3] % each or out % (x.shape[3] // each):
         raise UnsupportedError(f"{operator}: {x.shape[3]} channels for kernels that read {each}")
-    found = _settings(network, operator, out) | {"groups": x.shape[3] // each}
-    return [_step("conv_2d", network, operator, found, axis=0)]
+    found = _window(network, operator, out) | {"groups": x.shape[3] // each}
+    length = weights.count // out
+    step = _step("conv_2d", network, operator, found, axis=0)
+    return [replace(step, scratch=2 * length if length > each else 0)]
 
 
 def depthwise(network: Network, operator: Operator) -> list[Step]:
@@ -26,13 +30,14 @@ def depthwise(network: Network, operator: Operator) -> list[Step]:
     x, weights = network.read(operator, 0), network.read(operator, 1)
     if weights.shape[3] % x.shape[3]:
         raise UnsupportedError(f"{operator}: {weights.shape[3]} filters for {x.shape[3]} channels")
-    found = _settings(network, operator, weights.shape[3]) | {
-        "multiple": weights.shape[3] // x.shape[3]
-    }
-    return [_step("depthwise_conv_2d", network, operator, found, axis=3)]
+    multiple = weights.shape[3] // x.shape[3]
+    found = _window(network, operator, weights.shape[3]) | {"multiple": multiple}
+    taps = weights.shape[1] * weights.shape[2]
+    step = _step("depthwise_conv_2d", network, operator, found, axis=3)
+    return [replace(step, scratch=taps * x.shape[3] if taps > 1 else 0)]
 
 
-def _settings(network: Network, operator: Operator, filters: int) -> dict[str, int]:
+def _window(network: Network, operator: Operator, filters: int) -> dict[str, int]:
     x, weights, y = network.read(operator, 0), network.read(operator, 1), network.written(operator)
     options = operator.options
     moves = Windows(
@@ -42,7 +47,7 @@ def _settings(network: Network, operator: Operator, filters: int) -> dict[str, i
     )
     before, out = windows(operator, x.shape[1:3], moves)
     check_shape(operator, y, (x.shape[0], *out, filters))
-    return {
+    found = {
         "batch": x.shape[0],
         **_sizes("in", x.shape),
         **_sizes("out", y.shape),
@@ -50,7 +55,9 @@ def _settings(network: Network, operator: Operator, filters: int) -> dict[str, i
         **_pair("stride", moves.stride),
         **_pair("dilation", moves.dilation),
         **_pair("pad", before),
+        "in_zero": x.zero_point,
     }
+    return {f"window.{name}": value for name, value in found.items()}
 
 
 def _step(
@@ -59,8 +66,8 @@ def _step(
     """A call whose filters lie along an axis of the weights."""
     x, weights, y = network.read(operator, 0), network.read(operator, 1), network.written(operator)
     low, high = activation_range(operator, y)
-    ends = {"in_zero": x.zero_point, "out_zero": y.zero_point, "low": low, "high": high}
-    return Step(
+    ends = {"out_zero": y.zero_point, "low": low, "high": high}
+    step = Step(
         kernel,
         operator,
         (operator.source(),),
@@ -69,6 +76,7 @@ def _step(
         {**_weights(network, operator, 1, 2), **_per_channel(operator, x, weights, y, axis)},
         macs=y.count * weights.count // weights.shape[axis],
     )
+    return replace(step, arrays=_centred(network, operator, step, axis))
 
 
 def fully_connected(network: Network, operator: Operator) -> list[Step]:
@@ -84,7 +92,6 @@ def fully_connected(network: Network, operator: Operator) -> list[Step]:
         "rows": x.count // each,
         "in_channels": each,
         "out_channels": out,
-        "in_zero": x.zero_point,
         "out_zero": y.zero_point,
         "low": low,
         "high": high,
@@ -104,7 +111,7 @@ def fully_connected(network: Network, operator: Operator) -> list[Step]:
         arrays,
         macs=x.count * out,
     )
-    return [step]
+    return [replace(step, arrays=_centred(network, operator, step, 0))]
 
 
 def transposed(network: Network, operator: Operator) -> list[Step]:
@@ -151,6 +158,16 @@ def _weights(network: Network, operator: Operator, weights: int, bias: int) -> d
     if values.dtype != np.int32 or values.size != out:
         raise UnsupportedError(f"{operator}: the bias must be {out} int32")
     return {"weights": held.reshape(-1), "bias": values.reshape(-1)}
+
+
+def _centred(network: Network, operator: Operator, step: Step, axis: int) -> dict[str, Array]:
+    """The step's constants, the input's zero point moved into the bias."""
+    weights = np.moveaxis(network.constant(operator, 1), axis, 0)
+    sums = weights.reshape(len(weights), -1).astype(np.int64).sum(1)
+    bias = step.arrays["bias"] - network.read(operator, 0).zero_point * sums
+    if np.abs(bias).max() >= 1 << 31:
+        raise ExportError(f"{operator}: a bias is out of range")
+    return {**step.arrays, "bias": bias.astype(np.int32)}
 
 
 def _per_channel(

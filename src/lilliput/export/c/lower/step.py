@@ -31,6 +31,7 @@ class Step:
         arrays: Constants, likewise.
         macs: Multiplications that it takes.
         is_in_place: Whether it may write where it reads its first tensor.
+        scratch: Bytes of the arena that it needs while it runs; None for a kernel that takes none.
     """
 
     kernel: str
@@ -41,6 +42,7 @@ class Step:
     arrays: Mapping[str, Array] = field(default_factory=dict)
     macs: int = 0
     is_in_place: bool = False
+    scratch: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
