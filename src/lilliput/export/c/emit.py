@@ -1,5 +1,6 @@
 """C99 text of a program: constants, the kernels it uses, and the calls in order."""
 
+import re
 import textwrap
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
@@ -15,12 +16,19 @@ __all__ = ["array_text", "emit_header", "emit_source", "names_of"]
 
 _KERNELS = files("lilliput.export.c") / "kernels"
 _WIDTH = 100
-# what kernels share, and by which it is used; by all if by none in particular
-_HELPERS: dict[str, set[str]] = {
-    "fixed_point": set(),
-    "dot": {"conv_2d", "depthwise_conv_2d", "fully_connected"},
-    "window": {"conv_2d", "depthwise_conv_2d"},
-}
+_SHARED = (
+    "doubled_high",
+    "divided",
+    "scaled",
+    "scaled_once",
+    "clamped",
+    "four_bytes",
+    "dot_2x2",
+    "dot_1x4",
+    "dot_by_channel",
+    "window",
+)
+"""What kernels call, in an order in which each calls only those before it."""
 _TYPES = {"int8": "int8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t"}
 
 
@@ -87,10 +95,7 @@ def names_of(word: str, tensors: Iterable[int]) -> list[str]:
 
 def emit_source(program: Program, plan: Plan, title: str) -> str:
     """The text of `model.c`; see `emit_header`."""
-    used = {step.kernel for step in program.steps}
-    kernels = [name for name, users in _HELPERS.items() if not users or used & users]
-    kernels += sorted(used)
-    texts = [(_KERNELS / f"{name}.c").read_text("utf-8") for name in kernels]
+    texts = _texts(sorted({step.kernel for step in program.steps}))
     held: dict[tuple[str, bytes], str] = {}
     constants = [*_constants(program, held)]
     has_arena = plan.size or any(step.scratch is not None for step in program.steps)
@@ -106,6 +111,19 @@ def emit_source(program: Program, plan: Plan, title: str) -> str:
         "}\n",
     ]
     return "\n".join(parts)
+
+
+def _texts(kernels: Iterable[str]) -> list[str]:
+    """The kernels and, before them, what they share; nothing that is not called."""
+    texts = [_text(name) for name in kernels]
+    for name in reversed(_SHARED):
+        if any(re.search(rf"\b{name}\b", text) for text in texts):
+            texts.insert(0, _text(name))
+    return texts
+
+
+def _text(name: str) -> str:
+    return (_KERNELS / f"{name}.c").read_text("utf-8")
 
 
 def _constants(program: Program, held: dict[tuple[str, bytes], str]) -> Iterable[str]:

@@ -100,7 +100,9 @@ def generate(path: Path, max_ram_bytes: float | None = None) -> Generated:
         UnsupportedError: The network is not int8 throughout, has an operator that no kernel does,
             or needs a larger arena.
     """
-    program = lower(without_dead_channels(read_network(path)))
+    network = read_network(path)
+    lower(network)  # refuses sizes that do not fit one another
+    program = lower(without_dead_channels(network))
     made = Generated(program, plan_of(program), path)
     if max_ram_bytes is not None and made.plan.size > max_ram_bytes:
         raise UnsupportedError(
