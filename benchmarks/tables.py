@@ -8,6 +8,7 @@ from techniques import table_each, table_structures, table_techniques
 
 HOME = Path(__file__).parent.parent
 README, QUANTIZE = HOME / "README.md", HOME / "docs" / "quantize.md"
+MICROCONTROLLERS = HOME / "docs" / "microcontrollers.md"
 TECHNIQUES = HOME / "docs" / "techniques.md"
 SCORES = ("top-1", "metric")
 DROPS = ("drop", "drop of validation")
@@ -89,6 +90,26 @@ def table_speed() -> str:
     return "\n".join(lines)
 
 
+def table_microcontroller() -> str:
+    """One line for each network and system: flash, RAM and instructions."""
+    rows = read("microcontroller")
+    lines = [
+        "| network and processor | system | flash, B | RAM, B | million instructions |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for case, system in dict.fromkeys((row.case, row.system) for row in rows):
+        found = {row.quantity: row for row in rows if (row.case, row.system) == (case, system)}
+        cells = [
+            case,
+            system,
+            _number(found.get("flash"), 1, "{:,.0f}"),
+            _number(found.get("RAM"), 1, "{:,.0f}"),
+            _number(found.get("instructions"), 1e-6, "{:.2f}"),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def _number(row: Row | None, scale: float, form: str) -> str:
     return form.format(row.value * scale) if row else "-"
 
@@ -109,6 +130,7 @@ def main() -> None:
         (README, "cifar10", table_cifar10),
         (README, "speed", table_speed),
         (QUANTIZE, "quantize", table_quantize),
+        (MICROCONTROLLERS, "microcontroller", table_microcontroller),
         (TECHNIQUES, "techniques", table_techniques),
         (TECHNIQUES, "each", table_each),
         (TECHNIQUES, "structures", table_structures),
