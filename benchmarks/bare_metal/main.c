@@ -7,13 +7,13 @@ void stack_repaint(void);
 uint32_t stack_used(void);
 void sh_u32(const char *name, uint32_t value);
 
-static int8_t in[LILLIPUT_INPUT_BYTES], out[LILLIPUT_OUTPUT_BYTES];
+static int8_t out[LILLIPUT_OUTPUT_BYTES];
 
 int main(void)
 {
     stack_repaint();
     roi_begin();
-    lilliput_invoke(in, out);
+    lilliput_invoke(LILLIPUT_INPUT, out);
     roi_end();
 #ifdef STACK
     sh_u32("stack ", stack_used());

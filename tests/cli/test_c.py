@@ -10,7 +10,7 @@ def test_three_files_and_what_they_need(lilliput, tmp_path):
     done = lilliput("c", residual(tmp_path), "--out", tmp_path / "c", "--json")
     names = sorted(path.name for path in (tmp_path / "c").iterdir())
     assert names == ["model.c", "model.h", "test_model.c"]
-    assert done.json["arena_bytes"] == done.json["bound_bytes"] == 584
+    assert 512 <= done.json["bound_bytes"] <= done.json["arena_bytes"] < 3 * 256 + 72
     assert done.json["peak"] == "operator 1 (CONV_2D)"
 
 

@@ -53,10 +53,11 @@ def emit_header(program: Program, plan: Plan, title: str) -> str:
         "#endif",
         "",
         "/* Bytes of the static arena, which holds what flows between layers. */",
-        f"#define LILLIPUT_ARENA_BYTES {plan.size}",
+        f"#define LILLIPUT_ARENA_BYTES {max(4, plan.size)}",
         "",
         *_ends(network, network.inputs, "INPUT"),
         *_ends(network, network.outputs, "OUTPUT"),
+        *_places(network, plan),
         "/* Runs the network once; integers are round(real / SCALE) + ZERO_POINT. */",
         f"void lilliput_invoke({_parameters(network)});",
         "",
@@ -68,6 +69,18 @@ def emit_header(program: Program, plan: Plan, title: str) -> str:
         "",
     ]
     return "\n".join(facts)
+
+
+def _places(network: Network, plan: Plan) -> Iterable[str]:
+    """Where inputs may lie, so that they take no bytes of their own."""
+    yield "extern int32_t lilliput_arena[LILLIPUT_ARENA_BYTES / 4];"
+    for place, index in enumerate(network.inputs):
+        name = "LILLIPUT_INPUT" + (f"_{place}" if place else "")
+        if index in plan.offsets:
+            given = names_of("in", network.inputs)[place]
+            yield f"/* May be given as {given}, and is written over. */"
+            yield f"#define {name} ((int8_t *)lilliput_arena + {plan.offsets[index]})"
+    yield ""
 
 
 def _ends(network: Network, tensors: Iterable[int], word: str) -> Iterable[str]:
@@ -98,8 +111,7 @@ def emit_source(program: Program, plan: Plan, title: str) -> str:
     texts = _texts(sorted({step.kernel for step in program.steps}))
     held: dict[tuple[str, bytes], str] = {}
     constants = [*_constants(program, held)]
-    has_arena = plan.size or any(step.scratch is not None for step in program.steps)
-    arena = [f"static int32_t arena[{max(1, plan.size // 4)}];", ""] if has_arena else []
+    arena = ["int32_t lilliput_arena[LILLIPUT_ARENA_BYTES / 4];", ""]
     parts = [
         f"/* {_comment(title)}. Made by Lilliput.\n\n{_table(program, plan)} */",
         '#include "model.h"\n',
@@ -173,7 +185,7 @@ def _calls(program: Program, plan: Plan) -> Iterable[str]:
         places = [*step.reads, step.writes]
         given = [_pointer(program, plan, names, tensor) for tensor in places]
         if step.scratch is not None:
-            given.append(f"(int8_t *)arena + {plan.offsets.get(scratch_of(number), 0)}")
+            given.append(f"(int8_t *)lilliput_arena + {plan.offsets.get(scratch_of(number), 0)}")
         yield f"    {step.kernel}(&layer_{number}, {', '.join(given)});"
 
 
@@ -183,7 +195,7 @@ def _pointer(program: Program, plan: Plan, names: Mapping[int, str], tensor: int
         return f"constant_{place}"
     if place in names:
         return names[place]
-    return f"(int8_t *)arena + {plan.offsets[place]}"
+    return f"(int8_t *)lilliput_arena + {plan.offsets[place]}"
 
 
 def _table(program: Program, plan: Plan) -> str:

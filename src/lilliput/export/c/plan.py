@@ -1,10 +1,10 @@
 """Where each tensor lies in the arena, and when."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lilliput.export.c.lower.step import Program, Step
+from lilliput.export.c.lower.step import Program
 
 __all__ = ["Life", "Plan", "plan_of", "scratch_of"]
 
@@ -44,33 +44,38 @@ class Plan:
 
 
 def plan_of(program: Program) -> Plan:
-    """The smallest of many packings, largest first and in orders drawn at random.
+    """The smallest of many packings.
 
-    Inputs and outputs of the network are the caller's and take no place, unless one is both read
-    from its caller and changed. A step that may write where it reads does, where that is the last
-    time that anybody reads there.
+    Outputs of the network are the caller's and take no place. A step may write over what it reads
+    for the last time, as far as it has read it.
     """
-    shared = _in_place(program)
-    lives = _lives(program, shared)
+    lives = _lives(program)
+    near = _near(program, lives)
     steps = range(len(program.steps))
     needs = [sum(x.size for x in lives.values() if x.first <= k <= x.last) for k in steps]
-    bound = max(needs, default=0)
-    peak = needs.index(bound) if needs else 0
-    order = sorted(lives, key=lambda t: (-lives[t].size, lives[t].first))
-    generator = random.Random(0)  # noqa: S311  no secret
-    best = _packed(lives, order)
-    for _ in range(_ORDERS):
+    peak = needs.index(max(needs)) if needs else 0
+    bound = max((_least(program, lives, near, k) for k in steps), default=0)
+    packings = (_packed(lives, near, order) for order in _orders(lives))
+    best = next(packings)
+    for trial in packings:
         if _height(best, lives) <= bound:
             break
-        trial = _packed(lives, order)
         best = min(best, trial, key=lambda offsets: _height(offsets, lives))
+    return Plan(best, _height(best, lives), bound, peak)
+
+
+def _orders(lives: Mapping[int, Life]) -> Iterator[list[int]]:
+    """The largest first; the last first, so that each lies below what it is made of; any.
+
+    Scratch is negative, see `scratch_of`, and fills gaps.
+    """
+    yield sorted(lives, key=lambda t: (-lives[t].size, lives[t].first))
+    order = sorted(lives, key=lambda t: (t < 0, -lives[t].last, -lives[t].first))
+    yield list(order)
+    generator = random.Random(0)  # noqa: S311  no secret
+    for _ in range(_ORDERS):
         generator.shuffle(order)
-    offsets = {
-        tensor: best[_root(shared, tensor)]
-        for tensor in [*lives, *shared]
-        if _root(shared, tensor) in best
-    }
-    return Plan(offsets, _height(best, lives), bound, peak)
+        yield list(order)
 
 
 def scratch_of(step: int) -> int:
@@ -78,73 +83,90 @@ def scratch_of(step: int) -> int:
     return -1 - step
 
 
-def _in_place(program: Program) -> dict[int, int]:
-    """Outputs that take the place of an input."""
-    last: dict[int, int] = {}
+def _lives(program: Program) -> dict[int, Life]:
+    """From when to when each place in the arena is needed; inputs are there from the beginning."""
+    network = program.network
+    inputs = {program.place_of(tensor) for tensor in network.inputs}
+    outputs = {program.place_of(tensor) for tensor in network.outputs}
+    spans: dict[int, list[int]] = {place: [0] for place in inputs}
     for when, step in enumerate(program.steps):
-        for tensor in step.reads:
-            last[program.place_of(tensor)] = when
-    writers = [program.place_of(step.writes) for step in program.steps]
-    ends = _ends(program)
-    found: dict[int, int] = {}
+        for tensor in (*step.reads, step.writes):
+            spans.setdefault(program.place_of(tensor), []).append(when)
+    lives = {
+        place: Life(_aligned(network.tensors[place].count), min(when), max(when))
+        for place, when in spans.items()
+        if place not in outputs and network.tensors[place].data is None
+    }
     for when, step in enumerate(program.steps):
-        if not step.is_in_place:
-            continue
-        read, written = program.place_of(step.reads[0]), program.place_of(step.writes)
-        is_free = read not in ends and written not in ends and last[read] == when
-        is_alone = writers.count(written) == 1 and program.network.tensors[read].data is None
-        if is_free and is_alone and _reads_once(program, step, read):
-            found[written] = read
+        if step.scratch:
+            lives[scratch_of(when)] = Life(_aligned(step.scratch), when, when)
+    return lives
+
+
+def _near(program: Program, lives: Mapping[int, Life]) -> dict[tuple[int, int], int]:
+    """For what is written and read in one step for the last time: how far behind it must begin."""
+    found: dict[tuple[int, int], int] = {}
+    for when, step in enumerate(program.steps):
+        written = program.place_of(step.writes)
+        places = [program.place_of(tensor) for tensor in step.reads]
+        for which, distance in step.distances.items():
+            read = places[which]
+            is_alone = read in lives and written in lives and places.count(read) == 1
+            if is_alone and lives[read].last == when == lives[written].first:
+                found[written, read] = _aligned(distance)
     return found
 
 
-def _reads_once(program: Program, step: Step, place: int) -> bool:
-    return [program.place_of(t) for t in step.reads].count(place) == 1
+def _least(
+    program: Program, lives: Mapping[int, Life], near: Mapping[tuple[int, int], int], when: int
+) -> int:
+    """Bytes that a step needs at least, with what lives beside it."""
+    alive = {t: life.size for t, life in lives.items() if life.first <= when <= life.last}
+    whole = sum(alive.values())
+    written = program.place_of(program.steps[when].writes)
+    saved = [
+        min(alive[written], alive[read], max(0, alive[written] - distance))
+        for (out, read), distance in near.items()
+        if out == written and out in alive and read in alive
+    ]
+    return whole - max(saved, default=0)
 
 
-def _ends(program: Program) -> set[int]:
-    network = program.network
-    return {program.place_of(t) for t in (*network.inputs, *network.outputs)}
-
-
-def _lives(program: Program, shared: Mapping[int, int]) -> dict[int, Life]:
-    spans: dict[int, list[int]] = {}
-    for when, step in enumerate(program.steps):
-        for tensor in (*step.reads, step.writes):
-            place = _root(shared, program.place_of(tensor))
-            spans.setdefault(place, []).append(when)
-    skipped = _ends(program)
-    tensors = program.network.tensors
-    scratch = {
-        scratch_of(when): Life(_aligned(step.scratch), when, when)
-        for when, step in enumerate(program.steps)
-        if step.scratch
-    }
-    return scratch | {
-        place: Life(_aligned(tensors[place].count), min(when), max(when))
-        for place, when in spans.items()
-        if place not in skipped and tensors[place].data is None
-    }
-
-
-def _root(shared: Mapping[int, int], tensor: int) -> int:
-    while tensor in shared:
-        tensor = shared[tensor]
-    return tensor
-
-
-def _packed(lives: Mapping[int, Life], order: Sequence[int]) -> dict[int, int]:
+def _packed(
+    lives: Mapping[int, Life], near: Mapping[tuple[int, int], int], order: Sequence[int]
+) -> dict[int, int]:
     """Each as low as it can lie beside those before it."""
     offsets: dict[int, int] = {}
     for tensor in order:
-        life, offset = lives[tensor], 0
-        others = sorted((offsets[t], lives[t].size) for t in offsets if lives[t].meets(life))
-        for start, size in others:
-            if start >= offset + life.size:
-                break
-            offset = max(offset, start + size)
-        offsets[tensor] = offset
+        life = lives[tensor]
+        others = [t for t in offsets if lives[t].meets(life)]
+        places = {0, *(offsets[t] + lives[t].size for t in others)}
+        for t in others:
+            if (t, tensor) in near:
+                places.add(max(0, offsets[t] + near[t, tensor]))
+            if (tensor, t) in near:
+                places.add(max(0, min(offsets[t], offsets[t] - near[tensor, t])))
+        offsets[tensor] = next(
+            place
+            for place in sorted(places)
+            if all(_are_apart((tensor, place), (t, offsets[t]), lives, near) for t in others)
+        )
     return offsets
+
+
+def _are_apart(
+    first: tuple[int, int],
+    second: tuple[int, int],
+    lives: Mapping[int, Life],
+    near: Mapping[tuple[int, int], int],
+) -> bool:
+    """Whether two that live at once may lie at these offsets."""
+    (a, at), (b, bt) = first, second
+    if at + lives[a].size <= bt or bt + lives[b].size <= at:
+        return True
+    if (a, b) in near and bt >= at + near[a, b]:
+        return True
+    return (b, a) in near and at >= bt + near[b, a]
 
 
 def _height(offsets: Mapping[int, int], lives: Mapping[int, Life]) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 
 from lilliput.core import ExportError, UnsupportedError
 from lilliput.export.c.fixed_point import Multiplier, quantized
+from lilliput.export.c.lower.overlap import distance
 from lilliput.export.c.lower.step import Step, Windows, activation_range, check_shape, windows
 from lilliput.export.c.network import Network, Operator, Tensor
 from lilliput.export.format import Array
@@ -22,7 +23,10 @@ def convolution(network: Network, operator: Operator) -> list[Step]:
     found = _window(network, operator, out) | {"groups": x.shape[3] // each}
     length = weights.count // out
     step = _step("conv_2d", network, operator, found, axis=0)
-    return [replace(step, scratch=2 * length if length > each else 0)]
+    is_gathered = length > each
+    one_group = x.shape[0] == 1 and each == x.shape[3]
+    distances = {0: distance(step, is_gathered, together=2)} if one_group else {}
+    return [replace(step, scratch=2 * length if is_gathered else 0, distances=distances)]
 
 
 def depthwise(network: Network, operator: Operator) -> list[Step]:
@@ -34,7 +38,8 @@ def depthwise(network: Network, operator: Operator) -> list[Step]:
     found = _window(network, operator, weights.shape[3]) | {"multiple": multiple}
     taps = weights.shape[1] * weights.shape[2]
     step = _step("depthwise_conv_2d", network, operator, found, axis=3)
-    return [replace(step, scratch=taps * x.shape[3] if taps > 1 else 0)]
+    distances = {0: distance(step, taps > 1)} if x.shape[0] == 1 else {}
+    return [replace(step, scratch=taps * x.shape[3] if taps > 1 else 0, distances=distances)]
 
 
 def _window(network: Network, operator: Operator, filters: int) -> dict[str, int]:

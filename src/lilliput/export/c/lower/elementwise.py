@@ -60,14 +60,14 @@ def _step(kernel: str, network: Network, operator: Operator, settings: dict[str,
         shape |= {f"{name}_stride_{axis}": row[which] for axis, row in enumerate(merged)}
     ends = {"out_zero": y.zero_point, "low": low, "high": high}
     reads = operator.source(0), operator.source(1)
-    is_in_place = a.shape == y.shape and a.data is None
+    distances = {place: 0 for place, t in enumerate((a, b)) if t.shape == y.shape}
     return Step(
         kernel,
         operator,
         reads,
         operator.outputs[0],
         {**shape, **settings, **ends},
-        is_in_place=is_in_place,
+        distances=distances,
     )
 
 

@@ -45,7 +45,7 @@ def softmax(network: Network, operator: Operator) -> list[Step]:
             operator.outputs[0],
             settings,
             arrays,
-            is_in_place=True,
+            distances={0: 0},
         )
     ]
 

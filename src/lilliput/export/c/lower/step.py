@@ -30,7 +30,8 @@ class Step:
         settings: Numbers, by the names of the kernel's struct.
         arrays: Constants, likewise.
         macs: Multiplications that it takes.
-        is_in_place: Whether it may write where it reads its first tensor.
+        distances: For reads that it may write over, by their place among `reads`: by how many bytes
+            they must begin behind what it writes, so that nothing is lost before it is read.
         scratch: Bytes of the arena that it needs while it runs; None for a kernel that takes none.
     """
 
@@ -41,7 +42,7 @@ class Step:
     settings: Mapping[str, int] = field(default_factory=dict)
     arrays: Mapping[str, Array] = field(default_factory=dict)
     macs: int = 0
-    is_in_place: bool = False
+    distances: Mapping[int, int] = field(default_factory=dict)
     scratch: int | None = None
 
 

@@ -31,7 +31,7 @@ def table(network: Network, operator: Operator) -> list[Step]:
             operator.outputs[0],
             settings,
             {"table": answers},
-            is_in_place=True,
+            distances={0: 0},
         )
     ]
 
