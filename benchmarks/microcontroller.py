@@ -23,7 +23,7 @@ from lilliput.core.data import data_dir
 from lilliput.export.c.generate import generate
 
 HOME = Path(__file__).parent
-IMAGE = HOME / "bare_metal"
+IMAGE = HOME.parent / "examples" / "firmware"
 WORK = HOME / "work" / "microcontroller"
 NETS = {
     "kws": "kws_ref_model",
@@ -98,14 +98,14 @@ def measured(case: str, name: str) -> list[Row]:
     generate(data_dir() / "mlperf-tiny" / f"{name}.tflite").write(folder, vectors=3)
     simulated(built(folder, "test", folder / "test_model.c"))
     plugin = WORK / "pcount.so"
-    run(tool("gcc"), "-O2", "-shared", "-fPIC", "-o", plugin, IMAGE / "pcount.c")
-    image = built(folder, "run", IMAGE / "main.c")
+    run(tool("gcc"), "-O2", "-shared", "-fPIC", "-o", plugin, HOME / "pcount.c")
+    image = built(folder, "run", IMAGE / "main.c", ["-DQUIET"])
     at = symbols(image)
     marks = f"{plugin},begin={at['roi_begin']:#x},end={at['roi_end']:#x}"
     counted = simulated(image, "-plugin", marks)
-    stack = simulated(built(folder, "stack", IMAGE / "main.c", ["-DSTACK"]))
+    stack = simulated(built(folder, "stack", IMAGE / "main.c"))
     text, data, bss = map(int, run(tool("arm-none-eabi-size"), image).splitlines()[1].split()[:3])
-    used = int(re.findall(r"stack (\d+)", stack)[0])
+    used = int(re.findall(r"stack, bytes: +(\d+)", stack)[0])
     values = {
         "flash": (text + data, "B"),
         "RAM": (data + bss - STACK_BYTES + used, "B"),
