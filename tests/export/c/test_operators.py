@@ -198,6 +198,18 @@ def hard_swish(net, rng):
     return net.add("HARD_SWISH", [x], [y], "HardSwishOptions")
 
 
+def in_floats(kind, options=""):
+    def case(net, rng):
+        x = net.given([4, 64], scale(rng), zero(rng))
+        before, after = (net.tensor([4, 64], None, dtype="float32") for _ in range(2))
+        net.add("DEQUANTIZE", [x], [before], "DequantizeOptions")
+        net.add(kind, [before], [after], options)
+        y = net.tensor([4, 64], scale(rng), zero(rng))
+        return net.add("QUANTIZE", [after], [y], "QuantizeOptions")
+
+    return case
+
+
 def concatenation(net, rng):
     axis = int(rng.integers(0, 4))
     s, z = scale(rng), zero(rng)
@@ -313,6 +325,10 @@ CASES = {
     "LEAKY_RELU": one("LEAKY_RELU", "LeakyReluOptions", alpha=0.1),
     "QUANTIZE": one("QUANTIZE", "QuantizeOptions"),
     "HARD_SWISH": hard_swish,
+    "LOGISTIC in floats": in_floats("LOGISTIC"),
+    "TANH in floats": in_floats("TANH"),
+    "RELU in floats": in_floats("RELU"),
+    "RELU6 in floats": in_floats("RELU6"),
     "CONCATENATION": concatenation,
     "SPLIT": split,
     "PAD": pad,

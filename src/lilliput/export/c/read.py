@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lilliput.core import ExportError, UnsupportedError
+from lilliput.export.c.floats import with_float_functions, without_float_ends
 from lilliput.export.c.network import Network, Operator, Tensor
 from lilliput.export.format import Array
 from lilliput.export.litert.file import constant, kinds, read
@@ -48,7 +49,7 @@ def read_network(path: Path) -> Network:
         )
     )
     found = Network(tensors, operators, _given(graph.inputs), _given(graph.outputs))
-    network = _without_float_ends(found)
+    network = with_float_functions(without_float_ends(found))
     _check_order(network)
     _check_types(network)
     return network
@@ -109,30 +110,6 @@ def _options(operator: Any) -> dict[str, Any]:
     return dict(vars(operator.builtinOptions)) if operator.builtinOptions is not None else {}
 
 
-def _without_float_ends(network: Network) -> Network:
-    """Floats that are quantized at once, or come from integers at last, are the caller's."""
-    ends = {*network.inputs, *network.outputs}
-    starts: dict[int, int] = {}
-    stops: dict[int, int] = {}
-    for operator in network.operators:
-        source, result = operator.inputs[:1], operator.outputs[0]
-        if not source or source[0] is None:
-            continue
-        is_start = operator.kind == "QUANTIZE" and source[0] in network.inputs
-        if is_start and network.tensors[source[0]].dtype == "float32":
-            starts[source[0]] = result
-        if operator.kind == "DEQUANTIZE" and result in ends:
-            stops[result] = source[0]
-    dropped = {*starts.values(), *stops}
-    left = [o for o in network.operators if o.outputs[0] not in dropped]
-    return Network(
-        network.tensors,
-        tuple(left),
-        tuple(starts.get(index, index) for index in network.inputs),
-        tuple(stops.get(index, index) for index in network.outputs),
-    )
-
-
 def _check_order(network: Network) -> None:
     """Each tensor is made once, before it is read."""
     known = {*network.inputs}
@@ -159,12 +136,17 @@ def _check_types(network: Network) -> None:
             if tensor.count < 1 or max(tensor.shape, default=1) > _LONGEST:
                 raise UnsupportedError(f"{operator}: {tensor.name!r} is {list(tensor.shape)}")
             if tensor.dtype != "int8" or not len(tensor.scales):
-                kind = "dynamic-range" if _has_int8_weights(network) else "float"
                 raise UnsupportedError(
-                    f"{operator} computes with {tensor.dtype} ({tensor.name!r}): this is a {kind} "
-                    f"file, not an int8 one; {_QUANTIZE}"
+                    f"{operator} computes with {tensor.dtype} ({tensor.name!r}): this is "
+                    f"{_kind_of(network)}; {_QUANTIZE}"
                 )
 
 
-def _has_int8_weights(network: Network) -> bool:
-    return any(t.data is not None and t.dtype == "int8" for t in network.tensors)
+def _kind_of(network: Network) -> str:
+    """What a file with floats inside is."""
+    integers = [tensor for tensor in network.tensors if tensor.dtype == "int8"]
+    if not integers:
+        return "a float file, not an int8 one"
+    if all(tensor.data is not None for tensor in integers):
+        return "a dynamic-range file, not an int8 one"
+    return "an int8 file with floats inside"

@@ -52,7 +52,8 @@ def lower(network: Network) -> Program:
     unknown = [o for o in network.operators if o.kind not in (*_STEPS, *_RENAMED)]
     if unknown:
         named = ", ".join(str(operator) for operator in unknown)
-        raise UnsupportedError(f"no C for {named}; what there is: {', '.join(sorted(_STEPS))}")
+        known = sorted(kind for kind in (*_STEPS, *_RENAMED) if kind.isidentifier())
+        raise UnsupportedError(f"no C for {named}; what there is: {', '.join(known)}")
     steps: list[Step] = []
     places: dict[int, int] = {}
     for operator in network.operators:

@@ -66,6 +66,12 @@ def _function(run: Callable[[Array], Array], _: Operator, x: Tensor, y: Tensor) 
     return _half_away(rescaled) + y.zero_point
 
 
+def _in_floats(run: Callable[[Array], Array], _: Operator, x: Tensor, y: Tensor) -> Array:
+    """Between DEQUANTIZE and QUANTIZE. Source: TensorFlow Lite, `dequantize.h`, `quantize.h`."""
+    values = run((x.scale * (_ALL - x.zero_point).astype(np.float32)).astype(np.float32))
+    return _half_away(values.astype(np.float32) / y.scale) + y.zero_point
+
+
 def _hard_swish(_: Operator, x: Tensor, y: Tensor) -> Array:
     """Source: TensorFlow Lite, `activations.cc`, HardSwishPrepare, and `hard_swish.h`."""
     fine = np.float32(1 / 128) * x.scale
@@ -128,4 +134,9 @@ TABLES: dict[str, Answers] = {
     "LOGISTIC": partial(_function, _sigmoid),
     "TANH": partial(_function, np.tanh),
     "HARD_SWISH": _hard_swish,
+    "LOGISTIC in floats": partial(_in_floats, _sigmoid),
+    "TANH in floats": partial(_in_floats, np.tanh),
+    "RELU in floats": partial(_in_floats, lambda x: np.maximum(x, np.float32(0))),
+    "RELU6 in floats": partial(_in_floats, lambda x: np.clip(x, np.float32(0), np.float32(6))),
 }
+"""By operator; "in floats" stands for a function that a file computes between two conversions."""
