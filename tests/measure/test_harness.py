@@ -76,6 +76,7 @@ def test_threads_are_pinned_in_the_environment(tmp_path, monkeypatch):
     script = (
         ANSWER
         + "import os; answer(outputs=[os.environ['OMP_NUM_THREADS']], peak_ram_bytes=1, runs=1)"
+        + READ
     )
     with worker(tmp_path, monkeypatch, script) as running:
         assert running.open(()).outputs == ("1",)
