@@ -133,6 +133,36 @@ def test_room_that_is_too_small_is_refused(tmp_path):
         generate(net.write(tmp_path / "net.tflite", [y]))
 
 
+def test_equal_constants_and_reshaped_ones_have_one_name(tmp_path):
+    net = Net()
+    x = net.given([1, 4], 0.1)
+    values = np.asarray([[1, -2, 3, -4]], np.int8)
+    first, second = net.constant(values, 0.1), net.constant(values, 0.1)
+    line, shape = net.tensor([4], 0.1), net.constant(np.asarray([4], np.int32))
+    net.add("RESHAPE", [second, shape], [line], "ReshapeOptions")
+    a, b = net.tensor([1, 4], 0.2), net.tensor([1, 4], 0.2)
+    net.add("ADD", [x, first], [a], "AddOptions")
+    net.add("MUL", [a, line], [b], "MulOptions")
+    path = net.write(tmp_path / "net.tflite", [b])
+    given = np.asarray([[5, 6, -7, 100]], np.int8)
+    (wanted,) = reference(path)([given])
+    (found,) = Compiled(path, tmp_path / "c")([given], [wanted.shape])
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("is_twice", [False, True])
+def test_an_output_that_nothing_writes_is_refused(is_twice, tmp_path):
+    net = Net()
+    x = net.given([1, 4], 0.1)
+    line, shape = net.tensor([4], 0.1), net.constant(np.asarray([4], np.int32))
+    if is_twice:
+        y = net.tensor([1, 4], 0.1)
+        x = net.add("RELU", [x], [y])
+    net.add("RESHAPE", [x, shape], [line], "ReshapeOptions")
+    with pytest.raises(UnsupportedError, match=r"is an input, a constant or another output"):
+        generate(net.write(tmp_path / "net.tflite", [x, line] if is_twice else [line]))
+
+
 def test_damaged_files_end_in_our_errors(tmp_path):
     data = residual(tmp_path).read_bytes()
     rng = np.random.default_rng(0)

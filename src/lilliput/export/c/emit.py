@@ -29,6 +29,8 @@ _SHARED = (
     "window",
 )
 """What kernels call, in an order in which each calls only those before it."""
+_Held = dict[tuple[str, bytes], str]
+"""What constant arrays are called."""
 _TYPES = {"int8": "int8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t"}
 
 
@@ -42,7 +44,7 @@ def emit_header(program: Program, plan: Plan, title: str) -> str:
     """
     network = program.network
     facts = [
-        f"/* {_comment(title)}: {_macs(program):,} multiplications. Made by Lilliput. */",
+        f"/* {_comment(title)}: {program.macs:,} multiplications. Made by Lilliput. */",
         "#ifndef LILLIPUT_MODEL_H",
         "#define LILLIPUT_MODEL_H",
         "",
@@ -109,7 +111,7 @@ def names_of(word: str, tensors: Iterable[int]) -> list[str]:
 def emit_source(program: Program, plan: Plan, title: str) -> str:
     """The text of `model.c`; see `emit_header`."""
     texts = _texts(sorted({step.kernel for step in program.steps}))
-    held: dict[tuple[str, bytes], str] = {}
+    held: _Held = {}
     constants = [*_constants(program, held)]
     arena = ["int32_t lilliput_arena[LILLIPUT_ARENA_BYTES / 4];", ""]
     parts = [
@@ -119,7 +121,7 @@ def emit_source(program: Program, plan: Plan, title: str) -> str:
         *constants,
         *arena,
         f"void lilliput_invoke({_parameters(program.network)})\n{{",
-        *_calls(program, plan),
+        *_calls(program, plan, held),
         "}\n",
     ]
     return "\n".join(parts)
@@ -138,24 +140,28 @@ def _text(name: str) -> str:
     return (_KERNELS / f"{name}.c").read_text("utf-8")
 
 
-def _constants(program: Program, held: dict[tuple[str, bytes], str]) -> Iterable[str]:
+def _constants(program: Program, held: _Held) -> Iterable[str]:
     """Arrays, equal ones once, then what each call is told."""
     for number, step in enumerate(program.steps):
         for name, array in step.arrays.items():
-            key = array.dtype.name, array.tobytes()
-            if key not in held:
-                held[key] = f"{name}_{number}"
-                yield array_text(held[key], array)
-        for tensor in step.reads:
-            data = program.network.tensors[tensor].data
-            if data is not None and (data.dtype.name, data.tobytes()) not in held:
-                held[data.dtype.name, data.tobytes()] = f"constant_{tensor}"
-                yield array_text(f"constant_{tensor}", data.reshape(-1))
+            if _key(array) not in held:
+                held[_key(array)] = f"{name}_{number}"
+                yield array_text(f"{name}_{number}", array)
+        for place in map(program.place_of, step.reads):
+            data = program.network.tensors[place].data
+            if data is not None and _key(data) not in held:
+                held[_key(data)] = f"constant_{place}"
+                yield array_text(f"constant_{place}", data.reshape(-1))
     for number, step in enumerate(program.steps):
-        fields = [(n, held[a.dtype.name, a.tobytes()]) for n, a in step.arrays.items()]
+        fields = [(name, held[_key(array)]) for name, array in step.arrays.items()]
         fields += [(name, str(value)) for name, value in step.settings.items()]
         text = _wrapped(", ".join(f".{name} = {value}" for name, value in fields))
         yield f"static const struct {step.kernel} layer_{number} = {{\n{text}\n}};\n"
+
+
+def _key(array: Array) -> tuple[str, bytes]:
+    """The same for equal arrays."""
+    return array.dtype.name, array.tobytes()
 
 
 def array_text(name: str, array: Array) -> str:
@@ -174,28 +180,28 @@ def _wrapped(text: str) -> str:
     )
 
 
-def _calls(program: Program, plan: Plan) -> Iterable[str]:
+def _calls(program: Program, plan: Plan, held: _Held) -> Iterable[str]:
     network = program.network
+    constants = {
+        place: held[_key(tensor.data)]
+        for place, tensor in enumerate(network.tensors)
+        if tensor.data is not None and _key(tensor.data) in held
+    }
     ends = dict(zip(network.inputs, names_of("in", network.inputs), strict=True))
     results = dict(
         zip(map(program.place_of, network.outputs), names_of("out", network.outputs), strict=True)
     )
-    names = {**results, **ends}
+    names = {**results, **ends, **constants}
     for number, step in enumerate(program.steps):
         places = [*step.reads, step.writes]
-        given = [_pointer(program, plan, names, tensor) for tensor in places]
+        given = [_pointer(plan, names, program.place_of(tensor)) for tensor in places]
         if step.scratch is not None:
             given.append(f"(int8_t *)lilliput_arena + {plan.offsets.get(scratch_of(number), 0)}")
         yield f"    {step.kernel}(&layer_{number}, {', '.join(given)});"
 
 
-def _pointer(program: Program, plan: Plan, names: Mapping[int, str], tensor: int) -> str:
-    place = program.place_of(tensor)
-    if program.network.tensors[place].data is not None:
-        return f"constant_{place}"
-    if place in names:
-        return names[place]
-    return f"(int8_t *)lilliput_arena + {plan.offsets[place]}"
+def _pointer(plan: Plan, names: Mapping[int, str], place: int) -> str:
+    return names.get(place) or f"(int8_t *)lilliput_arena + {plan.offsets[place]}"
 
 
 def _table(program: Program, plan: Plan) -> str:
@@ -209,12 +215,6 @@ def _table(program: Program, plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _macs(program: Program) -> int:
-    return sum(step.macs for step in program.steps)
-
-
 def _comment(text: str) -> str:
     """Text that cannot end a comment, nor make a trigraph of one."""
-    return "".join(c if c.isalnum() or c in " ._-:;/[](){}," else "?" for c in text).replace(
-        "*/", ""
-    )
+    return "".join(c if c.isalnum() or c in " ._-:;/[](){}," else "?" for c in text)

@@ -53,7 +53,7 @@ class Generated:
     @property
     def macs(self) -> int:
         """Multiplications for one run."""
-        return sum(step.macs for step in self.program.steps)
+        return self.program.macs
 
     @property
     def peak(self) -> str:

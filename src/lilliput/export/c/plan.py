@@ -51,10 +51,9 @@ def plan_of(program: Program) -> Plan:
     """
     lives = _lives(program)
     near = _near(program, lives)
-    steps = range(len(program.steps))
-    needs = [sum(x.size for x in lives.values() if x.first <= k <= x.last) for k in steps]
-    peak = needs.index(max(needs)) if needs else 0
-    bound = max((_least(program, lives, near, k) for k in steps), default=0)
+    needs = [_least(program, lives, near, when) for when in range(len(program.steps))]
+    bound = max(needs, default=0)
+    peak = needs.index(bound) if needs else 0
     packings = (_packed(lives, near, order) for order in _orders(lives))
     best = next(packings)
     for trial in packings:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lilliput.core import ExportError, UnsupportedError
+from lilliput.core import ExportError, MissingExtraError, UnsupportedError
 from lilliput.export.c.floats import with_float_functions, without_float_ends
 from lilliput.export.c.network import Network, Operator, Tensor
 from lilliput.export.format import Array
@@ -39,7 +39,12 @@ def read_network(path: Path) -> Network:
         data = path.read_bytes()
     except OSError as error:
         raise ExportError(f"cannot read {path}: {error.strerror or error}") from error
-    model = read(data, path.name)
+    try:
+        model = read(data, path.name)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"reading {path.name} needs ai-edge-litert ({error}); pip install 'lilliput[litert]'"
+        ) from error
     graph = model.subgraphs[0]
     tensors = tuple(_tensor(model, tensor, place) for place, tensor in enumerate(graph.tensors))
     operators = tuple(
@@ -58,8 +63,8 @@ def read_network(path: Path) -> Network:
 def _tensor(model: Any, tensor: Any, place: int) -> Tensor:
     name = (tensor.name or b"").decode("utf-8", "replace") or f"tensor {place}"
     shape = tuple(int(size) for size in (tensor.shape if tensor.shape is not None else ()))
-    dynamic = tensor.shapeSignature is not None and any(int(s) < 0 for s in tensor.shapeSignature)
-    if dynamic and 1 not in shape:
+    signature = tensor.shapeSignature if tensor.shapeSignature is not None else ()
+    if any(int(size) < 0 for size in signature[1:]):
         raise UnsupportedError(f"tensor {name!r} has no fixed shape; export it for one example")
     if any(size < 0 for size in shape) or math.prod(shape) > _MOST_BYTES:
         raise UnsupportedError(f"tensor {name!r} has the shape {list(shape)}")
@@ -71,6 +76,10 @@ def _tensor(model: Any, tensor: Any, place: int) -> Tensor:
         scales = np.asarray(parameters.scale, np.float32)
         zeros = parameters.zeroPoint if parameters.zeroPoint is not None else [0] * len(scales)
         zero_points = tuple(int(z) for z in zeros)
+        if len(zero_points) != len(scales):
+            raise ExportError(
+                f"tensor {name!r} has {len(scales)} scales and {len(zero_points)} zero points"
+            )
         if not np.isfinite(scales).all() or (scales <= 0).any():
             raise ExportError(f"tensor {name!r} has a scale that is not above 0")
     axis = int(parameters.quantizedDimension) if parameters is not None else 0
@@ -87,6 +96,8 @@ def _values(model: Any, tensor: Any, shape: tuple[int, ...], dtype: str) -> Arra
         raise UnsupportedError(f"a constant has an unknown {dtype}")
     if dtype == "int4":
         nibbles = np.stack([held << 4, held & 0xF0], -1).view(np.int8).reshape(-1) >> 4
+        if not 0 <= len(nibbles) - math.prod(shape) <= 1:
+            raise ExportError(f"a constant of shape {list(shape)} has {len(held):,} bytes")
         return nibbles[: math.prod(shape)].reshape(shape)
     return held.view(dtype).reshape(shape)
 

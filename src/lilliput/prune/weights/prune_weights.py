@@ -14,7 +14,7 @@ from lilliput.prune.weights.choose import choose, fitting, magnitudes, settled_s
 from lilliput.prune.weights.mask import prunable, set_mask
 from lilliput.prune.weights.patterns import Pattern, Unstructured
 
-__all__ = ["PruneWeights", "left_dense"]
+__all__ = ["PruneWeights", "left_dense", "matrices_left_dense"]
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,12 @@ class PruneWeights:
             notes=(
                 *model.notes,
                 *left_dense(every, layers, f"{self.pattern} does not divide them"),
-                *other_weights(model.module),
+                *matrices_left_dense(model.module),
             ),
         )
 
 
-def other_weights(module: nn.Module) -> tuple[Note, ...]:
+def matrices_left_dense(module: nn.Module) -> tuple[Note, ...]:
     """One note that names matrices that are no layer's weight, such as those of an LSTM."""
     names = [
         f"{name}.{key}" if name else key

@@ -18,7 +18,7 @@ from lilliput.graph.masks import mask_of, original_of
 from lilliput.prune.weights.choose import fitting, settled_sparsity
 from lilliput.prune.weights.mask import prunable, set_mask
 from lilliput.prune.weights.patterns import Pattern, Unstructured
-from lilliput.prune.weights.prune_weights import left_dense
+from lilliput.prune.weights.prune_weights import left_dense, matrices_left_dense
 
 __all__ = ["PruneSecondOrder", "sparsified"]
 
@@ -92,7 +92,8 @@ class PruneSecondOrder:
         batches = list(self.task.calibration(self.samples))
         for name, layer in track(layers.items(), "second-order pruning", len(layers)):
             self._prune(model.module, name, layer, batches)
-        notes = left_dense(every, layers, "their inputs cannot be looked at, or do not divide")
+        dense = left_dense(every, layers, "their inputs cannot be looked at, or do not divide")
+        notes = (*dense, *matrices_left_dense(model.module))
         return replace(model, notes=(*model.notes, *notes))
 
     @torch.no_grad()

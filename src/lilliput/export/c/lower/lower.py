@@ -66,7 +66,22 @@ def lower(network: Network) -> Program:
             places[operator.outputs[0]] = source
         else:
             steps += _lowered(network, operator)
-    return Program(network, tuple(steps), places)
+    program = Program(network, tuple(steps), places)
+    _check_outputs(program)
+    return program
+
+
+def _check_outputs(program: Program) -> None:
+    """Each output is written by some step, into a buffer of its own."""
+    written = {program.place_of(step.writes) for step in program.steps}
+    outputs = [program.place_of(tensor) for tensor in program.network.outputs]
+    for place in outputs:
+        if place not in written or outputs.count(place) > 1:
+            name = program.network.tensors[place].name
+            raise UnsupportedError(
+                f"an output is {name!r} as it is, which is an input, a constant or another "
+                "output; leave it out, since the caller has it"
+            )
 
 
 def _lowered(network: Network, operator: Operator) -> list[Step]:

@@ -60,6 +60,11 @@ class Program:
     steps: tuple[Step, ...]
     places: Mapping[int, int]
 
+    @property
+    def macs(self) -> int:
+        """Multiplications for one run."""
+        return sum(step.macs for step in self.steps)
+
     def place_of(self, tensor: int) -> int:
         """The tensor whose bytes it has."""
         while tensor in self.places:
