@@ -57,7 +57,7 @@ def test_the_self_test_fails_where_a_weight_is_wrong(tmp_path):
     generate(residual(tmp_path)).write(tmp_path / "c")
     source = tmp_path / "c" / "model.c"
     text = source.read_text()
-    start = text.index("bias_")
+    start = text.index("static const int32_t scaling_")
     source.write_text(text[:start] + text[start:].replace("{\n    ", "{\n    9999 + ", 1))
     files = ["model.c", "test_model.c", "-o", "test"]
     build(tmp_path / "c", *FLAGS, *files)

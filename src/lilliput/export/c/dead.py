@@ -175,7 +175,7 @@ def _biases(network: Network, operator: Operator) -> Array:
 
 def _answers(step: Step, shares: Array, bias: Array) -> Array:
     """What comes out for sums that lack only the bias."""
-    once = step.kernel == "fully_connected"
+    once = step.kernel == "fully_connected_wide"
     sums = shares + bias
     multipliers = zip(
         step.arrays["multiplier"].tolist(), step.arrays["shift"].tolist(), strict=True

@@ -22,16 +22,26 @@ _SHARED = (
     "scaled",
     "scaled_once",
     "clamped",
-    "four_bytes",
-    "dot_2x2",
-    "dot_1x4",
-    "dot_by_channel",
+    "saturated",
+    "high_product",
+    "rescaled",
+    "rescaled_once",
+    "narrowed",
     "window",
+    "column",
+    "filters_by_2x2",
+    "dot_4x1",
+    "two_halfwords",
+    "taps_3x3",
+    "rescaled_along",
 )
 """What kernels call, in an order in which each calls only those before it."""
 _Held = dict[tuple[str, bytes], str]
 """What constant arrays are called."""
-_TYPES = {"int8": "int8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t"}
+_TYPES = {"int8": "int8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t"} | {
+    "uint8": "uint8_t",
+    "uint32": "uint32_t",
+}
 
 
 def emit_header(program: Program, plan: Plan, title: str) -> str:
@@ -131,7 +141,7 @@ def _texts(kernels: Iterable[str]) -> list[str]:
     """The kernels and, before them, what they share; nothing that is not called."""
     texts = [_text(name) for name in kernels]
     for name in reversed(_SHARED):
-        if any(re.search(rf"\b{name}\b", text) for text in texts):
+        if any(re.search(rf"\b{name}\(|struct {name}\b", text) for text in texts):
             texts.insert(0, _text(name))
     return texts
 
@@ -167,7 +177,8 @@ def _key(array: Array) -> tuple[str, bytes]:
 def array_text(name: str, array: Array) -> str:
     """A constant array of one axis or two."""
     sizes = "".join(f"[{size}]" for size in array.shape)
-    rows = [", ".join(str(value) for value in row.tolist()) for row in np.atleast_2d(array)]
+    form = "0x{:08x}" if array.dtype == np.uint32 else "{}"
+    rows = [", ".join(map(form.format, row.tolist())) for row in np.atleast_2d(array)]
     text = "\n".join(map(_wrapped, rows))
     if array.ndim > 1:
         text = ",\n".join(f"    {{\n{_wrapped(row)}\n    }}" for row in rows)
@@ -196,7 +207,7 @@ def _calls(program: Program, plan: Plan, held: _Held) -> Iterable[str]:
         places = [*step.reads, step.writes]
         given = [_pointer(plan, names, program.place_of(tensor)) for tensor in places]
         if step.scratch is not None:
-            given.append(f"(int8_t *)lilliput_arena + {plan.offsets.get(scratch_of(number), 0)}")
+            given.append(f"lilliput_arena + {plan.offsets.get(scratch_of(number), 0) // 4}")
         yield f"    {step.kernel}(&layer_{number}, {', '.join(given)});"
 
 

@@ -11,6 +11,9 @@ __all__ = ["Life", "Plan", "plan_of", "scratch_of"]
 _ALIGNMENT = 4
 _ORDERS = 200
 """Orders tried, until one reaches the bound."""
+_ANY = 1 << 62
+_Near = Mapping[tuple[int, int], range]
+"""For a tensor that is written and one that is read: how far behind the first the second begins."""
 
 
 @dataclass(frozen=True)
@@ -102,38 +105,35 @@ def _lives(program: Program) -> dict[int, Life]:
     return lives
 
 
-def _near(program: Program, lives: Mapping[int, Life]) -> dict[tuple[int, int], int]:
-    """For what is written and read in one step for the last time: how far behind it must begin."""
-    found: dict[tuple[int, int], int] = {}
+def _near(program: Program, lives: Mapping[int, Life]) -> _Near:
+    """For what is written and read in one step for the last time: how far behind it may begin."""
+    found: dict[tuple[int, int], range] = {}
     for when, step in enumerate(program.steps):
         written = program.place_of(step.writes)
         places = [program.place_of(tensor) for tensor in step.reads]
-        for which, distance in step.distances.items():
+        allowed = {which: range(_aligned(least), _ANY) for which, least in step.distances.items()}
+        for which, offsets in (allowed | dict.fromkeys(step.in_place, range(1))).items():
             read = places[which]
             is_alone = read in lives and written in lives and places.count(read) == 1
             if is_alone and lives[read].last == when == lives[written].first:
-                found[written, read] = _aligned(distance)
+                found[written, read] = offsets
     return found
 
 
-def _least(
-    program: Program, lives: Mapping[int, Life], near: Mapping[tuple[int, int], int], when: int
-) -> int:
+def _least(program: Program, lives: Mapping[int, Life], near: _Near, when: int) -> int:
     """Bytes that a step needs at least, with what lives beside it."""
     alive = {t: life.size for t, life in lives.items() if life.first <= when <= life.last}
     whole = sum(alive.values())
     written = program.place_of(program.steps[when].writes)
     saved = [
-        min(alive[written], alive[read], max(0, alive[written] - distance))
-        for (out, read), distance in near.items()
+        min(alive[written], alive[read], max(0, alive[written] - offsets.start))
+        for (out, read), offsets in near.items()
         if out == written and out in alive and read in alive
     ]
     return whole - max(saved, default=0)
 
 
-def _packed(
-    lives: Mapping[int, Life], near: Mapping[tuple[int, int], int], order: Sequence[int]
-) -> dict[int, int]:
+def _packed(lives: Mapping[int, Life], near: _Near, order: Sequence[int]) -> dict[int, int]:
     """Each as low as it can lie beside those before it."""
     offsets: dict[int, int] = {}
     for tensor in order:
@@ -142,9 +142,9 @@ def _packed(
         places = {0, *(offsets[t] + lives[t].size for t in others)}
         for t in others:
             if (t, tensor) in near:
-                places.add(max(0, offsets[t] + near[t, tensor]))
+                places.add(max(0, offsets[t] + near[t, tensor].start))
             if (tensor, t) in near:
-                places.add(max(0, min(offsets[t], offsets[t] - near[tensor, t])))
+                places.add(max(0, min(offsets[t], offsets[t] - near[tensor, t].start)))
         offsets[tensor] = next(
             place
             for place in sorted(places)
@@ -157,15 +157,13 @@ def _are_apart(
     first: tuple[int, int],
     second: tuple[int, int],
     lives: Mapping[int, Life],
-    near: Mapping[tuple[int, int], int],
+    near: _Near,
 ) -> bool:
     """Whether two that live at once may lie at these offsets."""
     (a, at), (b, bt) = first, second
     if at + lives[a].size <= bt or bt + lives[b].size <= at:
         return True
-    if (a, b) in near and bt >= at + near[a, b]:
-        return True
-    return (b, a) in near and at >= bt + near[b, a]
+    return bt - at in near.get((a, b), ()) or at - bt in near.get((b, a), ())
 
 
 def _height(offsets: Mapping[int, int], lives: Mapping[int, Life]) -> int:

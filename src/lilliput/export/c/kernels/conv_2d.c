@@ -1,46 +1,47 @@
-/* A convolution; weights are [out][height][width][in of a group]. Two places and two filters at
-   a time. */
+/* A convolution, two places and two filters at a time; see `filters_by_2x2` for how weights and
+   scaling lie. Each group has an even number of filters, the last one of zeros if it is not one. */
 struct conv_2d {
-    const int8_t *weights;
-    const int32_t *bias;
-    const int32_t *multiplier;
-    const int8_t *shift;
+    const uint32_t *weights;
+    const int32_t *scaling;
     struct window window;
     int16_t groups, out_zero, low, high;
 };
 
-static inline int8_t conv_2d_out(const struct conv_2d *layer, int32_t sum, int32_t filter)
-{
-    const int32_t x = scaled(sum, layer->multiplier[filter], layer->shift[filter]);
-    return clamped(x + layer->out_zero, layer->low, layer->high);
-}
-
-static void conv_2d(const struct conv_2d *layer, const int8_t *x, int8_t *y, int8_t *rows)
+static void conv_2d(const struct conv_2d *layer, const int8_t *x, int8_t *y, int32_t *scratch)
 {
     const struct window *over = &layer->window;
     const int32_t each = over->in_channels / layer->groups;
-    const int32_t filters = over->out_channels / layer->groups;
-    const int32_t length = each * over->kernel_height * over->kernel_width;
+    const int32_t filters = over->out_channels / layer->groups, padded = filters + filters % 2;
+    const int32_t quarters = (each * over->kernel_height * over->kernel_width + 3) / 4;
     const int32_t places = (int32_t)over->out_height * over->out_width;
+    const int is_flat = over->kernel_height * over->kernel_width * over->stride_height * over->stride_width == 1;
+    uint32_t *columns = (uint32_t *)scratch;
+    int8_t *row = (int8_t *)(columns + 4 * quarters);
     for (int32_t run = 0; run < over->batch * layer->groups; run++) {
-        const int32_t group = run % layer->groups;
-        const int8_t *map = x + run / layer->groups * over->in_height * over->in_width * over->in_channels;
-        int8_t *out = y + run / layer->groups * places * over->out_channels;
+        const int32_t group = run % layer->groups, n = run / layer->groups;
+        const int8_t *map = x + n * over->in_height * over->in_width * over->in_channels;
+        int8_t *out = y + n * places * over->out_channels + group * filters;
         for (int32_t place = 0; place < places; place += 2) {
             const int32_t next = place + 1 < places ? place + 1 : place;
-            const int8_t *p = seen(over, map, place, group * each, each, rows);
-            const int8_t *q = seen(over, map, next, group * each, each, rows + length);
-            int8_t *at = out + place * over->out_channels, *beside = out + next * over->out_channels;
-            for (int32_t k = 0; k < filters; k += 2) {
-                const int32_t f = group * filters + k, g = k + 1 < filters ? f + 1 : f;
-                const int32_t first = layer->bias[f], second = layer->bias[g];
-                int32_t sums[4] = {first, first, second, second};
-                dot_2x2(p, q, layer->weights + f * length, layer->weights + g * length, length, sums);
-                at[f] = conv_2d_out(layer, sums[0], f);
-                beside[f] = conv_2d_out(layer, sums[1], f);
-                at[g] = conv_2d_out(layer, sums[2], g);
-                beside[g] = conv_2d_out(layer, sums[3], g);
+            struct filters_by_2x2 of = {
+                .weights = layer->weights + group * padded * quarters,
+                .columns = columns,
+                .quarters = quarters,
+                .scaling = layer->scaling + group * padded * 2,
+                .one = out + place * over->out_channels,
+                .other = out + next * over->out_channels,
+                .filters = filters,
+                .zero = 2 * layer->out_zero + 1,
+            };
+            if (is_flat) {
+                spread(columns, map + place * over->in_channels + group * each, each);
+                spread(columns + 2, map + next * over->in_channels + group * each, each);
+            } else {
+                column(over, map, place, group * each, each, row, columns);
+                column(over, map, next, group * each, each, row, columns + 2);
             }
+            filters_by_2x2(&of);
         }
     }
+    narrowed(y, over->batch * places * over->out_channels, layer->low, layer->high);
 }

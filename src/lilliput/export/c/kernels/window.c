@@ -7,10 +7,11 @@ struct window {
 
 static inline int8_t *copied(int8_t *to, const int8_t *from, int32_t count)
 {
-    for (; count >= 4; count -= 4, to += 4, from += 4) {
+    int8_t *end = to + count;
+    for (; to + 4 <= end; to += 4, from += 4) {
         __builtin_memcpy(to, from, 4);
     }
-    for (; count > 0; count--) {
+    while (to < end) {
         *to++ = *from++;
     }
     return to;

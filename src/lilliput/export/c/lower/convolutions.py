@@ -22,11 +22,11 @@ def convolution(network: Network, operator: Operator) -> list[Step]:
         raise UnsupportedError(f"{operator}: {x.shape[3]} channels for kernels that read {each}")
     found = _window(network, operator, out) | {"groups": x.shape[3] // each}
     length = weights.count // out
-    step = _step("conv_2d", network, operator, found, axis=0)
+    step = _step("conv_2d_wide", network, operator, found, axis=0)
     is_gathered = length > each
     one_group = x.shape[0] == 1 and each == x.shape[3]
-    distances = {0: distance(step, is_gathered, together=2)} if one_group else {}
-    return [replace(step, scratch=2 * length if is_gathered else 0, distances=distances)]
+    distances = {0: distance(step, is_gathered)} if one_group else {}
+    return [replace(step, scratch=length if is_gathered else 0, distances=distances)]
 
 
 def depthwise(network: Network, operator: Operator) -> list[Step]:
@@ -108,7 +108,7 @@ def fully_connected(network: Network, operator: Operator) -> list[Step]:
         scaling = _arrays([quantized(factor)] * out)
     arrays = {**_weights(network, operator, 1, 2), **scaling}
     step = Step(
-        "fully_connected",
+        "fully_connected_wide",
         operator,
         (operator.source(),),
         operator.outputs[0],

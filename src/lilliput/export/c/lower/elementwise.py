@@ -33,7 +33,7 @@ def _sum(network: Network, operator: Operator, sign: int) -> list[Step]:
     settings = {"first_zero": a.zero_point, "second_zero": b.zero_point}
     for name, multiplier in (("first", first), ("second", second), ("out", out)):
         settings |= {f"{name}_multiplier": multiplier.mantissa, f"{name}_shift": multiplier.shift}
-    return [_step("add", network, operator, settings)]
+    return [_step("add_wide", network, operator, settings)]
 
 
 def multiplied(network: Network, operator: Operator) -> list[Step]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from lilliput.core import ExportError, UnsupportedError
 from lilliput.export.c.lower import convolutions, elementwise, movement, pools, resize
+from lilliput.export.c.lower.quicker import quicker
 from lilliput.export.c.lower.softmax import softmax
 from lilliput.export.c.lower.step import Program, Step, check_same_scale
 from lilliput.export.c.lower.tables import TABLES, table
@@ -65,7 +66,7 @@ def lower(network: Network) -> Program:
                 raise ExportError(f"{operator}: {list(x.shape)} is no {list(y.shape)}")
             places[operator.outputs[0]] = source
         else:
-            steps += _lowered(network, operator)
+            steps += map(quicker, _lowered(network, operator))
     program = Program(network, tuple(steps), places)
     _check_outputs(program)
     return program

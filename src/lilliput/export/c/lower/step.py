@@ -32,6 +32,7 @@ class Step:
         macs: Multiplications that it takes.
         distances: For reads that it may write over, by their place among `reads`: by how many bytes
             they must begin behind what it writes, so that nothing is lost before it is read.
+        in_place: Reads that it may write over where both begin at the same byte.
         scratch: Bytes of the arena that it needs while it runs; None for a kernel that takes none.
     """
 
@@ -43,6 +44,7 @@ class Step:
     arrays: Mapping[str, Array] = field(default_factory=dict)
     macs: int = 0
     distances: Mapping[int, int] = field(default_factory=dict)
+    in_place: tuple[int, ...] = ()
     scratch: int | None = None
 
 
