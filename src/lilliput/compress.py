@@ -127,13 +127,13 @@ def _climb(ladder: Ladder) -> None:
 
 def _counts(budget: Budget) -> Amount:
     """What the budget limits most; bytes where it limits time as well."""
-    if budget.max_size_bytes is not None:
+    if budget.max_size_bytes is not None or budget.max_flash_bytes is not None:
         return "bytes"
     return "macs" if budget.max_latency_ms is None else "latency"
 
 
 def _check_budget(budget: Budget, targets: Sequence[Target]) -> None:
-    if budget.max_flash_bytes is not None and all(t.flash_bytes is None for t in targets):
+    if budget.max_flash_bytes is not None and not any(t.has_flash for t in targets):
         names = ", ".join(target.name for target in targets)
         raise UnsupportedError(
             f"max_flash_bytes limits microcontrollers, and {names} has no flash; "

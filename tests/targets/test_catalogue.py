@@ -24,3 +24,9 @@ def test_an_unknown_name_gets_the_nearest() -> None:
         get_target("litert-cpus")
     with pytest.raises(UnsupportedError, match=r"known: .*onnxruntime-cpu"):
         get_target("toaster")
+
+
+def test_a_target_that_is_like_another_has_its_facts() -> None:
+    chip, host = get_target("cortex-m4"), get_target("host-c")
+    assert (chip.rules, chip.format, chip.sources) == (host.rules, host.format, host.sources)
+    assert chip.has_flash

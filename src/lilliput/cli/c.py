@@ -5,16 +5,17 @@ from typing import Annotated
 
 import typer
 
-from lilliput.cli.options import Json, MaxRam, Out
+from lilliput.cli.options import Json, MaxFlash, MaxRam, Out
 from lilliput.cli.output import answering
 
 __all__ = ["c"]
 
 
-def c(
+def c(  # noqa: PLR0913, PLR0917
     file: Annotated[Path, typer.Argument(metavar="FILE.tflite", help="An int8 LiteRT file.")],
     out: Out = None,
     max_ram: MaxRam = None,
+    max_flash: MaxFlash = None,
     vectors: Annotated[
         int, typer.Option(min=0, help="Inputs that test_model.c has LiteRT's answers for.")
     ] = 3,
@@ -25,7 +26,7 @@ def c(
         from lilliput.core.amounts import bytes_text
         from lilliput.export.c.generate import generate
 
-        made = generate(file, max_ram)
+        made = generate(file, max_ram, max_flash)
         written = made.write(out or Path("out"), vectors)
         plan = made.plan
         value = {

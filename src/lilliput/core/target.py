@@ -70,6 +70,7 @@ class Target:
         channel_multiple: Channel counts should be multiples of this to use the vector unit.
         flash_bytes: Room for weights and code; None where it is not a limit.
         ram_bytes: Room for activations; None where it is not a limit.
+        has_flash: Whether flash, RAM and instructions are counted: it is a microcontroller.
         rules: What its runtime wants of quantizers; None where it runs floats only.
         system: The one operating system that its runtime is there for, as `platform.system()` says
             it, or "" for any.
@@ -83,6 +84,7 @@ class Target:
     channel_multiple: int = 1
     flash_bytes: int | None = None
     ram_bytes: int | None = None
+    has_flash: bool = False
     rules: QuantizationRules | None = None
     system: str = ""
     extra: str = ""

@@ -10,6 +10,7 @@ from lilliput.core import Artifact, ExportError, Model, Note, Target, Unsupporte
 from lilliput.core.disk import replacing
 from lilliput.core.model import check_model
 from lilliput.core.spelling import did_you_mean
+from lilliput.export.c.format import CSource
 from lilliput.export.coreml.format import CoreMl
 from lilliput.export.executorch.format import ExecuTorch
 from lilliput.export.format import Format, Predictor, TensorSpec
@@ -39,6 +40,7 @@ FORMATS: Mapping[str, Format] = {
     "executorch": ExecuTorch(),
     "coreml": CoreMl(),
     "openvino": OpenVino(),
+    "c": CSource(),
 }
 
 

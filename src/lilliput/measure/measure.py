@@ -12,6 +12,7 @@ from lilliput.core import Artifact, MeasureError, Measurement, Split, Target, Ta
 from lilliput.core.artifact import sha256_of
 from lilliput.measure.accuracy import Scores, difference, evaluate, interval_of
 from lilliput.measure.cache import read_scores, score_name, write_scores
+from lilliput.measure.chips import chip_costs
 from lilliput.measure.device import device_name
 from lilliput.measure.frames import Array
 from lilliput.measure.harness import Opened, Worker
@@ -75,7 +76,8 @@ def measure(  # noqa: PLR0913, PLR0917
 
     Returns:
         `metric` and `drop` (`test_metric` and `test_drop` on test data), `size`, `latency`,
-        `latency_ratio`, `latency_ratio_eager` and `peak_ram`.
+        `latency_ratio`, `latency_ratio_eager` and `peak_ram`; for a microcontroller `flash` and
+        `instructions` too, and its own `peak_ram`, while latencies are those of this machine.
 
     Raises:
         MeasureError: The file changed or is damaged; its runtime crashed, took too long, or gave
@@ -93,11 +95,12 @@ def measure(  # noqa: PLR0913, PLR0917
         scores = _score(worker, opened, task, split)
         times = _times(worker, reference, examples, device)
     ram = float(opened.peak_ram_bytes)
+    of_host = Measurement("peak_ram", ram, "B", "measured", device, opened.runs)
     return (
         *_metrics(artifact, scores, target, task, split, reference, time_limit_s),
         size(artifact, device),
         *times,
-        Measurement("peak_ram", ram, "B", "measured", device, opened.runs),
+        *(chip_costs(artifact, target) or (of_host,)),
     )
 
 

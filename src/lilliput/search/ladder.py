@@ -20,6 +20,8 @@ __all__ = ["Ladder"]
 
 _SHARES = (0.7, 0.5, 0.35)
 _BITS = (8, 4)
+_CODE_BYTES = 5000
+"""Of kernels and start-up code on a microcontroller, about."""
 _ROOM = 0.97
 """Of a limit, what is aimed at: a file is a little more than its weights, and times are noisy."""
 _COMPOSED = Point(share=0.7, rank=0.7)
@@ -182,6 +184,7 @@ class Ladder:
         """Points just small or quick enough for every target: by channels, and by whole blocks."""
         share = min(
             _share(self.budget.max_size_bytes, self._of_whole("size")),
+            _share(self.budget.max_flash_bytes, self._of_whole("flash"), _CODE_BYTES),
             _share(self.budget.max_latency_ms, self._of_whole("latency")),
         )
         if share >= 1:
@@ -344,10 +347,18 @@ class Ladder:
         return frozenset(ids)
 
 
-def _share(limit: float | None, wholes: Sequence[float]) -> float:
-    """What may be left of the whole network so that the largest of its files keeps a limit."""
+def _share(limit: float | None, wholes: Sequence[float], fixed: float = 0.0) -> float:
+    """What may be left of the whole network so that the largest of its files keeps a limit.
+
+    Args:
+        limit: Of what is counted; None for none.
+        wholes: What files of the whole network take.
+        fixed: What of that stays, however small the network is.
+    """
     whole = max(wholes, default=0.0)
-    return 1.0 if limit is None or whole <= limit else max(_ROOM * limit / whole, 0.02)
+    if limit is None or whole <= limit:
+        return 1.0
+    return max(_ROOM * (limit - fixed) / (whole - fixed), 0.02)
 
 
 def _minutes(seconds: float) -> str:

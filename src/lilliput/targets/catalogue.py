@@ -19,6 +19,7 @@ from lilliput.core.spelling import did_you_mean
 
 __all__ = ["get_target", "target_names"]
 
+_FILES = ("runtimes.toml", "processors.toml")
 _GRANULARITIES: Mapping[str, Granularity] = {"PerTensor": PerTensor(), "PerChannel": PerChannel()}
 
 
@@ -37,13 +38,18 @@ def get_target(name: str) -> Target:
     if name not in tables:
         raise UnsupportedError(f"no target is called {name!r}; {did_you_mean(name, tables)}")
     facts = dict(tables[name])
+    if "like" in facts:  # all facts of another target but those that are told
+        other = tables[facts.pop("like")]
+        sources = {**other["sources"], **facts.get("sources", {})}
+        facts = {**other, **facts, "sources": sources}
     rules = facts.pop("rules", None)
     kernels = tuple(_kernel(table) for table in facts.pop("kernels", ()))
     return Target(name=name, rules=_rules(rules, kernels) if rules else None, **facts)
 
 
 def _tables() -> Mapping[str, Any]:
-    return tomllib.loads((files("lilliput.targets") / "runtimes.toml").read_text())
+    texts = [(files("lilliput.targets") / name).read_text("utf-8") for name in _FILES]
+    return {name: table for text in texts for name, table in tomllib.loads(text).items()}
 
 
 def _kernel(table: Mapping[str, Any]) -> Kernel:

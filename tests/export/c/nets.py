@@ -22,6 +22,8 @@ class Net:
     operators: list[Any] = field(default_factory=list)
     codes: list[int] = field(default_factory=list)
     inputs: list[int] = field(default_factory=list)
+    maps: list[int] = field(default_factory=list)
+    """Tensors of four axes that the next operators may read instead of an input of their own."""
 
     def given(self, shape, scale=1.0, zero_point=0, dtype="int8") -> int:
         """An input of the network."""

@@ -24,9 +24,16 @@ def bytes_of(rng, shape):
     return rng.integers(-127, 128, shape, dtype=np.int8)
 
 
-def image(net, rng, channels=None, size=None):
-    height, width = size or rng.integers(3, 10, 2)
-    shape = [int(rng.integers(1, 3)), int(height), int(width), channels or int(rng.integers(1, 9))]
+def image(net, rng, groups=1):
+    """Some map of the net, or a new input; as many channels as so many groups can share."""
+    maps = [k for k in net.maps if net.tensors[k].shape[3] % groups == 0]
+    if maps:
+        index = int(rng.choice(maps))
+        how = net.tensors[index].quantization
+        shape = net.tensors[index].shape.tolist()
+        return index, shape, float(how.scale[0]), int(how.zeroPoint[0])
+    height, width = (int(n) for n in rng.integers(3, 10, 2))
+    shape = [int(rng.integers(1, 3)), height, width, groups * int(rng.integers(1, 9 // groups))]
     s, z = scale(rng), zero(rng)
     return net.given(shape, s, z), shape, s, z
 
@@ -63,11 +70,12 @@ def result(net, rng, shape, fan=16):
 
 
 def conv_2d(net, rng):
-    groups, each = int(rng.choice([1, 1, 2])), int(rng.integers(1, 5))
-    x, shape, s, _ = image(net, rng, groups * each)
+    groups = int(rng.choice([1, 1, 2]))
+    x, shape, s, _ = image(net, rng, groups)
     kernel, stride, dilation, padding, out = windows(rng, shape)
     filters = groups * int(rng.integers(1, 5))
-    w, b = weights(net, rng, [filters, *kernel, each], 0, s, bool(rng.integers(0, 2)))
+    w_shape = [filters, *kernel, shape[3] // groups]
+    w, b = weights(net, rng, w_shape, 0, s, bool(rng.integers(0, 2)))
     y = result(net, rng, [shape[0], *out, filters])
     return net.add(
         "CONV_2D", [x, w, b], [y], "Conv2DOptions", padding=padding, strideH=stride[0],
@@ -348,8 +356,12 @@ def test_an_operator_gives_the_reference_integers(kind, tmp_path):
     for _ in range(VARIANTS):
         made = CASES[kind](net, rng)
         outputs += made if isinstance(made, list) else [made]
-    path = net.write(tmp_path / "net.tflite", outputs)
-    ours, theirs = Compiled(path, tmp_path / "c"), reference(path)
+    check_against_litert(net, outputs, rng, tmp_path)
+
+
+def check_against_litert(net, outputs, rng, folder):
+    path = net.write(folder / "net.tflite", outputs)
+    ours, theirs = Compiled(path, folder / "c"), reference(path)
     for _ in range(3):
         inputs = [rng.integers(-128, 128, net.tensors[k].shape, dtype=np.int8) for k in net.inputs]
         wanted = theirs(inputs)

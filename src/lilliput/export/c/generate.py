@@ -61,6 +61,13 @@ class Generated:
         steps = self.program.steps
         return str(steps[self.plan.peak].operator) if steps else "no operator"
 
+    @property
+    def heaviest(self) -> str:
+        """The operator with most constants."""
+        steps = self.program.steps
+        largest = max(steps, key=lambda s: sum(a.nbytes for a in s.arrays.values()), default=None)
+        return str(largest.operator) if largest else "no operator"
+
     def write(self, folder: Path, vectors: int = 3, seed: int = 0) -> list[Path]:
         """Writes `model.h`, `model.c` and `test_model.c`, each whole or not at all.
 
@@ -87,18 +94,21 @@ class Generated:
         return [folder / name for name in texts]
 
 
-def generate(path: Path, max_ram_bytes: float | None = None) -> Generated:
+def generate(
+    path: Path, max_ram_bytes: float | None = None, max_flash_bytes: float | None = None
+) -> Generated:
     """Self-contained C99 that computes what the file says, bit for bit.
 
     Args:
         path: An int8 `.tflite` file, anybody's.
         max_ram_bytes: Most bytes for the arena.
+        max_flash_bytes: Most bytes for constants; code comes on top, 3 to 6 kB on a Cortex-M4.
 
     Raises:
         MissingExtraError: The package that knows the schema is not installed.
         ExportError: The file is missing, cut off or damaged, or no LiteRT file.
         UnsupportedError: The network is not int8 throughout, has an operator that no kernel does,
-            or needs a larger arena.
+            or needs a larger arena or more constants.
     """
     network = read_network(path)
     lower(network)  # refuses sizes that do not fit one another
@@ -109,5 +119,11 @@ def generate(path: Path, max_ram_bytes: float | None = None) -> Generated:
             f"the arena takes {made.plan.size:,} bytes and {max_ram_bytes:,.0f} are allowed; "
             f"{made.peak} needs {bytes_text(made.plan.bound)} at once: fewer channels or a smaller "
             "map there, or a smaller input, would lower it"
+        )
+    if max_flash_bytes is not None and made.constant_bytes > max_flash_bytes:
+        raise UnsupportedError(
+            f"constants take {made.constant_bytes:,} bytes, without any code, and "
+            f"{max_flash_bytes:,.0f} are allowed; most are of {made.heaviest}: fewer channels "
+            "there, or pruning them by masks, which leave the network here, would lower it"
         )
     return made

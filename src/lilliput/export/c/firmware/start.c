@@ -1,0 +1,93 @@
+/* Bare-metal start-up for QEMU's Cortex-M boards: microbit, mps2-an386, mps2-an500, mps3-an547. */
+#include <stdint.h>
+
+extern uint32_t _sidata[], _sdata[], _edata[], _sbss[], _ebss[], _stack_lo[], _estack[];
+int main(void);
+
+#define CPACR (*(volatile uint32_t *)0xE000ED88u)
+#define SYST_CSR (*(volatile uint32_t *)0xE000E010u)
+#define SYST_RVR (*(volatile uint32_t *)0xE000E014u)
+#define SYST_CVR (*(volatile uint32_t *)0xE000E018u)
+#define MOST_TICKS 0xFFFFFFu
+
+/* A call to the host, which QEMU answers; see Arm's "Semihosting for AArch32 and AArch64". */
+static long semihosted(long operation, const void *argument)
+{
+    register long r0 __asm__("r0") = operation;
+    register const void *r1 __asm__("r1") = argument;
+    __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
+    return r0;
+}
+
+void host_write(const char *text)
+{
+    semihosted(0x04, text);
+}
+
+void host_exit(int code)
+{
+    const uint32_t block[2] = {0x20026u, (uint32_t)code};
+    semihosted(0x20, block);
+    for (;;) {
+    }
+}
+
+/* Instructions since the timer was started, where QEMU runs one a nanosecond (-icount shift=0), to
+   the next tick of a clock of MEGAHERTZ. */
+void start_counting(void)
+{
+    SYST_RVR = MOST_TICKS;
+    SYST_CVR = 0;
+    SYST_CSR = 5; /* the processor's clock, no interrupt */
+}
+
+uint32_t counted(void)
+{
+    return (uint32_t)((uint64_t)(MOST_TICKS - SYST_CVR) * 1000 / MEGAHERTZ);
+}
+
+/* The stack is painted, so that what was used can be seen. */
+uint32_t stack_used(void)
+{
+    const uint32_t *p = _stack_lo;
+    while (*p == 0xA5A5A5A5u) {
+        p++;
+    }
+    return (uint32_t)((const char *)_estack - (const char *)p);
+}
+
+void stack_repaint(void)
+{
+    uint32_t *top;
+    __asm__ volatile("mov %0, sp" : "=r"(top));
+    for (uint32_t *p = _stack_lo; p < top - 8; p++) {
+        *p = 0xA5A5A5A5u;
+    }
+}
+
+void reset_handler(void)
+{
+#if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
+    CPACR |= 0xFu << 20; /* floating point and vectors on */
+    __asm__ volatile("dsb\n\tisb");
+#endif
+    for (uint32_t *from = _sidata, *to = _sdata; to < _edata;) {
+        *to++ = *from++;
+    }
+    for (uint32_t *p = _sbss; p < _ebss;) {
+        *p++ = 0;
+    }
+    stack_repaint();
+    host_exit(main());
+}
+
+static void fault(void)
+{
+    host_write("fault\n");
+    host_exit(99);
+}
+
+__attribute__((section(".vectors"), used)) void *const vectors[16] = {
+    _estack, (void *)reset_handler, (void *)fault, (void *)fault, (void *)fault, (void *)fault,
+    (void *)fault, 0, 0, 0, 0, (void *)fault, (void *)fault, 0, (void *)fault, (void *)fault,
+};
