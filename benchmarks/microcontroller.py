@@ -1,29 +1,34 @@
-"""Generated C on a Cortex-M4F: exact instruction counts, flash and RAM of the whole image, in QEMU.
+r"""Generated C on simulated processors: instructions, flash and RAM of the whole image, in QEMU.
 
-    apt-get install gcc gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm
+    apt-get install gcc gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm \
+        gcc-riscv64-unknown-elf qemu-system-misc
     python benchmarks/microcontroller.py --data DIR [--case PATTERN ...] [--again] [--list]
 
 Flash is all that an image of start-up code and network holds; RAM is its data, the arena, the
 network's input and output, and the stack that one run was seen to use. Input is all zeros. Before
-anything is counted, the self-test has to pass on the simulated processor. Rows go to
+anything is counted, the self-test has to pass on the simulated processor. On a Cortex-M4 each
+instruction is counted by a plug-in, elsewhere by the board's timer, to 40 instructions. Rows go to
 `benchmarks/results/microcontroller.json`. Instructions are no cycles.
 """
 
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from cases import Case, run_cases
 from rows import Row
 
+import lilliput as lp
+from lilliput.core import Artifact
 from lilliput.core.data import data_dir
+from lilliput.export.c import package
 from lilliput.export.c.generate import generate
+from lilliput.measure.chips import PROCESSORS, Processor, build, chip_costs, simulate
 
 HOME = Path(__file__).parent
-IMAGE = HOME.parent / "examples" / "firmware"
 WORK = HOME / "work" / "microcontroller"
 NETS = {
     "kws": "kws_ref_model",
@@ -31,16 +36,6 @@ NETS = {
     "vww": "vww_96_int8",
     "ad": "ad01_int8",
 }
-CORE = ["-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]
-FLAGS = [
-    "-O2",
-    "-std=gnu99",
-    "-ffreestanding",
-    "-nostartfiles",
-    "-ffunction-sections",
-    "-fdata-sections",
-]
-LINK = ["-Wl,--gc-sections", "-Wl,-u,vectors", "-T", str(IMAGE / "mps2.ld"), "-lc", "-lgcc"]
 PEER = "TFLM 90b983c2, CMSIS-NN 4ab83cc3"
 PEERS = {
     "kws": {"flash": 107_128, "RAM": 24_928, "instructions": 7_697_330},
@@ -49,8 +44,6 @@ PEERS = {
     "ad": {"flash": 304_864, "RAM": 4_096, "instructions": 582_938},
 }
 """Counted with the same start-up code, linker script and plug-in; only int8 kernels registered."""
-STACK_BYTES = 8192
-"""What the linker script sets aside; the stack that was used counts instead."""
 
 
 def tool(name: str) -> str:
@@ -69,53 +62,48 @@ def run(*command: str | Path) -> str:
     return done.stdout + done.stderr
 
 
-def built(folder: Path, name: str, main: Path, defines: Sequence[str] = ()) -> Path:
-    """An image of start-up code, a main program and the network."""
-    image = folder / f"{name}.elf"
-    sources = [IMAGE / "start.c", folder / "model.c", main]
-    compiler = tool("arm-none-eabi-gcc")
-    run(compiler, *CORE, *FLAGS, *defines, f"-I{folder}", *sources, *LINK, "-o", image)
-    return image
-
-
-def simulated(image: Path, *more: str) -> str:
-    """Runs an image; its exit status is QEMU's."""
-    quiet = ["-nographic", "-monitor", "none", "-serial", "none", "-icount", "shift=0"]
-    host = ["-semihosting-config", "enable=on,target=native"]
-    machine = ["-M", "mps2-an386"]
-    return run(tool("qemu-system-arm"), *machine, *quiet, *host, "-kernel", image, *more)
-
-
 def symbols(image: Path) -> dict[str, int]:
     """Addresses by name."""
     lines = run(tool("arm-none-eabi-nm"), image).splitlines()
     return {line.split()[2]: int(line.split()[0], 16) for line in lines if len(line.split()) == 3}
 
 
-def measured(case: str, name: str) -> list[Row]:
+def measured(case: str, name: str, processor: str) -> list[Row]:
     """Generates, builds, tests and counts."""
-    folder = WORK / case
-    generate(data_dir() / "mlperf-tiny" / f"{name}.tflite").write(folder, vectors=3)
-    simulated(built(folder, "test", folder / "test_model.c"))
+    folder, chip = WORK / case, PROCESSORS[processor]
+    made = generate(data_dir() / "mlperf-tiny" / f"{name}.tflite")
+    sources = made.write(folder, vectors=3)
+    here = [f"-I{folder}"]
+    test = [folder / "model.c", folder / "test_model.c"]
+    simulate(chip, build(chip, test, folder / "test.elf", here))
+    path = folder / "model.c.zip"
+    path.write_bytes(
+        package.write({p.name: p.read_bytes() for p in sources}, package.facts_of(made))
+    )
+    rows = chip_costs(Artifact.of(path, "c", ()), lp.get_target(processor))
+    values = {row.quantity: (row.value, row.unit) for row in rows}
+    if processor == "cortex-m4":
+        values["instructions"] = (exactly(folder, chip), "1")
+    names = {"peak_ram": "RAM"}
+    return [
+        Row(f"{case}-{processor}", "lilliput", names.get(quantity, quantity), *value, "simulated")
+        for quantity, value in values.items()
+    ]
+
+
+def exactly(folder: Path, chip: Processor) -> int:
+    """Instructions of one run, each counted."""
     plugin = WORK / "pcount.so"
     run(tool("gcc"), "-O2", "-shared", "-fPIC", "-o", plugin, HOME / "pcount.c")
-    image = built(folder, "run", IMAGE / "main.c", ["-DQUIET"])
+    flags = [f"-I{folder}", "-DQUIET"]
+    image = build(chip, ["main.c", folder / "model.c"], folder / "run.elf", flags)
     at = symbols(image)
     marks = f"{plugin},begin={at['roi_begin']:#x},end={at['roi_end']:#x}"
-    counted = simulated(image, "-plugin", marks)
-    stack = simulated(built(folder, "stack", IMAGE / "main.c"))
-    text, data, bss = map(int, run(tool("arm-none-eabi-size"), image).splitlines()[1].split()[:3])
-    used = int(re.findall(r"stack, bytes: +(\d+)", stack)[0])
-    values = {
-        "flash": (text + data, "B"),
-        "RAM": (data + bss - STACK_BYTES + used, "B"),
-        "stack": (used, "B"),
-        "instructions": (int(re.findall(r"insns=(\d+)", counted)[0]), "1"),
-    }
-    return [
-        Row(f"{case}-cortex-m4", "lilliput", quantity, value, unit, "simulated")
-        for quantity, (value, unit) in values.items()
-    ]
+    quiet = ["-nographic", "-monitor", "none", "-serial", "none", "-icount", "shift=0"]
+    host = ["-semihosting-config", "enable=on,target=native"]
+    machine = [tool(chip.qemu), "-M", chip.board]
+    said = run(*machine, *quiet, *host, "-kernel", image, "-plugin", marks)
+    return int(re.findall(r"insns=(\d+)", said)[0])
 
 
 def counted_before(case: str) -> list[Row]:
@@ -128,10 +116,13 @@ def counted_before(case: str) -> list[Row]:
 
 
 def cases() -> Iterator[Case]:
-    """The networks of MLPerf Tiny."""
+    """The networks of MLPerf Tiny on each processor that has room for them."""
     WORK.mkdir(parents=True, exist_ok=True)
     for case, name in NETS.items():
-        yield Case(f"{case}-cortex-m4", partial(measured, case, name))
+        for processor in PROCESSORS:
+            if processor == "cortex-m0plus" and case != "kws":
+                continue  # the board has 16 kB of RAM and 256 kB of flash
+            yield Case(f"{case}-{processor}", partial(measured, case, name, processor))
         yield Case(f"{case}-cortex-m4", partial(counted_before, case), PEER)
 
 

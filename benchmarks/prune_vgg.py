@@ -19,7 +19,7 @@ from variants import folder, reference_of, rows_of
 import lilliput as lp
 from lilliput.train import SGD, OneCycle, Training
 
-EPOCHS = {"dense": 16, "filters": 5, "zeros": 8}
+EPOCHS = {"dense": 16, "filters": 4, "zeros": 6}
 
 Passes = Callable[[lp.Task, lp.Model], list[lp.Pass]]
 

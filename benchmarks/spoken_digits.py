@@ -57,12 +57,20 @@ def chosen() -> lp.Artifact:
     return max(fitting, key=lambda v: (v.value("metric"), -v.value("instructions"))).artifact
 
 
-def answers(folder: Path, facts: package.Facts) -> np.ndarray:
-    """What LiteRT's interpreter says of the test split, with its own kernels; int64 [300]."""
-    import spoken_digits
-    from ai_edge_litert.interpreter import Interpreter
+def answers(folder: Path, facts: package.Facts, kernels: str) -> np.ndarray:
+    """What LiteRT's interpreter says of the test split; int64 [300].
 
-    interpreter = Interpreter(str(folder / package.MODEL))
+    Args:
+        folder: With the `.tflite` file.
+        facts: Of its ends.
+        kernels: A name of `OpResolverType`.
+    """
+    import spoken_digits
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    resolver = OpResolverType[kernels]
+    file = str(folder / package.MODEL)
+    interpreter = Interpreter(file, experimental_op_resolver_type=resolver)
     interpreter.allocate_tensors()
     place = interpreter.get_input_details()[0]["index"]
     out = interpreter.get_output_details()[0]["index"]
@@ -130,7 +138,10 @@ def measured() -> list[Row]:
         if facts is None:
             raise SystemExit(f"{artifact.path} holds no C")
         said, costs = heard(Path(name), facts)
-        differing = int((said != answers(Path(name), facts)).sum())
+        differing = {
+            "LiteRT's reference kernels": answers(Path(name), facts, "BUILTIN_REF"),
+            "LiteRT with XNNPACK": answers(Path(name), facts, "AUTO"),
+        }
     right, whole = said == labels, floats() == labels
     share = wilson(int(right.sum()), len(right))
     drop = paired(whole.astype(float), right.astype(float))
@@ -139,7 +150,10 @@ def measured() -> list[Row]:
     how = ("1", "simulated")
     return [
         *rows,
-        Row(CASE, "lilliput", "answers that LiteRT gives otherwise", differing, *how),
+        *(
+            Row(CASE, "lilliput", f"answers other than of {who}", int((said != theirs).sum()), *how)
+            for who, theirs in differing.items()
+        ),
         Row(
             CASE, "lilliput", "top-1", right.mean(), *how, share.low, share.high, len(right),
         ),

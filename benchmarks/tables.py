@@ -110,6 +110,18 @@ def table_microcontroller() -> str:
     return "\n".join(lines)
 
 
+def table_spoken_digits() -> str:
+    """One line for each number of the image."""
+    lines = ["| what | value | 95 % |", "| --- | --- | --- |"]
+    for row in read("spoken_digits"):
+        spread = "" if row.low is None else f"{100 * row.low:.2f} to {100 * row.high:.2f} %"
+        is_share = row.quantity.startswith(("top-1", "drop"))
+        value = f"{100 * row.value:.2f} %" if is_share else f"{row.value:,.0f}"
+        unit = " B" if row.unit == "B" else ""
+        lines.append(f"| {row.quantity} | {value}{unit} | {spread} |")
+    return "\n".join(lines)
+
+
 def _number(row: Row | None, scale: float, form: str) -> str:
     return form.format(row.value * scale) if row else "-"
 
@@ -131,6 +143,7 @@ def main() -> None:
         (README, "speed", table_speed),
         (QUANTIZE, "quantize", table_quantize),
         (MICROCONTROLLERS, "microcontroller", table_microcontroller),
+        (MICROCONTROLLERS, "spoken_digits", table_spoken_digits),
         (TECHNIQUES, "techniques", table_techniques),
         (TECHNIQUES, "each", table_each),
         (TECHNIQUES, "structures", table_structures),

@@ -89,3 +89,7 @@ def test_flash_limits_are_for_what_has_flash(tmp_path: Path) -> None:
     model, task = nets.image_classifier()
     with pytest.raises(UnsupportedError, match="max_size_bytes"):
         lp.compress(model, task, lp.Budget(max_flash_bytes=1000), out=tmp_path)
+    with pytest.raises(UnsupportedError, match="max_latency_ms"):
+        lp.compress(model, task, lp.Budget(max_instructions=1000), out=tmp_path)
+    with pytest.raises(UnsupportedError, match="max_instructions"):
+        lp.compress(model, task, lp.Budget(max_latency_ms=1), "cortex-m4", out=tmp_path)

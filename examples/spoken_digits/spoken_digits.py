@@ -126,6 +126,7 @@ def task() -> lp.Task:
         test=batches("test"),
         loss=F.cross_entropy,
         metric=lp.Accuracy(),
+        fingerprint="fsdd_8k, takes 10 to 49 varied 12 times",
     )
 
 

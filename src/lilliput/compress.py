@@ -140,6 +140,18 @@ def _check_budget(budget: Budget, targets: Sequence[Target]) -> None:
             "max_size_bytes limits the file"
         )
 
+    if budget.max_latency_ms is not None and all(t.has_flash for t in targets):
+        raise UnsupportedError(
+            "max_latency_ms limits a time, and on microcontrollers instructions are counted; "
+            "max_instructions limits them"
+        )
+    if budget.max_instructions is not None and not any(t.has_flash for t in targets):
+        names = ", ".join(target.name for target in targets)
+        raise UnsupportedError(
+            f"max_instructions limits microcontrollers, and {names} is none; max_latency_ms limits "
+            "the time"
+        )
+
 
 def _read_test(ladder: Ladder) -> None:
     """Scores the original and the front on test data, once."""

@@ -6,9 +6,9 @@ import pytest
 import typer
 from hypothesis import given, strategies as st
 
-from lilliput.cli.values import parse_bytes, parse_ms, parse_seconds, parse_share
+from lilliput.cli.values import parse_bytes, parse_count, parse_ms, parse_seconds, parse_share
 
-PARSERS = (parse_bytes, parse_ms, parse_seconds, parse_share)
+PARSERS = (parse_bytes, parse_count, parse_ms, parse_seconds, parse_share)
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,9 @@ PARSERS = (parse_bytes, parse_ms, parse_seconds, parse_share)
         (parse_bytes, "250,000", 250_000),
         (parse_bytes, "250_000 b", 250_000),
         (parse_bytes, "12", 12),
+        (parse_count, "5M", 5e6),
+        (parse_count, "500k", 5e5),
+        (parse_count, "5,000,000", 5e6),
         (parse_ms, "2ms", 2),
         (parse_ms, "500us", 0.5),
         (parse_ms, ".1s", 100),

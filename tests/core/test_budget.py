@@ -9,6 +9,7 @@ FIELDS = {
     "max_size_bytes": "size",
     "max_ram_bytes": "peak_ram",
     "max_flash_bytes": "flash",
+    "max_instructions": "instructions",
     "max_latency_ms": "latency",
     "max_drop": "drop",
 }

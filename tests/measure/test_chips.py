@@ -64,7 +64,7 @@ def artifact(tmp_path_factory):
     layers = [nn.Conv2d(1, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)]
     x = torch.randn(64, 1, 8, 8)
     data = [(x, torch.randint(4, (64,)))]
-    task = lp.Task("t", data, data, data, nn.functional.cross_entropy, lp.Accuracy())
+    task = lp.Task("t", data, data, nn.functional.cross_entropy, lp.Accuracy())
     target = lp.get_target("cortex-m4")
     model = lp.Model(nn.Sequential(*layers).eval(), (x[:1],))
     small = lp.run(model, [lp.QuantizeStatic(target.rules, task)])

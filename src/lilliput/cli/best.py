@@ -6,6 +6,7 @@ from lilliput.cli.options import (
     Json,
     MaxDrop,
     MaxFlash,
+    MaxInstructions,
     MaxLatency,
     MaxRam,
     MaxSize,
@@ -26,6 +27,7 @@ def best(  # noqa: PLR0913, PLR0917
     max_latency: MaxLatency = None,
     max_ram: MaxRam = None,
     max_flash: MaxFlash = None,
+    max_instructions: MaxInstructions = None,
     as_json: Json = False,
 ) -> None:
     """Name the best variant of each target that meets the limits."""
@@ -37,7 +39,7 @@ def best(  # noqa: PLR0913, PLR0917
         from lilliput.report.facts import best_of
 
         family = open_run(folder)
-        budget = make_budget(limit, max_size, max_latency, max_ram, max_flash)
+        budget = make_budget(limit, max_size, max_latency, max_ram, max_flash, max_instructions)
         found, missed = [], []
         for name in check_targets(family, target or ()):
             variant, reason = best_of(family, name, budget)

@@ -19,6 +19,9 @@ def c(  # noqa: PLR0913, PLR0917
     vectors: Annotated[
         int, typer.Option(min=0, help="Inputs that test_model.c has LiteRT's answers for.")
     ] = 3,
+    argmax: Annotated[
+        bool, typer.Option("--argmax", help="Give the class of the largest score, not scores.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write an int8 .tflite file as C99 without heap or interpreter (into out/)."""
@@ -26,7 +29,7 @@ def c(  # noqa: PLR0913, PLR0917
         from lilliput.core.amounts import bytes_text
         from lilliput.export.c.generate import generate
 
-        made = generate(file, max_ram, max_flash)
+        made = generate(file, max_ram, max_flash, argmax)
         written = made.write(out or Path("out"), vectors)
         plan = made.plan
         value = {

@@ -10,6 +10,7 @@ from lilliput.cli.options import (
     Json,
     MaxDrop,
     MaxFlash,
+    MaxInstructions,
     MaxLatency,
     MaxRam,
     MaxSize,
@@ -36,6 +37,7 @@ def compress(  # noqa: PLR0913, PLR0917
     max_latency: MaxLatency = None,
     max_ram: MaxRam = None,
     max_flash: MaxFlash = None,
+    max_instructions: MaxInstructions = None,
     time_budget: Annotated[
         str, typer.Option(metavar="TIME", help="For the whole run, e.g. 30m or 1h30m.")
     ] = "30m",
@@ -71,7 +73,7 @@ def compress(  # noqa: PLR0913, PLR0917
         family = search(
             model,
             task,
-            make_budget(limit, max_size, max_latency, max_ram, max_flash),
+            make_budget(limit, max_size, max_latency, max_ram, max_flash, max_instructions),
             targets=targets,
             out=folder,
             time_budget_s=seconds,

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from lilliput.cli.values import parse_bytes, parse_ms
+from lilliput.cli.values import parse_bytes, parse_count, parse_ms
 
 __all__ = [
     "Data",
     "Json",
     "MaxDrop",
     "MaxFlash",
+    "MaxInstructions",
     "MaxLatency",
     "MaxRam",
     "MaxSize",
@@ -80,6 +81,15 @@ MaxFlash = Annotated[
         parser=parse_bytes,
         metavar="SIZE",
         help="Code and weights on a microcontroller.",
+        rich_help_panel=_LIMITS,
+    ),
+]
+MaxInstructions = Annotated[
+    float | None,
+    typer.Option(
+        parser=parse_count,
+        metavar="COUNT",
+        help="Of one run on a microcontroller, e.g. 5M.",
         rich_help_panel=_LIMITS,
     ),
 ]

@@ -59,18 +59,20 @@ def check_targets(family: Family, targets: Sequence[str]) -> tuple[str, ...]:
     return tuple(targets) or known
 
 
-def make_budget(
+def make_budget(  # noqa: PLR0913, PLR0917
     max_drop: float | None,
     max_size: float | None,
     max_latency: float | None,
     max_ram: float | None,
     max_flash: float | None,
+    max_instructions: float | None,
 ) -> Budget:
     """The limits of a command line as a budget."""
     return Budget(
         max_size_bytes=max_size,
         max_ram_bytes=max_ram,
         max_flash_bytes=max_flash,
+        max_instructions=max_instructions,
         max_latency_ms=max_latency,
         max_drop=max_drop,
     )

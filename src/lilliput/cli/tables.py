@@ -82,6 +82,10 @@ def variants_table(family: Family, variants: Sequence[Variant], width: int) -> T
         Column(
             "vs eager", [_faster(v, "latency_ratio_eager") for v in variants], 6, is_number=True
         ),
+        Column("flash", [_text(v, "flash", style) for v in variants], 1, is_number=True),
+        Column(
+            "instructions", [_text(v, "instructions", style) for v in variants], 2, is_number=True
+        ),
         Column("peak RAM", [_text(v, "peak_ram", style) for v in variants], 7, is_number=True),
         Column("test", [_text(v, "test_metric", style) for v in variants], 8, is_number=True),
         Column("weights", [str(v.details.get("weights") or "") for v in variants], 3),
@@ -108,6 +112,8 @@ def number_text(found: Measurement, style: MetricStyle) -> str:
         return style.value(found.value)
     if found.quantity in {"drop", "test_drop"}:
         return style.drop(found)
+    if found.quantity == "instructions":
+        return f"{found.value:,.0f}"
     if found.unit == "B":
         return bytes_text(found.value)
     return ms_text(found.value) if found.unit == "ms" else f"{found.value:.4g}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import typer
 
-__all__ = ["parse_bytes", "parse_ms", "parse_seconds", "parse_share"]
+__all__ = ["parse_bytes", "parse_count", "parse_ms", "parse_seconds", "parse_share"]
 
 # kB is 1,000 bytes and KiB is 1,024: IEC 80000-13
 _BYTES = {
@@ -21,6 +21,7 @@ _BYTES = {
 }
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _MS = {"": 1.0, "us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
+_COUNTS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 _SHARE = {"": 1.0, "%": 0.01}
 
 # a comma only before three digits: 250,000 is clear, 1,5 is not
@@ -36,6 +37,11 @@ def parse_bytes(text: str) -> float:
 def parse_ms(text: str) -> float:
     """Milliseconds in `2ms`, `500us`, `0.1s` or `2`."""
     return _parse(text, _MS, "a time such as 2ms, 500us or 0.1s")
+
+
+def parse_count(text: str) -> float:
+    """How many in `5M`, `500k` or `5000000`."""
+    return _parse(text, _COUNTS, "a count such as 500k or 5M")
 
 
 def parse_seconds(text: str) -> float:

@@ -13,6 +13,7 @@ _QUANTITY = {
     "max_size_bytes": "size",
     "max_ram_bytes": "peak_ram",
     "max_flash_bytes": "flash",
+    "max_instructions": "instructions",
     "max_latency_ms": "latency",
     "max_drop": "drop",
 }
@@ -20,6 +21,7 @@ _EXAMPLE = {
     "size": "bytes, such as 50_000",
     "peak_ram": "bytes, such as 10_000_000",
     "flash": "bytes, such as 262_144",
+    "instructions": "instructions of one run, such as 5_000_000",
     "latency": "milliseconds, such as 2.5",
     "drop": "the metric's own unit, such as 0.01",
 }
@@ -33,6 +35,7 @@ class Budget:
         max_size_bytes: Of the file on disk.
         max_ram_bytes: Peak of the runtime while it loads and runs the file.
         max_flash_bytes: Of code and weights on a microcontroller.
+        max_instructions: Of one run on a microcontroller.
         max_latency_ms: Median time for one example.
         max_drop: How much worse the metric may get, absolute in its own unit and positive
             whichever way is better: 0.01 of an accuracy is one point.
@@ -45,6 +48,7 @@ class Budget:
     max_size_bytes: int | float | None = None
     max_ram_bytes: int | float | None = None
     max_flash_bytes: int | float | None = None
+    max_instructions: int | float | None = None
     max_latency_ms: int | float | None = None
     max_drop: int | float | None = None
 

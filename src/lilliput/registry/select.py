@@ -64,4 +64,6 @@ def _text(value: float, quantity: str) -> str:
         if value < 1000:
             return f"{value:,.0f} B"
         return f"{value / 1e3:,.4g} kB" if value < 1e6 else f"{value / 1e6:,.4g} MB"
+    if quantity == "instructions":
+        return f"{value:,.0f}"
     return f"{value:.3g} ms" if quantity == "latency" else f"{value:.3g}"

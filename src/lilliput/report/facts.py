@@ -26,6 +26,7 @@ _FIELDS = {
     "size": "max_size_bytes",
     "peak_ram": "max_ram_bytes",
     "flash": "max_flash_bytes",
+    "instructions": "max_instructions",
     "latency": "max_latency_ms",
     "drop": "max_drop",
 }

@@ -26,6 +26,7 @@ _COLUMNS = {
     "latency_ratio_eager": "latency_ratio_eager",
     "peak_ram": "peak_ram_bytes",
     "flash": "flash_bytes",
+    "instructions": "instructions",
     "parity": "parity",
 }
 

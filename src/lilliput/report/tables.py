@@ -48,8 +48,10 @@ _HOW = {
     "turns in one run; the table shows its inverse, the speed. Interval: 10th to 90th percentile "
     "of the rounds.",
     "latency_ratio_eager": "The same against PyTorch eager, in the same run.",
-    "peak_ram": "Peak memory of the runtime's process while it loads and runs the file.",
+    "peak_ram": "Peak memory of the runtime's process while it loads and runs the file; on a "
+    "microcontroller all that an image holds of RAM, and the stack it used.",
     "flash": "Code and weights on the device.",
+    "instructions": "Of one run on the device; they are no cycles.",
     "parity": "Largest difference between the file's output and the network's own, as a share "
     "of the output's range.",
 }

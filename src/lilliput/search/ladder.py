@@ -8,6 +8,7 @@ from itertools import islice
 from lilliput.core import Budget, LilliputError, Target, run
 from lilliput.core.amounts import bytes_text
 from lilliput.registry import Variant
+from lilliput.search.line import line_of
 from lilliput.search.patience import Patience
 from lilliput.search.plan import Clock
 from lilliput.search.space import OBSERVERS, Point, Space
@@ -186,6 +187,7 @@ class Ladder:
             _share(self.budget.max_size_bytes, self._of_whole("size")),
             _share(self.budget.max_flash_bytes, self._of_whole("flash"), _CODE_BYTES),
             _share(self.budget.max_latency_ms, self._of_whole("latency")),
+            _share(self.budget.max_instructions, self._of_whole("instructions")),
         )
         if share >= 1:
             return []
@@ -341,7 +343,7 @@ class Ladder:
         ids = [
             v.id
             for target in self.targets
-            for x in ("size", "latency")
+            for x in (("flash", "instructions") if target.has_flash else ("size", "latency"))
             for v in family.front(x=x, y="metric", target=target.name)
         ]
         return frozenset(ids)
@@ -373,29 +375,19 @@ def _no_epoch(facts: Survey) -> str:
 
 
 def _objectives(variants: Sequence[Variant]) -> Objectives:
-    """Worst drop, mean size and mean latency ratio over the targets; infinite where unknown."""
+    """Worst drop, mean size and mean latency ratio over the targets; infinite where unknown.
+
+    On microcontrollers flash counts instead of the file's size, instructions instead of time.
+    """
 
     def values(quantity: str) -> list[float]:
         found = [variant.value(quantity) for variant in variants]
         return [math.inf if value is None else value for value in found]
 
-    ratios, sizes = values("latency_ratio"), values("size")
+    on_chips = all(variant.value("flash") is not None for variant in variants)
+    sizes = values("flash" if on_chips else "size")
+    has_instructions = all(variant.value("instructions") is not None for variant in variants)
+    ratios = values("latency_ratio")
+    if on_chips:  # of which no time is told
+        ratios = values("instructions") if has_instructions else sizes
     return max(values("drop")), sum(sizes) / len(sizes), sum(ratios) / len(ratios)
-
-
-def line_of(variant: Variant) -> str:
-    """One variant in one line: what it scores, costs and saves."""
-    words = [f"{variant.name} on {variant.target}:"]
-    metric, drop = variant.value("metric"), variant.measurement("drop")
-    if metric is not None:
-        words.append(f"metric {metric:.4g}")
-    if drop is not None and drop.low is not None and drop.high is not None:
-        words.append(f"(drop {drop.value:.4g}, {drop.low:.4g} to {drop.high:.4g})")
-    for quantity, scale, unit in (("size", 1000, "kB"), ("latency", 1, "ms")):
-        value = variant.value(quantity)
-        if value is not None:
-            words.append(f"{value / scale:,.4g} {unit}")
-    ratio = variant.value("latency_ratio")
-    if ratio and variant.parent:
-        words.append(f"{1 / ratio:.2f} times as fast as the original there")
-    return " ".join(words)

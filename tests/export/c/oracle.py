@@ -26,8 +26,8 @@ def build(folder: Path, *arguments: str, compiler: str = "gcc") -> None:
 class Compiled:
     """The generated C of a file, as a function."""
 
-    def __init__(self, path: Path, folder: Path) -> None:
-        generate(path).write(folder, vectors=0)
+    def __init__(self, path: Path, folder: Path, **options: bool) -> None:
+        generate(path, **options).write(folder, vectors=0)
         build(folder, *FLAGS, "-O1", "-shared", "-fPIC", "-o", "model.so", "model.c")
         self.run = ctypes.CDLL(str(folder / "model.so")).lilliput_invoke
 

@@ -11,6 +11,7 @@ from tests.export.c.oracle import FLAGS, Compiled, build, reference
 
 from lilliput.core import ExportError, LilliputError, UnsupportedError
 from lilliput.export.c.generate import generate
+from lilliput.export.c.read import read_network
 
 pytest.importorskip("ai_edge_litert")
 
@@ -62,6 +63,62 @@ def test_the_self_test_fails_where_a_weight_is_wrong(tmp_path):
     files = ["model.c", "test_model.c", "-o", "test"]
     build(tmp_path / "c", *FLAGS, *files)
     assert subprocess.run([tmp_path / "c" / "test"], check=False).returncode == 1
+
+
+def test_the_class_may_be_told_instead_of_scores(tmp_path):
+    path = residual(tmp_path)
+    network = read_network(path)
+    theirs, ours = reference(path), Compiled(path, tmp_path / "c", gives_largest=True)
+    assert "softmax(" not in (tmp_path / "c" / "model.c").read_text()
+    rng = np.random.default_rng(0)
+    clear = 0
+    for _ in range(50):
+        x = rng.integers(-128, 128, network.tensors[network.inputs[0]].shape, dtype=np.int8)
+        (scores,) = theirs([x])
+        (found,) = ours([x], [(1, 1)])
+        best = np.flatnonzero(scores[0] == scores.max())
+        assert found[0, 0] in best  # a softmax may make equal scores of what was not
+        clear += len(best) == 1
+    assert clear > 10
+
+
+def test_more_classes_than_a_byte_tells_are_refused(tmp_path):
+    net = Net()
+    x = net.given([1, 4], 0.1)
+    w = net.constant(np.ones((200, 4), np.int8), 0.1)
+    y = net.tensor([1, 200], 0.1)
+    net.add("FULLY_CONNECTED", [x, w, -1], [y], "FullyConnectedOptions")
+    path = net.write(tmp_path / "net.tflite", [y])
+    with pytest.raises(UnsupportedError, match=r"rows of 200.*2 to 128"):
+        generate(path, gives_largest=True)
+
+
+def test_a_program_may_watch_each_layer(tmp_path):
+    """By a macro, which a profiler defines."""
+    made = generate(residual(tmp_path))
+    made.write(tmp_path / "c", vectors=0)
+    text = """
+        #include "model.h"
+        extern int runs_of[];
+        static int8_t in[LILLIPUT_INPUT_BYTES], out[LILLIPUT_OUTPUT_BYTES];
+        int runs_of[100];
+        int main(void)
+        {
+            int count = 0;
+            lilliput_invoke(in, out);
+            while (runs_of[count]) {
+                count++;
+            }
+            return count;
+        }
+    """
+    (tmp_path / "c" / "main.c").write_text(text)
+    (tmp_path / "c" / "hook.h").write_text(
+        "extern int runs_of[];\n#define LILLIPUT_AFTER(layer) runs_of[layer]++\n"
+    )
+    build(tmp_path / "c", *FLAGS, "-include", "hook.h", "model.c", "main.c", "-o", "watch")
+    done = subprocess.run([tmp_path / "c" / "watch"], check=False)
+    assert done.returncode == len(made.program.steps)
 
 
 def test_the_header_is_good_for_cpp(tmp_path):

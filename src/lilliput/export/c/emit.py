@@ -36,6 +36,12 @@ _SHARED = (
     "rescaled_along",
 )
 """What kernels call, in an order in which each calls only those before it."""
+_HOOK = (
+    "/* Called with the number of each layer once it has run, if a program defines it. */",
+    "#ifndef LILLIPUT_AFTER",
+    "#define LILLIPUT_AFTER(layer) ((void)0)",
+    "#endif\n",
+)
 _Held = dict[tuple[str, bytes], str]
 """What constant arrays are called."""
 _TYPES = {"int8": "int8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t"} | {
@@ -127,6 +133,7 @@ def emit_source(program: Program, plan: Plan, title: str) -> str:
     parts = [
         f"/* {_comment(title)}. Made by Lilliput.\n\n{_table(program, plan)} */",
         '#include "model.h"\n',
+        *_HOOK,
         *texts,
         *constants,
         *arena,
@@ -209,6 +216,7 @@ def _calls(program: Program, plan: Plan, held: _Held) -> Iterable[str]:
         if step.scratch is not None:
             given.append(f"lilliput_arena + {plan.offsets.get(scratch_of(number), 0) // 4}")
         yield f"    {step.kernel}(&layer_{number}, {', '.join(given)});"
+        yield f"    LILLIPUT_AFTER({number});"
 
 
 def _pointer(plan: Plan, names: Mapping[int, str], place: int) -> str:

@@ -9,13 +9,15 @@ from lilliput.core import UnsupportedError
 from lilliput.core.amounts import bytes_text
 from lilliput.export.c.dead import without_dead_channels
 from lilliput.export.c.emit import emit_header, emit_source
+from lilliput.export.c.largest import largest_of, with_largest
 from lilliput.export.c.lower.lower import lower
 from lilliput.export.c.lower.step import Program
+from lilliput.export.c.network import Network
 from lilliput.export.c.plan import Plan, plan_of
 from lilliput.export.c.read import read_network
 from lilliput.export.c.reference import reference_answers
 from lilliput.export.c.self_test import emit_self_test
-from lilliput.export.format import write_bytes
+from lilliput.export.format import Array, write_bytes
 
 __all__ = ["Generated", "generate"]
 
@@ -28,11 +30,13 @@ class Generated:
         program: The kernel calls.
         plan: Where tensors lie.
         path: The file it comes from.
+        of_scores: The network that gives scores, where the program gives the largest's place.
     """
 
     program: Program
     plan: Plan
     path: Path
+    of_scores: Network | None = None
 
     @property
     def header(self) -> str:
@@ -74,7 +78,8 @@ class Generated:
         Args:
             folder: Made if it is not there.
             vectors: Random inputs that the self-test has answers for, from LiteRT's reference
-                kernels; 0 for no self-test.
+                kernels; 0 for no self-test. Those with two largest scores are left out where the
+                largest is told.
             seed: Of these inputs.
 
         Raises:
@@ -83,19 +88,32 @@ class Generated:
         folder.mkdir(parents=True, exist_ok=True)
         texts = {"model.h": self.header, "model.c": self.source}
         if vectors:
-            network = self.program.network
-            rng = np.random.default_rng(seed)
-            shapes = [(vectors, *network.tensors[index].shape) for index in network.inputs]
-            given = [rng.integers(-128, 128, shape, dtype=np.int8) for shape in shapes]
-            answers = reference_answers(self.path, network, given)
-            texts["test_model.c"] = emit_self_test(network, given, answers)
+            given, answers = self._vectors(vectors, np.random.default_rng(seed))
+            if all(map(len, given)):
+                texts["test_model.c"] = emit_self_test(self.program.network, given, answers)
         for name, text in texts.items():
             write_bytes(folder / name, text.encode())
         return [folder / name for name in texts]
 
+    def _vectors(self, count: int, rng: np.random.Generator) -> tuple[list[Array], list[Array]]:
+        """Inputs drawn at random, and what LiteRT answers."""
+        network = self.program.network
+        shapes = [(count, *network.tensors[index].shape) for index in network.inputs]
+        given = [rng.integers(-128, 128, shape, dtype=np.int8) for shape in shapes]
+        answers = reference_answers(self.path, self.of_scores or network, given)
+        if self.of_scores is None:
+            return given, answers
+        found = [largest_of(scores) for scores in answers]
+        # a softmax may make equal scores of what was not
+        clear = np.all([only.reshape(count, -1).all(1) for _, only in found], axis=0)
+        return [x[clear] for x in given], [places[clear] for places, _ in found]
+
 
 def generate(
-    path: Path, max_ram_bytes: float | None = None, max_flash_bytes: float | None = None
+    path: Path,
+    max_ram_bytes: float | None = None,
+    max_flash_bytes: float | None = None,
+    gives_largest: bool = False,
 ) -> Generated:
     """Self-contained C99 that computes what the file says, bit for bit.
 
@@ -103,6 +121,7 @@ def generate(
         path: An int8 `.tflite` file, anybody's.
         max_ram_bytes: Most bytes for the arena.
         max_flash_bytes: Most bytes for constants; code comes on top, 3 to 6 kB on a Cortex-M4.
+        gives_largest: Give the place of each row's largest score instead of the scores.
 
     Raises:
         MissingExtraError: The package that knows the schema is not installed.
@@ -112,8 +131,9 @@ def generate(
     """
     network = read_network(path)
     lower(network)  # refuses sizes that do not fit one another
-    program = lower(without_dead_channels(network))
-    made = Generated(program, plan_of(program), path)
+    alive = without_dead_channels(network)
+    program = lower(with_largest(alive) if gives_largest else alive)
+    made = Generated(program, plan_of(program), path, network if gives_largest else None)
     if max_ram_bytes is not None and made.plan.size > max_ram_bytes:
         raise UnsupportedError(
             f"the arena takes {made.plan.size:,} bytes and {max_ram_bytes:,.0f} are allowed; "

@@ -26,6 +26,7 @@ _STEPS: dict[str, _Lower] = {
     "MAX_POOL_2D": pools.maximum,
     "MEAN": pools.mean,
     "SOFTMAX": softmax,
+    "LARGEST": pools.largest,
     "CONCATENATION": movement.concatenated,
     "PACK": movement.joined,
     "SPLIT": movement.split,
@@ -53,7 +54,9 @@ def lower(network: Network) -> Program:
     unknown = [o for o in network.operators if o.kind not in (*_STEPS, *_RENAMED)]
     if unknown:
         named = ", ".join(str(operator) for operator in unknown)
-        known = sorted(kind for kind in (*_STEPS, *_RENAMED) if kind.isidentifier())
+        known = sorted(
+            kind for kind in (*_STEPS, *_RENAMED) if kind.isidentifier() and kind != "LARGEST"
+        )
         raise UnsupportedError(f"no C for {named}; what there is: {', '.join(known)}")
     steps: list[Step] = []
     places: dict[int, int] = {}

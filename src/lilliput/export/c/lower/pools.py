@@ -14,7 +14,7 @@ from lilliput.export.c.lower.step import (
 )
 from lilliput.export.c.network import Network, Operator
 
-__all__ = ["average", "maximum", "mean"]
+__all__ = ["average", "largest", "maximum", "mean"]
 
 
 def average(network: Network, operator: Operator) -> list[Step]:
@@ -25,6 +25,13 @@ def average(network: Network, operator: Operator) -> list[Step]:
 def maximum(network: Network, operator: Operator) -> list[Step]:
     """The largest of what lies inside the map."""
     return _pool("max_pool_2d", network, operator)
+
+
+def largest(network: Network, operator: Operator) -> list[Step]:
+    """The place of the largest of each row."""
+    x = network.read(operator, 0)
+    settings = {"rows": x.count // x.shape[-1], "channels": x.shape[-1]}
+    return [Step("largest", operator, (operator.source(),), operator.outputs[0], settings)]
 
 
 def _pool(kernel: str, network: Network, operator: Operator) -> list[Step]:
