@@ -71,15 +71,16 @@ def symbols(image: Path) -> dict[str, int]:
 def measured(case: str, name: str, processor: str) -> list[Row]:
     """Generates, builds, tests and counts."""
     folder, chip = WORK / case, PROCESSORS[processor]
-    made = generate(data_dir() / "mlperf-tiny" / f"{name}.tflite")
-    sources = made.write(folder, vectors=3)
+    tflite = folder / package.MODEL
+    folder.mkdir(parents=True, exist_ok=True)
+    tflite.write_bytes((data_dir() / "mlperf-tiny" / f"{name}.tflite").read_bytes())
+    sources = generate(tflite).write(folder, vectors=3)
     here = [f"-I{folder}"]
     test = [folder / "model.c", folder / "test_model.c"]
     simulate(chip, build(chip, test, folder / "test.elf", here))
-    path = folder / "model.c.zip"
-    path.write_bytes(
-        package.write({p.name: p.read_bytes() for p in sources}, package.facts_of(made))
-    )
+    path, content = folder / "model.c.zip", tflite.read_bytes()
+    files = {package.MODEL: content, **{p.name: p.read_bytes() for p in sources}}
+    path.write_bytes(package.write(files))
     rows = chip_costs(Artifact.of(path, "c", ()), lp.get_target(processor))
     values = {row.quantity: (row.value, row.unit) for row in rows}
     if processor == "cortex-m4":

@@ -8,6 +8,7 @@ import torch
 from lilliput.core import (
     Budget,
     MeasureError,
+    MissingExtraError,
     Model,
     Target,
     Task,
@@ -17,6 +18,7 @@ from lilliput.core.check import check_task
 from lilliput.core.class_scores import is_classifier
 from lilliput.core.progress import shown
 from lilliput.measure import measure_test
+from lilliput.measure.chips import PROCESSORS, missing_tools
 from lilliput.registry import Family, Store
 from lilliput.registry.lock import alone_in
 from lilliput.search import Ladder, Workshop
@@ -133,23 +135,29 @@ def _counts(budget: Budget) -> Amount:
 
 
 def _check_budget(budget: Budget, targets: Sequence[Target]) -> None:
-    if budget.max_flash_bytes is not None and not any(t.has_flash for t in targets):
-        names = ", ".join(target.name for target in targets)
+    """Limits are of what every target has, so that a variant of each can keep them."""
+    chips = [t.name for t in targets if t.has_flash]
+    others = ", ".join(t.name for t in targets if not t.has_flash)
+    if budget.max_flash_bytes is not None and others:
         raise UnsupportedError(
-            f"max_flash_bytes limits microcontrollers, and {names} has no flash; "
+            f"max_flash_bytes limits microcontrollers, and {others} has no flash; "
             "max_size_bytes limits the file"
         )
-
-    if budget.max_latency_ms is not None and all(t.has_flash for t in targets):
+    if budget.max_instructions is not None and others:
         raise UnsupportedError(
-            "max_latency_ms limits a time, and on microcontrollers instructions are counted; "
+            f"max_instructions limits microcontrollers, and {others} is none; max_latency_ms "
+            "limits the time"
+        )
+    if budget.max_latency_ms is not None and chips:
+        raise UnsupportedError(
+            f"max_latency_ms limits a time, and of {', '.join(chips)} instructions are counted; "
             "max_instructions limits them"
         )
-    if budget.max_instructions is not None and not any(t.has_flash for t in targets):
-        names = ", ".join(target.name for target in targets)
-        raise UnsupportedError(
-            f"max_instructions limits microcontrollers, and {names} is none; max_latency_ms limits "
-            "the time"
+    missing = [name for chip in chips for name in missing_tools(PROCESSORS[chip])]
+    if budget.max_instructions is not None and missing:
+        raise MissingExtraError(
+            f"counting instructions needs {', '.join(missing)}, which is not installed; "
+            "docs/microcontrollers.md names the packages"
         )
 
 

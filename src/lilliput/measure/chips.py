@@ -17,12 +17,23 @@ from lilliput.core import Artifact, MeasureError, Measurement, Target
 from lilliput.export.c import package
 from lilliput.export.c.package import End, Facts
 
-__all__ = ["PROCESSORS", "Processor", "build", "chip_costs", "missing_tools", "simulate"]
+__all__ = [
+    "CODE_BYTES",
+    "PROCESSORS",
+    "Processor",
+    "build",
+    "chip_costs",
+    "footprint",
+    "missing_tools",
+    "simulate",
+]
 
 _SOURCES = files("lilliput.export.c") / "firmware"
 _FLAGS = ("-O2", "-std=gnu99", "-ffreestanding", "-ffunction-sections", "-fdata-sections")
 _TIME_LIMIT_S = 600
-_CODE_BYTES, _STACK_BYTES = 6_000, 400
+_SET_ASIDE_BYTES = 8192
+"""For the stack, by the linker scripts."""
+CODE_BYTES, _STACK_BYTES = 6_000, 400
 """What kernels and the stack took at most in the networks of MLPerf Tiny on a Cortex-M4."""
 
 
@@ -39,7 +50,6 @@ class Processor:
         start: The start-up code, in `export/c/firmware`.
         script: The linker's, there too.
         link: More for the linker.
-        stack_bytes: What the linker script sets aside.
     """
 
     flags: tuple[str, ...]
@@ -50,17 +60,11 @@ class Processor:
     start: str = "start.c"
     script: str = "mps2.ld"
     link: tuple[str, ...] = ()
-    stack_bytes: int = 8192
 
 
 PROCESSORS: Mapping[str, Processor] = {
-    "cortex-m0plus": Processor(
-        ("-mcpu=cortex-m0plus", "-mthumb"),
-        "microbit",  # a Cortex-M0 with 256 kB of flash and 16 kB of RAM
-        16,
-        link=("-Wl,--defsym=RAMSIZE=16K", "-Wl,--defsym=STACKSIZE=2K"),
-        stack_bytes=2048,
-    ),
+    # a Cortex-M3, which runs the same code; QEMU's boards with a Cortex-M0 have 16 kB of RAM
+    "cortex-m0plus": Processor(("-mcpu=cortex-m0plus", "-mthumb"), "mps2-an385", 25),
     "cortex-m4": Processor(
         ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"), "mps2-an386", 25
     ),
@@ -167,27 +171,41 @@ def _simulated(
     flags = (f"-I{folder}", "-include", str(folder / "ends.h"))
     sources: list[Path | str] = ["main.c", folder / "model.c"]
     quiet = build(processor, sources, folder / "quiet.elf", (*flags, "-DQUIET"))
-    sizes = _run([f"{processor.prefix}size", str(quiet)]).splitlines()[1].split()
-    text, data, bss = map(int, sizes[:3])
     said = simulate(processor, build(processor, sources, folder / "run.elf", flags))
-    stack, instructions = (_number(said, name) for name in ("stack, bytes", "instructions"))
-    values = {
-        "flash": (text + data, "B"),
-        "peak_ram": (data + bss - processor.stack_bytes + stack, "B"),
-        "instructions": (instructions, "1"),
-    }
     device = f"{target.name} ({processor.board} in QEMU)"
+    units = {"flash": "B", "peak_ram": "B", "instructions": "1"}
     return tuple(
-        Measurement(quantity, float(value), unit, "simulated", device)
-        for quantity, (value, unit) in values.items()
+        Measurement(quantity, float(value), units[quantity], "simulated", device)
+        for quantity, value in footprint(processor, quiet, said).items()
     )
+
+
+def footprint(processor: Processor, image: Path, said: str) -> dict[str, int]:
+    """`flash` and `peak_ram` in bytes, and `instructions`.
+
+    Args:
+        processor: What the image was built for.
+        image: With nothing in it but what counts.
+        said: What it, or one that says more, said of its stack and instructions.
+
+    Raises:
+        MeasureError: It did not say them.
+    """
+    sizes = _run([f"{processor.prefix}size", str(image)]).splitlines()[1].split()
+    text, data, bss = map(int, sizes[:3])
+    stack = _number(said, "stack, bytes")
+    return {
+        "flash": text + data,
+        "peak_ram": data + bss - _SET_ASIDE_BYTES + stack,
+        "instructions": _number(said, "instructions"),
+    }
 
 
 def _estimated(facts: Facts, target: Target) -> tuple[Measurement, ...]:
     """By what is constant, and what code and stack took elsewhere."""
     outside = [e for e in (*facts.inputs, *facts.outputs) if not e.is_in_arena]
     ram = facts.arena_bytes + sum(map(_count, outside)) + _STACK_BYTES
-    flash = facts.constant_bytes + _CODE_BYTES
+    flash = facts.constant_bytes + CODE_BYTES
     return tuple(
         Measurement(quantity, float(value), "B", "estimated", target.name)
         for quantity, value in (("flash", flash), ("peak_ram", ram))

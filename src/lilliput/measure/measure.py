@@ -101,7 +101,7 @@ def measure(  # noqa: PLR0913, PLR0917
         *_metrics(artifact, scores, target, task, split, reference, time_limit_s),
         size(artifact, device),
         *times,
-        *(chip_costs(artifact, target) or (of_host,)),
+        *(chip_costs(artifact, target) if target.has_flash else (of_host,)),
     )
 
 

@@ -27,12 +27,17 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "pentagon")
 _INK, _GRID, _LIMIT = "#1f2933", "#e4e7eb", "#52606d"
 
-_UNIT = {"size": 1e-3, "latency": 1.0}
-_TITLE = {"size": "file size, kB", "latency": "median latency of one example, ms"}
+_UNIT = {"size": 1e-3, "latency": 1.0, "flash": 1e-3, "instructions": 1e-6}
+_TITLE = {
+    "size": "file size, kB",
+    "latency": "median latency of one example, ms",
+    "flash": "flash of the image, kB",
+    "instructions": "instructions of one run, millions",
+}
 
 
 def front_figure(family: Family, x: str) -> Any:
-    """Metric on validation data against `size` or `latency`; None where no variant has both."""
+    """Metric on validation data against a cost, `size` for one; None where no variant has both."""
     import plotly.graph_objects as go
 
     shown = [v for v in family.variants if v.value(x) is not None and v.value("metric") is not None]
@@ -229,10 +234,11 @@ def _log_ticks(low: float, high: float) -> list[float]:
 def _limits(family: Family, x: str) -> dict[str, dict[float, str]]:
     """The budget's limits on either axis, in the axis's unit, and their words."""
     budget, style = budget_of(family), style_of(family)
-    limit = {"size": budget.max_size_bytes, "latency": budget.max_latency_ms}[x]
+    limit = budget.limits().get(x)
     found: dict[str, dict[float, str]] = {"x": {}, "y": {}}
     if limit is not None:
-        words = bytes_text(limit) if x == "size" else ms_text(limit)
+        words = f"{limit:,.0f}" if x == "instructions" else bytes_text(limit)
+        words = ms_text(limit) if x == "latency" else words
         found["x"][limit * _UNIT[x]] = f"at most {words}"
     originals = [original_of(family, target) for target in targets_of(family)]
     metrics = [m for o in originals if o and (m := o.value("metric")) is not None]

@@ -90,8 +90,13 @@ def _headline(family: Family) -> str:
 
 
 def _front(family: Family) -> str:
-    figures = []
-    for x, title in (("size", "Metric against size"), ("latency", "Metric against latency")):
+    figures, costs = [], ["size", "latency"]
+    measured = {x for v in family.variants for x in ("flash", "instructions") if v.value(x)}
+    if "flash" in measured:  # microcontrollers, and perhaps other targets beside them
+        has_times = any(v.value("latency") for v in family.variants)
+        costs = ["flash", "instructions", *(costs if has_times else [])]
+    for x in costs:
+        title = f"Metric against {x}"
         figure = front_figure(family, x)
         hidden = hidden_below(family, x)
         words = (

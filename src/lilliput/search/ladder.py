@@ -7,8 +7,10 @@ from itertools import islice
 
 from lilliput.core import Budget, LilliputError, Target, run
 from lilliput.core.amounts import bytes_text
+from lilliput.measure.chips import CODE_BYTES
 from lilliput.registry import Variant
 from lilliput.search.line import line_of
+from lilliput.search.objectives import objectives_of
 from lilliput.search.patience import Patience
 from lilliput.search.plan import Clock
 from lilliput.search.space import OBSERVERS, Point, Space
@@ -21,8 +23,6 @@ __all__ = ["Ladder"]
 
 _SHARES = (0.7, 0.5, 0.35)
 _BITS = (8, 4)
-_CODE_BYTES = 5000
-"""Of kernels and start-up code on a microcontroller, about."""
 _ROOM = 0.97
 """Of a limit, what is aimed at: a file is a little more than its weights, and times are noisy."""
 _COMPOSED = Point(share=0.7, rank=0.7)
@@ -185,15 +185,22 @@ class Ladder:
         """Points just small or quick enough for every target: by channels, and by whole blocks."""
         share = min(
             _share(self.budget.max_size_bytes, self._of_whole("size")),
-            _share(self.budget.max_flash_bytes, self._of_whole("flash"), _CODE_BYTES),
+            _share(self.budget.max_flash_bytes, self._of_whole("flash"), CODE_BYTES),
             _share(self.budget.max_latency_ms, self._of_whole("latency")),
             _share(self.budget.max_instructions, self._of_whole("instructions")),
+            *self._share_of_ram(),
         )
         if share >= 1:
             return []
         blocks = (Point(blocks=count) for count in range(1, len(self.space.blocks) + 1))
         fitting = (point for point in blocks if self.space.left_without(point.blocks) <= share)
         return [Point(share=share), *islice(fitting, 1)]
+
+    def _share_of_ram(self) -> list[float]:
+        """On microcontrollers: RAM goes with widths there, and weights with their square."""
+        if not any(target.has_flash for target in self.targets):
+            return []
+        return [_share(self.budget.max_ram_bytes, self._of_whole("peak_ram")) ** 2]
 
     def _explore(self, facts: Survey) -> None:
         seeds = [pair for pair in self.made if all(map(math.isfinite, pair[1]))]
@@ -257,7 +264,7 @@ class Ladder:
         self.note_time()
         if not made:
             return None
-        self.made.append((point, _objectives(made)))
+        self.made.append((point, objectives_of(made)))
         return self.made[-1][1]
 
     def _tell_notes(self, variant: Variant) -> None:
@@ -285,6 +292,10 @@ class Ladder:
         size = min(self._of_whole("size"), default=0.0) * self._share_of_weights(point)
         if limit is not None and size > 1.1 * limit:
             return f"about {bytes_text(size)}; the budget allows {bytes_text(limit)}"
+        limit, whole = self.budget.max_flash_bytes, min(self._of_whole("flash"), default=0.0)
+        flash = min(whole, CODE_BYTES + (whole - CODE_BYTES) * self._share_of_weights(point))
+        if limit is not None and flash > 1.1 * limit:
+            return f"about {bytes_text(flash)} of flash; the budget allows {bytes_text(limit)}"
         needed = self._needed_s(point, facts)
         left = max(self.clock.left_s(), 0.0)
         if needed > left:
@@ -360,6 +371,7 @@ def _share(limit: float | None, wholes: Sequence[float], fixed: float = 0.0) -> 
     whole = max(wholes, default=0.0)
     if limit is None or whole <= limit:
         return 1.0
+    fixed = min(fixed, limit / 2)
     return max(_ROOM * (limit - fixed) / (whole - fixed), 0.02)
 
 
@@ -372,22 +384,3 @@ def _no_epoch(facts: Survey) -> str:
         f"an epoch takes about {facts.epoch_s:,.0f} s and {max(facts.left_s, 0):,.0f} s were left "
         "for all training; a longer time budget allows it"
     )
-
-
-def _objectives(variants: Sequence[Variant]) -> Objectives:
-    """Worst drop, mean size and mean latency ratio over the targets; infinite where unknown.
-
-    On microcontrollers flash counts instead of the file's size, instructions instead of time.
-    """
-
-    def values(quantity: str) -> list[float]:
-        found = [variant.value(quantity) for variant in variants]
-        return [math.inf if value is None else value for value in found]
-
-    on_chips = all(variant.value("flash") is not None for variant in variants)
-    sizes = values("flash" if on_chips else "size")
-    has_instructions = all(variant.value("instructions") is not None for variant in variants)
-    ratios = values("latency_ratio")
-    if on_chips:  # of which no time is told
-        ratios = values("instructions") if has_instructions else sizes
-    return max(values("drop")), sum(sizes) / len(sizes), sum(ratios) / len(ratios)

@@ -22,6 +22,7 @@ class Net:
     operators: list[Any] = field(default_factory=list)
     codes: list[int] = field(default_factory=list)
     inputs: list[int] = field(default_factory=list)
+    is_extreme: bool = False
     maps: list[int] = field(default_factory=list)
     """Tensors of four axes that the next operators may read instead of an input of their own."""
 

@@ -1,4 +1,5 @@
 import zipfile
+from contextlib import suppress
 from typing import ClassVar
 
 import numpy as np
@@ -64,10 +65,48 @@ def test_the_same_network_gives_the_same_bytes(made, tmp_path):
 
 def test_a_zip_of_something_else_is_refused(tmp_path):
     path = tmp_path / "other.c.zip"
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("../model.c", "int x;")
-    with pytest.raises(ExportError, match=r"other.c.zip is no generated C: it holds '../model.c'"):
-        load(path, "c")
+    for names in (["../model.c"], [], ["model.h"]):
+        with zipfile.ZipFile(path, "w") as file:
+            for name in names:
+                file.writestr(name, "int x;")
+        with pytest.raises(ExportError, match=r"other.c.zip is no zip of generated C: it holds"):
+            load(path, "c")
+
+
+def test_c_that_somebody_changed_is_not_run(made, tmp_path):
+    changed = tmp_path / "changed.c.zip"
+    with zipfile.ZipFile(made[1].path) as old, zipfile.ZipFile(changed, "w") as new:
+        for name in old.namelist():
+            more = b"int more;\n" if name == "model.c" else b""
+            new.writestr(name, old.read(name) + more)
+    with pytest.raises(ExportError, match=r"its model.c is not what its model.tflite is turned"):
+        load(changed, "c")
+
+
+def test_any_damage_ends_in_our_error(made, tmp_path):
+    whole = made[1].path.read_bytes()
+    rng = np.random.default_rng(0)
+    damaged = tmp_path / "damaged.c.zip"
+    for _ in range(100):
+        content = bytearray(whole)
+        place = int(rng.integers(len(content)))
+        content[place] ^= 1 << int(rng.integers(8))
+        damaged.write_bytes(content)
+        with suppress(ExportError):  # or all is well: some bits mean nothing
+            load(damaged, "c")
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 4, 4), (1, 1, 8, 8)])
+def test_inputs_of_another_shape_are_refused(made, shape):
+    with pytest.raises(ValueError, match="takes examples of shape"):
+        load(made[1].path, "c")((np.zeros(shape, np.float32),))
+
+
+def test_other_integers_are_refused(made):
+    ours = load(made[1].path, "c")
+    shape = (1, *ours.facts.inputs[0].shape[1:])
+    with pytest.raises(ValueError, match="floats or int8, got uint8"):
+        ours((np.zeros(shape, np.uint8),))
 
 
 def test_a_missing_compiler_is_named_with_the_way_out(made, monkeypatch):

@@ -65,6 +65,21 @@ def test_the_self_test_fails_where_a_weight_is_wrong(tmp_path):
     assert subprocess.run([tmp_path / "c" / "test"], check=False).returncode == 1
 
 
+def test_too_many_constants_are_told_with_their_layer(tmp_path):
+    with pytest.raises(UnsupportedError, match=r"100 are allowed; most are of operator"):
+        generate(residual(tmp_path), max_flash_bytes=100)
+
+
+@pytest.mark.parametrize("zero", [300, -129])
+def test_a_zero_point_outside_a_byte_is_refused(zero, tmp_path):
+    net = Net()
+    x = net.given([1, 4], 0.1, zero)
+    y = net.tensor([1, 4], 0.1)
+    net.add("RELU", [x], [y])
+    with pytest.raises(ExportError, match=str(zero)):
+        generate(net.write(tmp_path / "net.tflite", [y]))
+
+
 def test_the_class_may_be_told_instead_of_scores(tmp_path):
     path = residual(tmp_path)
     network = read_network(path)

@@ -7,6 +7,9 @@ import pytest
 from tests.export.c.nets import Net
 from tests.export.c.oracle import Compiled, reference
 
+from lilliput.export.c.lower.lower import lower
+from lilliput.export.c.read import read_network
+
 pytest.importorskip("ai_edge_litert")
 
 VARIANTS = 12
@@ -60,9 +63,16 @@ def windows(rng, shape, most=4):
 def weights(net, rng, shape, axis, in_scale, is_per_channel=True):  # noqa: PLR0913, PLR0917
     out = shape[axis]
     scales = rng.uniform(0.001, 0.02, out if is_per_channel else 1).astype(np.float32)
-    w = net.constant(bytes_of(rng, shape), scales, axis=axis)
-    b = net.constant(rng.integers(-3000, 3000, out, dtype=np.int32), scales * np.float32(in_scale))
-    return w, b
+    most_bias = 3000
+    if net.is_extreme:  # factors from 2^-24 to 16, sums beyond 24 bits, weights of -128
+        scales *= np.float32(2.0 ** rng.integers(-17, 10))
+        most_bias = int(rng.choice([0, 1 << 20, 1 << 24]))
+    values = bytes_of(rng, shape)
+    if net.is_extreme:
+        values[rng.random(shape) < 0.2] = -128
+    w = net.constant(values, scales, axis=axis)
+    bias = rng.integers(-most_bias, most_bias + 1, out, dtype=np.int32)
+    return w, net.constant(bias, scales * np.float32(in_scale))
 
 
 def result(net, rng, shape, fan=16):
@@ -105,6 +115,35 @@ def depthwise_conv_2d(net, rng):
     )  # fmt: skip
 
 
+def depthwise_3x3(net, rng):
+    """As mobile networks have them: lines of either kind, both strides, one map or some."""
+    height, width = (int(n) for n in rng.integers(3, 14, 2))
+    shape = [int(rng.integers(1, 4)), height, width, int(rng.integers(1, 6))]
+    s = scale(rng)
+    x = net.given(shape, s, zero(rng))
+    stride, padding = int(rng.integers(1, 4)), int(rng.integers(0, 2))
+    out = [-(-n // stride) if padding == 0 else (n - 3) // stride + 1 for n in shape[1:3]]
+    w, b = weights(net, rng, [1, 3, 3, shape[3]], 3, s)
+    y = result(net, rng, [shape[0], *out, shape[3]], fan=9)
+    return net.add(
+        "DEPTHWISE_CONV_2D", [x, w, b], [y], "DepthwiseConv2DOptions", padding=padding,
+        strideH=stride, strideW=stride, depthMultiplier=1, dilationHFactor=1, dilationWFactor=1,
+        fusedActivationFunction=int(rng.choice([0, 1, 3])),
+    )  # fmt: skip
+
+
+def extreme(case):
+    """The same with factors, sums and weights at their ends."""
+
+    def made(net, rng):
+        net.is_extreme = True
+        found = case(net, rng)
+        net.is_extreme = False
+        return found
+
+    return made
+
+
 def fully_connected(net, rng):
     rows, each, out = (int(n) for n in rng.integers(1, 20, 3))
     s = scale(rng)
@@ -138,14 +177,17 @@ def transpose_conv(net, rng):
 
 def two(kind, options):
     def case(net, rng):
-        x, shape, _, _ = image(net, rng)
+        x, shape, first, _ = image(net, rng)
         other = [1 if rng.integers(0, 4) == 0 else n for n in shape]
         other = other[int(rng.integers(0, 2)) :]
+        second = scale(rng)
         if rng.integers(0, 2):
-            b = net.given(other, scale(rng), zero(rng))
+            b = net.given(other, second, zero(rng))
         else:
-            b = net.constant(bytes_of(rng, other), scale(rng), zero(rng))
-        y = net.tensor(shape, scale(rng) * 2, zero(rng))
+            b = net.constant(bytes_of(rng, other), second, zero(rng))
+        # LiteRT ends the process where sums of 20 more bits are not made smaller
+        ends = 2.0**-19 * max(first, second) * float(rng.choice([1.1, 3.0, 70.0]))
+        y = net.tensor(shape, ends if net.is_extreme else scale(rng) * 2, zero(rng))
         inputs = [x, b] if rng.integers(0, 2) else [b, x]
         fused = int(rng.choice([0, 1, 3]))
         return net.add(kind, inputs, [y], options, fusedActivationFunction=fused)
@@ -316,7 +358,12 @@ def resize(kind, options):
 CASES = {
     "CONV_2D": conv_2d,
     "DEPTHWISE_CONV_2D": depthwise_conv_2d,
+    "DEPTHWISE_CONV_2D of 3 x 3": depthwise_3x3,
+    "CONV_2D at its ends": extreme(conv_2d),
+    "DEPTHWISE_CONV_2D at its ends": extreme(depthwise_3x3),
     "FULLY_CONNECTED": fully_connected,
+    "FULLY_CONNECTED at its ends": extreme(fully_connected),
+    "ADD at its ends": extreme(two("ADD", "AddOptions")),
     "TRANSPOSE_CONV": transpose_conv,
     "ADD": two("ADD", "AddOptions"),
     "SUB": two("SUB", "SubOptions"),
@@ -357,6 +404,22 @@ def test_an_operator_gives_the_reference_integers(kind, tmp_path):
         made = CASES[kind](net, rng)
         outputs += made if isinstance(made, list) else [made]
     check_against_litert(net, outputs, rng, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    ["conv_2d", "conv_2d_wide", "depthwise_conv_2d", "depthwise_conv_3x3", "fully_connected",
+     "fully_connected_wide", "add", "add_wide"],
+)  # fmt: skip
+def test_every_kernel_is_among_the_cases(kernel, tmp_path):
+    """Those for numbers at their ends, too."""
+    families = {"conv": "CONV_2D", "fully": "FULLY", "depthwise": "DEPTHWISE", "add": "ADD"}
+    names = [n for n in CASES if n.startswith(families[kernel.split("_")[0]])]
+    rng = np.random.default_rng(0)
+    net = Net()
+    outputs = [CASES[name](net, rng) for name in names for _ in range(VARIANTS)]
+    program = lower(read_network(net.write(tmp_path / "net.tflite", outputs)))
+    assert kernel in {step.kernel for step in program.steps}
 
 
 def check_against_litert(net, outputs, rng, folder):

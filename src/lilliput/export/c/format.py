@@ -7,7 +7,7 @@ from pathlib import Path
 from lilliput.core import Model, QuantizationRules, UnsupportedError
 from lilliput.export.c import package
 from lilliput.export.c.generate import generate
-from lilliput.export.c.predictor import CPredictor
+from lilliput.export.c.predictor import CPredictor, compiled
 from lilliput.export.format import Array, Predictor, write_bytes
 from lilliput.export.litert.format import LitertPredictor, encode
 from lilliput.export.lower import is_quantized
@@ -29,16 +29,14 @@ class CSource:
         """Converts to LiteRT, and from there to C."""
         content = encode(model, rules)
         if not is_quantized(model):
-            write_bytes(path, package.write({package.FLOAT: content}, None))
+            write_bytes(path, package.write({package.FLOAT: content}))
             return
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / package.MODEL
             file.write_bytes(content)
             made = generate(file)
             sources = {p.name: p.read_bytes() for p in made.write(Path(folder) / "c")}
-        write_bytes(
-            path, package.write({**sources, package.MODEL: content}, package.facts_of(made))
-        )
+        write_bytes(path, package.write({**sources, package.MODEL: content}))
 
     def load(self, path: Path, threads: int, /) -> Predictor:
         """Compiles the C for this machine."""
@@ -46,7 +44,7 @@ class CSource:
             facts = package.read(path, Path(folder))
             if facts is None:
                 return LitertPredictor(Path(folder) / package.FLOAT, threads)
-            return CPredictor(Path(folder), facts)
+            return CPredictor(compiled(Path(folder)), facts)
 
     def intermediates(self, path: Path, _inputs: tuple[Array, ...], /) -> list[Array]:
         """C shows nothing of what lies between its ends."""

@@ -22,6 +22,10 @@ from lilliput.export.format import Array, write_bytes
 __all__ = ["Generated", "generate"]
 
 
+_TRIES = 20
+"""How often inputs are drawn until one has a single largest score."""
+
+
 @dataclass(frozen=True, eq=False)
 class Generated:
     """A network as C.
@@ -84,18 +88,21 @@ class Generated:
 
         Raises:
             ExportError: A file cannot be written.
+            UnsupportedError: No input was found that tells a class for certain.
         """
         folder.mkdir(parents=True, exist_ok=True)
         texts = {"model.h": self.header, "model.c": self.source}
+        (folder / "test_model.c").unlink(missing_ok=True)  # of another network, perhaps
         if vectors:
             given, answers = self._vectors(vectors, np.random.default_rng(seed))
-            if all(map(len, given)):
-                texts["test_model.c"] = emit_self_test(self.program.network, given, answers)
+            texts["test_model.c"] = emit_self_test(self.program.network, given, answers)
         for name, text in texts.items():
             write_bytes(folder / name, text.encode())
         return [folder / name for name in texts]
 
-    def _vectors(self, count: int, rng: np.random.Generator) -> tuple[list[Array], list[Array]]:
+    def _vectors(
+        self, count: int, rng: np.random.Generator, tries: int = _TRIES
+    ) -> tuple[list[Array], list[Array]]:
         """Inputs drawn at random, and what LiteRT answers."""
         network = self.program.network
         shapes = [(count, *network.tensors[index].shape) for index in network.inputs]
@@ -106,6 +113,13 @@ class Generated:
         found = [largest_of(scores) for scores in answers]
         # a softmax may make equal scores of what was not
         clear = np.all([only.reshape(count, -1).all(1) for _, only in found], axis=0)
+        if not clear.any() and tries > 1:
+            return self._vectors(count, rng, tries - 1)
+        if not clear.any():
+            raise UnsupportedError(
+                f"of {count * _TRIES} inputs drawn at random none has one largest score, so the "
+                "class cannot be tested; give scores, or no vectors"
+            )
         return [x[clear] for x in given], [places[clear] for places, _ in found]
 
 

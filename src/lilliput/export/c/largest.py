@@ -23,7 +23,7 @@ def with_largest(network: Network) -> Network:
         UnsupportedError: A row has more scores than a byte can tell apart, or only one.
     """
     tensors, operators = list(network.tensors), list(network.operators)
-    outputs = []
+    outputs, place = [], len(operators)
     for index in network.outputs:
         scores = network.tensors[index]
         count = scores.shape[-1] if scores.shape else 1
@@ -32,10 +32,12 @@ def with_largest(network: Network) -> Network:
                 f"output {scores.name!r} has rows of {count}; the largest is told of 2 to "
                 f"{MOST_CLASSES} scores, so leave this output as it is"
             )
-        source, place = index, len(operators)
+        source = index
         maker = next((o for o in operators if index in o.outputs), None)
         readers = [o for o in operators if index in o.inputs]
         if maker is not None and maker.kind == "SOFTMAX" and not readers:
+            if not float(maker.options.get("beta", 1.0)) > 0:
+                raise UnsupportedError(f"{maker}: beta must be above 0 for the largest to be told")
             operators.remove(maker)
             source = maker.source()
         shape = (*scores.shape[:-1], 1)
@@ -43,6 +45,7 @@ def with_largest(network: Network) -> Network:
         tensors.append(Tensor(f"{scores.name}, largest", shape, "int8", None, one, (0,)))
         outputs.append(len(tensors) - 1)
         operators.append(Operator(place, "LARGEST", (source,), (outputs[-1],), {}))
+        place += 1
     return replace(
         network, tensors=tuple(tensors), operators=tuple(operators), outputs=tuple(outputs)
     )

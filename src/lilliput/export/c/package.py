@@ -1,27 +1,29 @@
-"""Generated C as one file: a zip with the sources, the `.tflite` they come from, and their ends.
+"""Generated C as one file: a zip with the sources and the `.tflite` that they compute.
 
-The same content gives the same bytes: the zip's times are fixed.
+The same content gives the same bytes: the zip's times are fixed. What is read again is C that this
+very file would be turned into here, or nothing: sources that somebody changed are not compiled.
 """
 
 import io
-import json
 import zipfile
+import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lilliput.core import ExportError
-from lilliput.export.c.generate import Generated
+from lilliput.export.c.generate import Generated, generate
 
 __all__ = ["FLOAT", "MODEL", "End", "Facts", "facts_of", "read", "write"]
 
 MODEL = "model.tflite"
 FLOAT = "float.tflite"
 """Alone in the zip of a network that is not quantized: there is no C for it."""
-_FACTS = "model.json"
+_SOURCES = ("model.h", "model.c")
+_TEST = "test_model.c"
 _TIME = (1980, 1, 1, 0, 0, 0)
 _MOST_BYTES = 1 << 30
+_DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -73,19 +75,15 @@ def facts_of(made: Generated) -> Facts:
     )
 
 
-def write(files: Mapping[str, bytes], facts: Facts | None) -> bytes:
+def write(files: Mapping[str, bytes]) -> bytes:
     """The bytes of the zip.
 
     Args:
-        files: By name.
-        facts: Of the C; None where there is none.
+        files: By name: `FLOAT` alone, or `MODEL` and its sources.
     """
     buffer = io.BytesIO()
-    every = dict(files)
-    if facts is not None:
-        every[_FACTS] = json.dumps(asdict(facts), indent=1).encode()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, content in every.items():
+        for name, content in files.items():
             entry = zipfile.ZipInfo(name, _TIME)
             entry.create_system, entry.external_attr = 3, 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
@@ -97,26 +95,28 @@ def read(path: Path, folder: Path) -> Facts | None:
     """Unpacks a zip that `write` made into a folder; None where it holds no C.
 
     Raises:
-        ExportError: It is missing, truncated or something else.
+        ExportError: It is missing, damaged or something else, or its C is not what its network is
+            turned into here.
     """
-    known = {"model.h", "model.c", "test_model.c", MODEL, FLOAT, _FACTS}
     try:
         with zipfile.ZipFile(path) as file:
-            for entry in file.infolist():
-                if entry.filename not in known or entry.file_size > _MOST_BYTES:
-                    raise ExportError(f"{path} is no generated C: it holds {entry.filename!r}")
-            file.extractall(folder)
-        if not (folder / _FACTS).is_file():
-            return None
-        return _facts(json.loads((folder / _FACTS).read_text("utf-8")))
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
-        raise ExportError(f"{path} is no zip of generated C: {error}") from error
-
-
-def _facts(found: Mapping[str, Any]) -> Facts:
-    inputs, outputs = (
-        tuple(End(**{**end, "shape": tuple(end["shape"])}) for end in found[whose])
-        for whose in ("inputs", "outputs")
-    )
-    arena, constants, macs = (int(found[n]) for n in ("arena_bytes", "constant_bytes", "macs"))
-    return Facts(inputs, outputs, arena, constants, macs)
+            names = set(file.namelist())
+            is_whole = names - {_TEST} in ({FLOAT}, {MODEL, *_SOURCES})
+            if not is_whole or sum(e.file_size for e in file.infolist()) > _MOST_BYTES:
+                held = ", ".join(sorted(names)) or "nothing"
+                raise ExportError(f"{path} is no zip of generated C: it holds {held}")
+            for name in names:
+                (folder / name).write_bytes(file.read(name))
+    except _DAMAGE as error:
+        raise ExportError(f"{path} is no zip of generated C, or damaged: {error}") from error
+    if FLOAT in names:
+        return None
+    made = generate(folder / MODEL)
+    texts = {"model.h": made.header, "model.c": made.source}
+    for name, text in texts.items():
+        if (folder / name).read_bytes() != text.encode():
+            raise ExportError(
+                f"{path}: its {name} is not what its {MODEL} is turned into here; somebody changed "
+                "it, or another version made it: export it again"
+            )
+    return facts_of(made)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +15,51 @@ from lilliput.core import ExportError, MissingExtraError
 from lilliput.export.c.package import End, Facts
 from lilliput.export.format import Array, TensorSpec, in_batches
 
-__all__ = ["CPredictor"]
+__all__ = ["CPredictor", "compiled"]
 
 _COMPILERS = ("cc", "gcc", "clang")
 
 
+@dataclass(frozen=True, eq=False)
 class CPredictor:
-    """Sources compiled by this machine's own compiler; integers at their ends are hidden.
+    """Compiled sources; integers at their ends are hidden. One call at a time: the arena is one.
 
     Args:
-        folder: With `model.c` and `model.h`.
-        facts: Of their ends.
-
-    Raises:
-        MissingExtraError: There is no compiler.
-        ExportError: It refuses the sources.
+        invoke: `lilliput_invoke`.
+        facts: Of its ends.
     """
 
-    def __init__(self, folder: Path, facts: Facts) -> None:
-        self.facts = facts
-        self._invoke = _compiled(folder)
-        self.inputs = tuple(map(_spec, facts.inputs))
-        self.outputs = tuple(map(_spec, facts.outputs))
+    invoke: Callable[..., Any]
+    facts: Facts
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What the caller gives."""
+        return tuple(map(_spec, self.facts.inputs))
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What the caller gets."""
+        return tuple(map(_spec, self.facts.outputs))
 
     def __call__(self, inputs: tuple[Array, ...], /) -> tuple[Array, ...]:
+        """Raises ValueError for inputs of another number, shape or kind: C takes bare addresses."""
+        if len(inputs) != len(self.facts.inputs):
+            raise ValueError(
+                f"the network takes {len(self.facts.inputs)} inputs, got {len(inputs)}"
+            )
+        for array, end in zip(inputs, self.facts.inputs, strict=True):
+            if array.shape[1:] != end.shape[1:]:
+                wanted, got = list(end.shape[1:]), list(array.shape[1:])
+                raise ValueError(f"{end.name!r} takes examples of shape {wanted}, got {got}")
+            if not np.issubdtype(array.dtype, np.floating) and array.dtype != np.int8:
+                raise ValueError(f"{end.name!r} takes floats or int8, got {array.dtype}")
         return in_batches(self._run, inputs, self.facts.inputs[0].shape[0])
 
     def _run(self, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         given = [_codes(x, end) for x, end in zip(inputs, self.facts.inputs, strict=True)]
         found = [np.zeros(end.shape, np.int8) for end in self.facts.outputs]
-        self._invoke(*(ctypes.c_void_p(array.ctypes.data) for array in (*given, *found)))
+        self.invoke(*(ctypes.c_void_p(array.ctypes.data) for array in (*given, *found)))
         ends = zip(found, self.facts.outputs, strict=True)
         return tuple(
             (codes.astype(np.float32) - end.zero_point) * np.float32(end.scale)
@@ -51,15 +67,21 @@ class CPredictor:
         )
 
 
-def _compiled(folder: Path) -> Callable[..., Any]:
+def compiled(folder: Path) -> Callable[..., Any]:
+    """`lilliput_invoke` of a folder's `model.c`, by this machine's own compiler.
+
+    Raises:
+        MissingExtraError: There is no compiler.
+        ExportError: It refuses the sources.
+    """
     compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
     if compiler is None:
         raise MissingExtraError(
             f"running generated C needs a C compiler, and none of {', '.join(_COMPILERS)} is "
             "installed (apt-get install gcc)"
         )
-    library = Path(tempfile.mkdtemp(prefix="lilliput-c-")) / "model.so"
-    try:
+    with tempfile.TemporaryDirectory() as place:  # once loaded, a library needs its file no more
+        library = Path(place) / "model.so"
         command = [compiler, "-std=c99", "-O2", "-shared", "-fPIC", "-o", str(library), "model.c"]
         done = subprocess.run(  # noqa: S603
             command, cwd=folder, capture_output=True, text=True, check=False
@@ -68,8 +90,6 @@ def _compiled(folder: Path) -> Callable[..., Any]:
             raise ExportError(f"{compiler} refuses the generated C: {done.stderr[-2000:]}")
         function: Callable[..., Any] = ctypes.CDLL(str(library)).lilliput_invoke
         return function
-    finally:  # once loaded, a library needs its file no more
-        shutil.rmtree(library.parent, ignore_errors=True)
 
 
 def _spec(end: End) -> TensorSpec:
@@ -77,7 +97,7 @@ def _spec(end: End) -> TensorSpec:
 
 
 def _codes(values: Array, end: End) -> Array:
-    if not np.issubdtype(values.dtype, np.floating):
-        return np.ascontiguousarray(values, np.int8)
+    if values.dtype == np.int8:
+        return np.ascontiguousarray(values)
     codes = np.round(values / np.float32(end.scale)) + end.zero_point
     return np.ascontiguousarray(np.clip(codes, -128, 127).astype(np.int8))

@@ -142,6 +142,8 @@ def _check_types(network: Network) -> None:
     for operator in network.operators:
         for index in (*operator.inputs, *operator.outputs):
             tensor = network.tensors[index] if index is not None else None
+            if tensor is not None:
+                _check_numbers(operator, tensor)
             if tensor is None or (tensor.data is not None and tensor.dtype != "float32"):
                 continue
             if tensor.count < 1 or max(tensor.shape, default=1) > _LONGEST:
@@ -151,6 +153,16 @@ def _check_types(network: Network) -> None:
                     f"{operator} computes with {tensor.dtype} ({tensor.name!r}): this is "
                     f"{_kind_of(network)}; {_QUANTIZE}"
                 )
+
+
+def _check_numbers(operator: Operator, tensor: Tensor) -> None:
+    """What the C holds in 16 bits fits there."""
+    if tensor.dtype != "int8":
+        return
+    if any(not -128 <= zero <= 127 for zero in tensor.zero_points):
+        raise ExportError(f"{operator}: {tensor.name!r} is int8 around {tensor.zero_points}")
+    if len(tensor.shape) > 2 and max(tensor.shape) > _LONGEST:
+        raise UnsupportedError(f"{operator}: {tensor.name!r} is {list(tensor.shape)}")
 
 
 def _kind_of(network: Network) -> str:

@@ -10,6 +10,8 @@ int main(void);
 #define SYST_CVR (*(volatile uint32_t *)0xE000E018u)
 #define MOST_TICKS 0xFFFFFFu
 
+static volatile uint32_t wraps; /* of the timer, which has 24 bits */
+
 /* A call to the host, which QEMU answers; see Arm's "Semihosting for AArch32 and AArch64". */
 static long semihosted(long operation, const void *argument)
 {
@@ -38,12 +40,15 @@ void start_counting(void)
 {
     SYST_RVR = MOST_TICKS;
     SYST_CVR = 0;
-    SYST_CSR = 5; /* the processor's clock, no interrupt */
+    wraps = 0;
+    SYST_CSR = 7; /* the processor's clock, an interrupt at each wrap */
 }
 
 uint32_t counted(void)
 {
-    return (uint32_t)((uint64_t)(MOST_TICKS - SYST_CVR) * 1000 / MEGAHERTZ);
+    const uint64_t ticks = (uint64_t)wraps * (MOST_TICKS + 1u) + (MOST_TICKS - SYST_CVR);
+    SYST_CSR = 0;
+    return (uint32_t)(ticks * 1000 / MEGAHERTZ);
 }
 
 /* The stack is painted, so that what was used can be seen. */
@@ -81,6 +86,11 @@ void reset_handler(void)
     host_exit(main());
 }
 
+static void wrapped(void)
+{
+    wraps++;
+}
+
 static void fault(void)
 {
     host_write("fault\n");
@@ -89,5 +99,5 @@ static void fault(void)
 
 __attribute__((section(".vectors"), used)) void *const vectors[16] = {
     _estack, (void *)reset_handler, (void *)fault, (void *)fault, (void *)fault, (void *)fault,
-    (void *)fault, 0, 0, 0, 0, (void *)fault, (void *)fault, 0, (void *)fault, (void *)fault,
+    (void *)fault, 0, 0, 0, 0, (void *)fault, (void *)fault, 0, (void *)fault, (void *)wrapped,
 };

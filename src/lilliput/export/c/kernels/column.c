@@ -3,7 +3,7 @@
    another place's. */
 static inline uint32_t *spread_four(uint32_t *to, uint32_t word)
 {
-#if defined(__ARM_FEATURE_DSP)
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
     uint32_t odd, even = (word << 8) & 0xff00ff00;
     __asm__("sxtb16 %0, %1, ror #8" : "=r"(odd) : "r"(word));
     __asm__("ssub16 %0, %1, %2" : "=r"(odd) : "r"(odd), "r"(0x007f007f));

@@ -5,7 +5,7 @@ static inline int32_t product(uint32_t word, int32_t place, const int8_t *x)
     return (int8_t)(word >> 8 * place) * x[place];
 }
 
-#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_UNALIGNED)
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
 /* r1 goes over x, r0 over the weights. */
 #define FOUR_BYTES \
     "ldr r4, [r1], #4\n\t" \

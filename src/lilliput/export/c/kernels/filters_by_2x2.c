@@ -17,7 +17,7 @@ struct filters_by_2x2 {
     int32_t zero; /* twice the zero point, and 1 */
 };
 
-#if defined(__ARM_FEATURE_DSP)
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
 #define FOUR_OF_EACH \
     "ldmia r0!, {r7, r12}\n\t" \
     "ldmia r1!, {r3, r4, r5, r6}\n\t" \

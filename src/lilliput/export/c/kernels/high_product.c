@@ -1,5 +1,5 @@
 /* a * b / 2^32, to the nearest, halves up. */
-#if defined(__ARM_FEATURE_DSP)
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
 static inline int32_t high_product(int32_t a, int32_t b)
 {
     int32_t high;

@@ -5,7 +5,7 @@ struct scaling {
     int32_t step;
 };
 
-#if defined(__ARM_FEATURE_DSP)
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
 /* As `rescaled`. */
 #define RESCALE_ALONG(sum) \
     "add " sum ", r4, " sum ", lsl #1\n\t" \

@@ -1,4 +1,4 @@
-#if defined(__ARM_FEATURE_DSP)
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
 static inline int32_t saturated(int32_t x)
 {
     int32_t byte;

@@ -1,7 +1,7 @@
 /* Sums of 3 x 3 taps along three lines of halfwords, two at a time from *sums on until `end`. Of
    each row of taps a, b, c the weights are a | b << 16, then b | c << 16. The first steps by one
    halfword from sum to sum, the second by two. */
-#if defined(__ARM_FEATURE_DSP)
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
 #define TAPS_3X3(name, first_line, other_line) \
     __attribute__((naked, noinline)) static void name( \
         const uint32_t *const *lines __attribute__((unused)), \

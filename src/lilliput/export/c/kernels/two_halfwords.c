@@ -1,4 +1,4 @@
-#if defined(__ARM_FEATURE_DSP)
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
 static inline uint32_t two_halfwords(int32_t low, int32_t high)
 {
     uint32_t word;

@@ -1,5 +1,6 @@
 """Layers for the kernels that take fewest instructions, where their numbers allow that."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -56,7 +57,7 @@ def _by_four(step: Step) -> Step | None:
 
 def _paired(step: Step) -> Step | None:
     """For `conv_2d`: sums in 256ths have to fit 32 bits, and odd weights may borrow one."""
-    of = _Window(step)
+    of = _window(step)
     filters, bits = of["out_channels"], _bits(step)
     weights = step.arrays["weights"].reshape(filters, -1).astype(np.int64)
     length = weights.shape[1]
@@ -85,70 +86,73 @@ def _paired(step: Step) -> Step | None:
 
 
 def _in_lines(step: Step) -> Step | None:
-    """For `depthwise_conv_3x3`."""
-    of, bits = _Window(step), _bits(step)
+    """For `depthwise_conv_3x3`: sums have to fit 31 bits."""
+    of, bits = _window(step), _bits(step)
     three = of["kernel_height"] == of["kernel_width"] == 3
     near = of["dilation_height"] == of["dilation_width"] == step.settings["multiple"] == 1
-    channels = of["in_channels"]
     if bits is None or not three or not near or of["stride_width"] > 2:
         return None
-    weights = step.arrays["weights"].reshape(3, 3, channels)
+    weights = step.arrays["weights"].reshape(3, 3, -1)
     bias = step.arrays["bias"].astype(np.int64)
-    low, high = _extremes(weights.reshape(9, channels).T.astype(np.int64), bias)
+    low, high = _extremes(weights.reshape(9, -1).T.astype(np.int64), bias)
     if low < -(1 << 30) or high >= 1 << 30:
         return None
     along, across = "width", "height"
     same = all(of[f"in_{a}"] == of[f"out_{a}"] and of[f"stride_{a}"] == 1 for a in (along, across))
     if same and of["in_height"] > of["in_width"]:
-        along, across = across, along
-        weights = weights.transpose(1, 0, 2)
-    step_of = {
-        whose: {"width": channels, "height": channels * of[f"{whose}_width"]}
+        along, across, weights = across, along, weights.transpose(1, 0, 2)
+    settings = _lines(of, along, across)
+    arrays = {
+        "weights": weights.reshape(9, -1).T.reshape(-1),
+        "twice_bias": step.arrays["bias"] * 2,
+        "multiplier": step.arrays["multiplier"],
+        "bits": bits,
+    }
+    ends = {name: step.settings[name] for name in ("out_zero", "low", "high")}
+    ends["in_zero"] = of["in_zero"]
+    return replace(
+        step,
+        kernel="depthwise_conv_3x3",
+        settings={**settings, **ends},
+        arrays=arrays,
+        scratch=4 * (4 * settings["pitch"] + -(-settings["out_length"] // 2) * 2),
+        distances={},
+        in_place=(0,),
+    )
+
+
+def _lines(of: Mapping[str, int], along: str, across: str) -> dict[str, int]:
+    """A map as lines along one of its axes; both are `height` or `width`."""
+    channels = of["in_channels"]
+    bytes_of = {
+        f"{whose}_{axis}": channels * (of[f"{whose}_width"] if axis == "height" else 1)
         for whose in ("in", "out")
+        for axis in (along, across)
     }
     before, length, out = of[f"pad_{along}"], of[f"in_{along}"], of[f"out_{along}"]
-    words = max(-(-out // 2) * of[f"stride_{along}"] + 1, (before + length) // 2 + 1)
-    settings = {
-        "in_line": step_of["in"][across],
-        "in_step": step_of["in"][along],
-        "out_line": step_of["out"][across],
-        "out_step": step_of["out"][along],
+    stride = of[f"stride_{along}"]
+    return {
+        "in_line": bytes_of[f"in_{across}"],
+        "in_step": bytes_of[f"in_{along}"],
+        "out_line": bytes_of[f"out_{across}"],
+        "out_step": bytes_of[f"out_{along}"],
         "batch": of["batch"],
         "channels": channels,
         "in_lines": of[f"in_{across}"],
         "in_length": length,
         "out_lines": of[f"out_{across}"],
         "out_length": out,
-        "pitch": words,
-        "stride": of[f"stride_{along}"],
+        "pitch": max(-(-out // 2) * stride + 1, (before + length) // 2 + 1),
+        "stride": stride,
         "line_stride": of[f"stride_{across}"],
         "lines_before": of[f"pad_{across}"],
         "before": before,
-        "in_zero": of["in_zero"],
-        **{name: step.settings[name] for name in ("out_zero", "low", "high")},
     }
-    arrays = {
-        "weights": weights.reshape(9, channels).T.reshape(-1),
-        "twice_bias": step.arrays["bias"] * 2,
-        "multiplier": step.arrays["multiplier"],
-        "bits": bits,
-    }
-    return replace(
-        step,
-        kernel="depthwise_conv_3x3",
-        settings=settings,
-        arrays=arrays,
-        scratch=4 * (4 * words + -(-out // 2) * 2),
-        distances={},
-        in_place=(0,),
-    )
 
 
-class _Window(dict[str, int]):
+def _window(step: Step) -> dict[str, int]:
     """Settings of a step's window, without their prefix."""
-
-    def __init__(self, step: Step) -> None:
-        super().__init__({n.removeprefix("window."): v for n, v in step.settings.items()})
+    return {name.removeprefix("window."): value for name, value in step.settings.items()}
 
 
 def _bits(step: Step, doubled: int = 0) -> Array | None:

@@ -18,6 +18,9 @@ __all__ = [
 ]
 
 
+_LONGEST_STEP = (1 << 15) - 1
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """A call.
@@ -130,14 +133,16 @@ def windows(
     """Zeros before the map, and the size that comes out, for `SAME` and `VALID`.
 
     Raises:
-        ExportError: A kernel, a stride or a dilation is below 1, or the kernel does not fit.
+        ExportError: A kernel, a stride or a dilation is below 1 or too long, or the kernel does not
+            fit.
     """
     rows = zip(size, moves.kernel, moves.stride, moves.dilation, strict=True)
     before, out = [], []
     for length, kernel, stride, dilation in rows:
         span = (kernel - 1) * dilation + 1
         is_valid = int(operator.options.get("padding") or 0) == 1
-        if min(kernel, stride, dilation) < 1 or (is_valid and span > length):
+        is_wrong = min(kernel, stride, dilation) < 1 or max(stride, dilation) > _LONGEST_STEP
+        if is_wrong or (is_valid and span > length):
             raise ExportError(
                 f"{operator}: kernel {kernel}, stride {stride} and dilation {dilation} on {length}"
             )

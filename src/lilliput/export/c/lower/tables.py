@@ -121,7 +121,12 @@ def _round(value: np.float32) -> int:
 
 def _sigmoid(values: Array) -> Array:
     one = np.float32(1)
-    return np.asarray(one / (one + np.exp(-values)))
+    return np.asarray(one / (one + _nearest(np.exp, -values)))
+
+
+def _nearest(function: Callable[[Array], Array], values: Array) -> Array:
+    """A function to the nearest in single precision, which C libraries give and numpy does not."""
+    return function(values.astype(np.float64)).astype(np.float32)
 
 
 TABLES: dict[str, Answers] = {
@@ -132,10 +137,10 @@ TABLES: dict[str, Answers] = {
     "RELU_0_TO_1": partial(_clipped, 0.0, 1.0),
     "LEAKY_RELU": _leaky,
     "LOGISTIC": partial(_function, _sigmoid),
-    "TANH": partial(_function, np.tanh),
+    "TANH": partial(_function, partial(_nearest, np.tanh)),
     "HARD_SWISH": _hard_swish,
     "LOGISTIC in floats": partial(_in_floats, _sigmoid),
-    "TANH in floats": partial(_in_floats, np.tanh),
+    "TANH in floats": partial(_in_floats, partial(_nearest, np.tanh)),
     "RELU in floats": partial(_in_floats, lambda x: np.maximum(x, np.float32(0))),
     "RELU6 in floats": partial(_in_floats, lambda x: np.clip(x, np.float32(0), np.float32(6))),
 }
