@@ -1,4 +1,5 @@
-/* A dense layer, four filters at a time; see `dot_4x1` for how weights lie. */
+/* A dense layer, four filters at a time; see `dot_4x1` for how weights lie. Biases are filled up with
+   zeros to a multiple of four. */
 struct fully_connected {
     const uint32_t *weights;
     const int32_t *bias;
@@ -16,16 +17,17 @@ static void fully_connected(const struct fully_connected *layer, const int8_t *x
     int8_t *out = y;
     for (int32_t row = 0; row < layer->rows; row++, x += length) {
         const uint32_t *weights = layer->weights;
-        for (int32_t f = 0; f < filters; weights += (length + 3) / 4 * 4) {
-            const int32_t count = filters - f < 4 ? filters - f : 4;
-            int32_t sums[4] = {0};
-            for (int32_t k = 0; k < count; k++) {
-                sums[k] = layer->bias[f + k];
-            }
+        const int32_t *bias = layer->bias, *multiplier = layer->multiplier;
+        const uint8_t *bits = layer->bits;
+        for (int32_t left = filters; left > 0; left -= 4, bias += 4) {
+            int32_t sums[4] = {bias[0], bias[1], bias[2], bias[3]};
             dot_4x1(weights, x, length, sums);
-            for (int32_t k = 0; k < count; k++, f++) {
-                const int32_t c = layer->per_filter ? f : 0;
-                *out++ = rescaled_once(sums[k], layer->multiplier[c], layer->bits[c], zero);
+            weights += (length + 3) / 4 * 4;
+            const int32_t *end = sums + (left < 4 ? left : 4);
+            for (const int32_t *sum = sums; sum != end; sum++) {
+                *out++ = rescaled_once(*sum, *multiplier, *bits, zero);
+                multiplier += layer->per_filter;
+                bits += layer->per_filter;
             }
         }
     }

@@ -50,7 +50,8 @@ def _by_four(step: Step) -> Step | None:
     if not per_filter:
         scaling = {name: values[:1] for name, values in scaling.items()}
     words = {"weights": _interleaved(weights, filters=4)}
-    arrays = {**words, "bias": step.arrays["bias"], **scaling}
+    bias = step.arrays["bias"]
+    arrays = {**words, "bias": np.pad(bias, (0, -len(bias) % 4)), **scaling}
     settings = {**step.settings, "per_filter": int(per_filter)}
     return replace(step, kernel="fully_connected", arrays=arrays, settings=settings)
 
