@@ -18,7 +18,7 @@ from lilliput.core.check import check_task
 from lilliput.core.class_scores import is_classifier
 from lilliput.core.progress import shown
 from lilliput.measure import measure_test
-from lilliput.measure.chips import PROCESSORS, missing_tools
+from lilliput.measure.chips import missing_tools, processor_of
 from lilliput.registry import Family, Store
 from lilliput.registry.lock import alone_in
 from lilliput.search import Ladder, Workshop
@@ -153,7 +153,8 @@ def _check_budget(budget: Budget, targets: Sequence[Target]) -> None:
             f"max_latency_ms limits a time, and of {', '.join(chips)} instructions are counted; "
             "max_instructions limits them"
         )
-    missing = [name for chip in chips for name in missing_tools(PROCESSORS[chip])]
+    processors = [processor_of(target) for target in targets if target.has_flash]
+    missing = [name for processor in processors for name in missing_tools(processor)]
     if budget.max_instructions is not None and missing:
         raise MissingExtraError(
             f"counting instructions needs {', '.join(missing)}, which is not installed; "

@@ -10,7 +10,7 @@ from tests.export.c.test_graphs import random_file
 from torch import nn
 
 import lilliput as lp
-from lilliput.core import MeasureError
+from lilliput.core import MeasureError, UnsupportedError
 from lilliput.export.c.generate import generate
 from lilliput.measure import chips
 from lilliput.measure.chips import PROCESSORS, build, chip_costs, missing_tools, simulate
@@ -93,7 +93,15 @@ def test_without_the_tools_flash_and_ram_are_estimated(artifact, monkeypatch):
 
 def test_other_targets_have_no_chip(artifact):
     file, target, _ = artifact
-    assert chip_costs(file, replace(target, name="host-c")) == ()
+    assert chip_costs(file, replace(target, processor="")) == ()
+
+
+def test_a_board_of_ones_own_has_its_processor(artifact):
+    file, target, _ = artifact
+    board = replace(target, name="my-board")
+    assert {m.quantity for m in chip_costs(file, board)} >= {"flash", "peak_ram"}
+    with pytest.raises(UnsupportedError, match=r"'my-board' has the processor 'cortex-m5'.*m55"):
+        chip_costs(file, replace(board, processor="cortex-m5"))
 
 
 def test_sources_that_do_not_compile_are_told(tmp_path):

@@ -7,7 +7,7 @@ from lilliput.core import Artifact, Measurement
 from lilliput.registry import Family, Skipped, Variant
 
 DEVICE = "x86-64, 1 thread"
-UNITS = {"size": "B", "peak_ram": "B", "latency": "ms"}
+UNITS = {"size": "B", "peak_ram": "B", "flash": "B", "latency": "ms"}
 
 
 def measured(quantity, value, low=None, high=None):

@@ -21,6 +21,16 @@ def test_what_was_not_measured_is_said(tmp_path):
     )
 
 
+def test_of_a_microcontroller_flash_ram_and_instructions_are_told(tmp_path):
+    common = {"target": "cortex-m4", "folder": tmp_path, "metric": 0.9, "drop": 0.0}
+    pair = [
+        variant("original", size=1000, **common),
+        variant("int8", size=2000, flash=11_190, peak_ram=5504, instructions=1.417e6, **common),
+    ]
+    said = headline(with_variants(error_family(tmp_path), pair), "cortex-m4")
+    assert said.startswith("int8: 11.2 kB of flash, 5.50 kB of RAM, 1.42 million instructions, ")
+
+
 def test_smaller_but_slower_is_said(tmp_path):
     common = {"target": "t", "folder": tmp_path, "metric": 0.9, "drop": 0.0}
     pair = [

@@ -157,3 +157,19 @@ def test_layers_before_and_after_are_added_up(tmp_path):
     text = "".join(read(report(family, tmp_path / "report.html")).text)
     macs = sum(layer["macs"] for layer in family.variants[0].details["layers"])
     assert re.search(rf"all layers.*?{macs / 1e6:.1f} M to", text, re.DOTALL)
+
+
+def test_a_microcontroller_s_columns_and_pictures_are_its_own(tmp_path):
+    common = {"target": "cortex-m4", "folder": tmp_path, "metric": 0.9, "drop": 0.0}
+    pair = [
+        variant("original", size=1000, **common),
+        variant("int8", size=2000, flash=11_190, peak_ram=5504, instructions=1.417e6, **common),
+    ]
+    report(with_variants(error_family(tmp_path), pair), tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    heads = set(re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', text))
+    assert heads >= {"flash", "instructions", "peak RAM"}
+    assert not heads & {"size", "latency", "speed"}
+    assert "Metric against flash" in text
+    assert "Metric against instructions" in text
+    assert "Metric against latency" not in text

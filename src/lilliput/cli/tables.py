@@ -10,7 +10,7 @@ from rich.text import Text
 from lilliput.core import Measurement
 from lilliput.core.amounts import bytes_text
 from lilliput.registry import Family, Variant
-from lilliput.report.facts import is_original, parent_name, size_ratio, speed, style_of
+from lilliput.report.facts import front_cost, is_original, parent_name, size_ratio, speed, style_of
 from lilliput.report.numbers import MetricStyle, interval_text, ms_text, times_text
 
 __all__ = ["Column", "fitted", "measurements_table", "variants_table"]
@@ -62,7 +62,9 @@ def variants_table(family: Family, variants: Sequence[Variant], width: int) -> T
     """One row for each variant: what it scores, costs and saves."""
     style = style_of(family)
     on_front = {
-        v.id for target in {v.target for v in variants} for v in family.front(target=target)
+        v.id
+        for target in {v.target for v in variants}
+        for v in family.front(x=front_cost(family, target), target=target)
     }
     targets = [v.target for v in variants]
     drops = [v.measurement("drop") for v in variants]

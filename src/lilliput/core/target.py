@@ -70,7 +70,8 @@ class Target:
         channel_multiple: Channel counts should be multiples of this to use the vector unit.
         flash_bytes: Room for weights and code; None where it is not a limit.
         ram_bytes: Room for activations; None where it is not a limit.
-        has_flash: Whether flash, RAM and instructions are counted: it is a microcontroller.
+        processor: Of a microcontroller, of which flash, RAM and instructions are counted: a key of
+            `lilliput.measure.chips.PROCESSORS`; "" for a machine that runs its files itself.
         rules: What its runtime wants of quantizers; None where it runs floats only.
         system: The one operating system that its runtime is there for, as `platform.system()` says
             it, or "" for any.
@@ -84,8 +85,13 @@ class Target:
     channel_multiple: int = 1
     flash_bytes: int | None = None
     ram_bytes: int | None = None
-    has_flash: bool = False
+    processor: str = ""
     rules: QuantizationRules | None = None
     system: str = ""
     extra: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def has_flash(self) -> bool:
+        """Whether it is a microcontroller."""
+        return bool(self.processor)

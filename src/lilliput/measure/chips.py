@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from lilliput.core import Artifact, MeasureError, Measurement, Target
+from lilliput.core import Artifact, MeasureError, Measurement, Target, UnsupportedError
+from lilliput.core.spelling import did_you_mean
 from lilliput.export.c import package
 from lilliput.export.c.package import End, Facts
 
@@ -25,6 +26,7 @@ __all__ = [
     "chip_costs",
     "footprint",
     "missing_tools",
+    "processor_of",
     "simulate",
 ]
 
@@ -88,7 +90,21 @@ PROCESSORS: Mapping[str, Processor] = {
         link=("-Wl,--no-relax", "-nostdlib"),
     ),
 }
-"""By the target's name."""
+"""By the names of targets for a processor and no board."""
+
+
+def processor_of(target: Target) -> Processor:
+    """What a microcontroller is built for.
+
+    Raises:
+        UnsupportedError: A name that is no key of `PROCESSORS`.
+    """
+    if target.processor not in PROCESSORS:
+        known = did_you_mean(target.processor, PROCESSORS)
+        raise UnsupportedError(
+            f"target {target.name!r} has the processor {target.processor!r}; {known}"
+        )
+    return PROCESSORS[target.processor]
 
 
 def missing_tools(processor: Processor) -> list[str]:
@@ -106,7 +122,7 @@ def build(
         MeasureError: The compiler refuses it.
     """
     with as_file(_SOURCES) as firmware:
-        paths = [firmware / processor.start]
+        paths = [firmware / processor.start, firmware / "stack.c"]
         paths += [firmware / s if isinstance(s, str) else s for s in sources]
         command = [
             *(f"{processor.prefix}gcc", *processor.flags, *_FLAGS, *flags),
@@ -151,9 +167,9 @@ def chip_costs(artifact: Artifact, target: Target) -> tuple[Measurement, ...]:
     Raises:
         MeasureError: The image does not build or run.
     """
-    processor = PROCESSORS.get(target.name)
-    if processor is None:
+    if not target.processor:
         return ()
+    processor = processor_of(target)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         facts = package.read(artifact.path, folder)
@@ -172,7 +188,7 @@ def _simulated(
     sources: list[Path | str] = ["main.c", folder / "model.c"]
     quiet = build(processor, sources, folder / "quiet.elf", (*flags, "-DQUIET"))
     said = simulate(processor, build(processor, sources, folder / "run.elf", flags))
-    device = f"{target.name} ({processor.board} in QEMU)"
+    device = f"{target.processor} ({processor.board} in QEMU)"
     units = {"flash": "B", "peak_ram": "B", "instructions": "1"}
     return tuple(
         Measurement(quantity, float(value), units[quantity], "simulated", device)

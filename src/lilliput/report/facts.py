@@ -12,6 +12,7 @@ __all__ = [
     "Speed",
     "best_of",
     "budget_of",
+    "front_cost",
     "is_original",
     "original_of",
     "parent_name",
@@ -77,8 +78,19 @@ def is_original(family: Family, variant: Variant) -> bool:
     return original is not None and original.id == variant.id
 
 
+def front_cost(family: Family, target: str) -> str:
+    """The quantity that a target's files are small in: flash on a microcontroller."""
+    variants = (v for v in family.variants if v.target == target)
+    return "flash" if any(v.value("flash") is not None for v in variants) else "size"
+
+
 def size_ratio(family: Family, variant: Variant) -> float | None:
-    """How many times smaller than the original of the same target the file is."""
+    """How many times smaller than the original of the same target the file is.
+
+    None for a microcontroller: its file is source code, and its original has none.
+    """
+    if variant.value("flash") is not None:
+        return None
     original = original_of(family, variant.target)
     before = original.value("size") if original else None
     after = variant.value("size")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from lilliput.core import Measurement
+from lilliput.core.amounts import bytes_text
 from lilliput.registry import Family, Variant
 from lilliput.report.facts import best_of, is_original, size_ratio, speed, style_of, targets_of
 from lilliput.report.numbers import MetricStyle
@@ -27,8 +28,19 @@ def headline(family: Family, target: str) -> str:
 
 def _bought(family: Family, variant: Variant) -> str:
     style = style_of(family)
-    parts = [_size(family, variant), _speed(variant), _drop(variant, style)]
+    costs = _on_chip(variant) or [_size(family, variant), _speed(variant)]
+    parts = [*costs, _drop(variant, style)]
     return f"{variant.name}: {', '.join(part for part in parts if part)}"
+
+
+def _on_chip(variant: Variant) -> list[str]:
+    """What a microcontroller needs; nothing for other targets."""
+    flash, ram, count = (variant.value(q) for q in ("flash", "peak_ram", "instructions"))
+    if flash is None:
+        return []
+    words = [f"{bytes_text(flash)} of flash"]
+    words += [f"{bytes_text(ram)} of RAM"] if ram is not None else []
+    return words + ([f"{count / 1e6:.3g} million instructions"] if count is not None else [])
 
 
 def _size(family: Family, variant: Variant) -> str:

@@ -1,6 +1,6 @@
 """The tables of a report, as HTML; everything that came from a user is escaped."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from textwrap import shorten
 from typing import Any
@@ -20,19 +20,7 @@ from lilliput.report.numbers import MetricStyle, interval_text, ms_text, times_t
 
 __all__ = ["how_measured", "settings_list", "skipped_table", "variants_table"]
 
-_HEADS = (
-    "drop",
-    "size",
-    "smaller",
-    "latency",
-    "speed",
-    "PyTorch eager",
-    "peak RAM",
-    "got by",
-    "goes on from",
-    "recipe",
-)
-_NUMERIC = range(2, 10)
+_Cell = Callable[[Family, Variant], str]
 
 # what a number is and what the ends of its interval mean, by quantity
 _HOW = {
@@ -61,23 +49,37 @@ def variants_table(family: Family) -> str:
     """All variants with lineage; click on a head to sort."""
     if not family.variants:
         return "<p>No variant has been made yet.</p>"
-    heads = "".join(
-        f'<th scope="col"{" class=number" if index in _NUMERIC else ""}>{escape(head)}</th>'
-        for index, head in enumerate(("variant", "target", family.metric, *_HEADS))
-    )
-    rows = "".join(_variant_row(family, variant) for variant in family.variants)
+    costs = _costs(family)
+    numbers = (family.metric, "drop", *costs)
+    heads = [f'<th scope="col">{head}</th>' for head in ("variant", "target")]
+    heads += [f'<th scope="col" class=number>{escape(head)}</th>' for head in numbers]
+    heads += [f'<th scope="col">{head}</th>' for head in ("got by", "goes on from", "recipe")]
+    rows = "".join(_variant_row(family, variant, costs) for variant in family.variants)
     return (
-        f'<div class="wide" tabindex="0"><table class="sortable"><thead><tr>{heads}</tr></thead>'
+        '<div class="wide" tabindex="0"><table class="sortable">'
+        f"<thead><tr>{''.join(heads)}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
 
 
-def _variant_row(family: Family, variant: Variant) -> str:
+def _costs(family: Family) -> Mapping[str, _Cell]:
+    """Columns for what files take; on microcontrollers flash and instructions, and no time."""
+
+    def known(quantity: str) -> bool:
+        return any(variant.value(quantity) is not None for variant in family.variants)
+
+    on_chips = {name: make for name, make in _ON_CHIPS.items() if known("flash")}
+    on_hosts = _ON_HOSTS if known("latency") or not on_chips else {}
+    return {**on_chips, **on_hosts, "peak RAM": _bytes_cell("peak_ram")}
+
+
+def _variant_row(family: Family, variant: Variant, costs: Mapping[str, _Cell]) -> str:
     name = f'<span class="name">{escape(variant.name)}</span>{_tags(family, variant)}'
     cells = [
         f'<th scope="row">{name}<small>{escape(variant.id[:8])}</small></th>',
         f"<td>{escape(variant.target)}{_running(variant)}</td>",
-        *_number_cells(family, variant),
+        *_quality_cells(family, variant),
+        *(cell(family, variant) for cell in costs.values()),
         f"<td>{escape(', '.join(_methods(variant)))}</td>",
         f"<td>{escape(parent_name(family, variant)) or '-'}</td>",
         f"<td>{_recipe(variant)}</td>",
@@ -110,19 +112,12 @@ def _tags(family: Family, variant: Variant) -> str:
     return f' <span class="tag warn">{words}</span>'
 
 
-def _number_cells(family: Family, variant: Variant) -> list[str]:
+def _quality_cells(family: Family, variant: Variant) -> list[str]:
     style = style_of(family)
     on_test = {name: _on_test(variant, name, style) for name in ("metric", "drop")}
-    ratio = size_ratio(family, variant)
     return [
         _cell(variant, "metric", lambda m: style.value(m.value), on_test["metric"]),
         _cell(variant, "drop", style.drop, on_test["drop"]),
-        _cell(variant, "size", lambda m: bytes_text(m.value)),
-        _missing_cell() if ratio is None else _plain_cell(ratio, times_text(ratio)),
-        _cell(variant, "latency", lambda m: ms_text(m.value), _spread(variant)),
-        _speed_cell(variant, "latency_ratio"),
-        _speed_cell(variant, "latency_ratio_eager"),
-        _cell(variant, "peak_ram", lambda m: bytes_text(m.value)),
     ]
 
 
@@ -161,6 +156,28 @@ def _speed_cell(variant: Variant, quantity: str) -> str:
     return _plain_cell(
         times.value, times_text(times.value), interval_text(times.low, times.high, 2)
     )
+
+
+def _smaller_cell(family: Family, variant: Variant) -> str:
+    ratio = size_ratio(family, variant)
+    return _missing_cell() if ratio is None else _plain_cell(ratio, times_text(ratio))
+
+
+def _bytes_cell(quantity: str) -> _Cell:
+    return lambda _, variant: _cell(variant, quantity, lambda m: bytes_text(m.value))
+
+
+_ON_HOSTS: Mapping[str, _Cell] = {
+    "size": _bytes_cell("size"),
+    "smaller": _smaller_cell,
+    "latency": lambda _, v: _cell(v, "latency", lambda m: ms_text(m.value), _spread(v)),
+    "speed": lambda _, v: _speed_cell(v, "latency_ratio"),
+    "PyTorch eager": lambda _, v: _speed_cell(v, "latency_ratio_eager"),
+}
+_ON_CHIPS: Mapping[str, _Cell] = {
+    "flash": _bytes_cell("flash"),
+    "instructions": lambda _, v: _cell(v, "instructions", lambda m: f"{m.value:,.0f}"),
+}
 
 
 def _methods(variant: Variant) -> list[str]:

@@ -44,10 +44,7 @@ _HOOK = (
 )
 _Held = dict[tuple[str, bytes], str]
 """What constant arrays are called."""
-_TYPES = {"int8": "int8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t"} | {
-    "uint8": "uint8_t",
-    "uint32": "uint32_t",
-}
+_TYPES = {name: f"{name}_t" for name in ("int8", "uint8", "int16", "uint16", "int32", "uint32")}
 
 
 def emit_header(program: Program, plan: Plan, title: str) -> str:

@@ -1,8 +1,9 @@
 /* Bare-metal start-up for QEMU's Cortex-M boards: microbit, mps2-an386, mps2-an500, mps3-an547. */
 #include <stdint.h>
 
-extern uint32_t _sidata[], _sdata[], _edata[], _sbss[], _ebss[], _stack_lo[], _estack[];
+extern uint32_t _sidata[], _sdata[], _edata[], _sbss[], _ebss[], _estack[];
 int main(void);
+void stack_repaint(void);
 
 #define CPACR (*(volatile uint32_t *)0xE000ED88u)
 #define SYST_CSR (*(volatile uint32_t *)0xE000E010u)
@@ -49,25 +50,6 @@ uint32_t counted(void)
     const uint64_t ticks = (uint64_t)wraps * (MOST_TICKS + 1u) + (MOST_TICKS - SYST_CVR);
     SYST_CSR = 0;
     return (uint32_t)(ticks * 1000 / MEGAHERTZ);
-}
-
-/* The stack is painted, so that what was used can be seen. */
-uint32_t stack_used(void)
-{
-    const uint32_t *p = _stack_lo;
-    while (*p == 0xA5A5A5A5u) {
-        p++;
-    }
-    return (uint32_t)((const char *)_estack - (const char *)p);
-}
-
-void stack_repaint(void)
-{
-    uint32_t *top;
-    __asm__ volatile("mov %0, sp" : "=r"(top));
-    for (uint32_t *p = _stack_lo; p < top - 8; p++) {
-        *p = 0xA5A5A5A5u;
-    }
 }
 
 void reset_handler(void)

@@ -1,8 +1,9 @@
 /* Bare-metal start-up for QEMU's riscv32 `virt`: what `start.c` is for Arm. */
 #include <stdint.h>
 
-extern uint32_t _sbss[], _ebss[], _stack_lo[], _estack[];
+extern uint32_t _sbss[], _ebss[];
 int main(void);
+void stack_repaint(void);
 
 static uint32_t began;
 
@@ -49,24 +50,6 @@ void start_counting(void)
 uint32_t counted(void)
 {
     return instructions() - began;
-}
-
-uint32_t stack_used(void)
-{
-    const uint32_t *p = _stack_lo;
-    while (*p == 0xA5A5A5A5u) {
-        p++;
-    }
-    return (uint32_t)((const char *)_estack - (const char *)p);
-}
-
-void stack_repaint(void)
-{
-    uint32_t *top;
-    __asm__ volatile("mv %0, sp" : "=r"(top));
-    for (uint32_t *p = _stack_lo; p < top - 8; p++) {
-        *p = 0xA5A5A5A5u;
-    }
 }
 
 __attribute__((used)) static void begin(void)
