@@ -25,7 +25,6 @@ import lilliput as lp
 from lilliput.core import Artifact
 from lilliput.core.data import data_dir
 from lilliput.export.c import package
-from lilliput.export.c.generate import generate
 from lilliput.measure.chips import PROCESSORS, Processor, build, chip_costs, simulate
 
 HOME = Path(__file__).parent
@@ -36,6 +35,9 @@ NETS = {
     "vww": "vww_96_int8",
     "ad": "ad01_int8",
 }
+ARENAS = {"kws": 5_500, "ic": 16_500, "vww": 32_000}
+"""For which rows have to stream through layers."""
+STREAMS = "lilliput, rows stream"
 PEER = "TFLM 90b983c2, CMSIS-NN 4ab83cc3"
 PEERS = {
     "kws": {"flash": 107_128, "RAM": 24_928, "instructions": 7_697_330},
@@ -68,26 +70,29 @@ def symbols(image: Path) -> dict[str, int]:
     return {line.split()[2]: int(line.split()[0], 16) for line in lines if len(line.split()) == 3}
 
 
-def measured(case: str, name: str, processor: str) -> list[Row]:
-    """Generates, builds, tests and counts."""
-    folder, chip = WORK / case, PROCESSORS[processor]
+def measured(
+    case: str, name: str, processor: str, system: str, arena: int | None = None
+) -> list[Row]:
+    """Generates for so large an arena, builds, tests and counts."""
+    folder, chip = WORK / f"{case}-{arena or 'whole'}", PROCESSORS[processor]
     tflite = folder / package.MODEL
     folder.mkdir(parents=True, exist_ok=True)
     tflite.write_bytes((data_dir() / "mlperf-tiny" / f"{name}.tflite").read_bytes())
-    sources = generate(tflite).write(folder, vectors=3)
+    limits = package.Limits(arena)
+    sources = limits.generate(tflite).write(folder, vectors=3)
     here = [f"-I{folder}"]
     test = [folder / "model.c", folder / "test_model.c"]
     simulate(chip, build(chip, test, folder / "test.elf", here))
     path, content = folder / "model.c.zip", tflite.read_bytes()
-    files = {package.MODEL: content, **{p.name: p.read_bytes() for p in sources}}
-    path.write_bytes(package.write(files))
+    files = {package.MODEL: content, package.LIMITS: limits.text.encode()}
+    path.write_bytes(package.write(files | {p.name: p.read_bytes() for p in sources}))
     rows = chip_costs(Artifact.of(path, "c", ()), lp.get_target(processor))
     values = {row.quantity: (row.value, row.unit) for row in rows}
     if processor == "cortex-m4":
         values["instructions"] = (exactly(folder, chip), "1")
     names = {"peak_ram": "RAM"}
     return [
-        Row(f"{case}-{processor}", "lilliput", names.get(quantity, quantity), *value, "simulated")
+        Row(f"{case}-{processor}", system, names.get(quantity, quantity), *value, "simulated")
         for quantity, value in values.items()
     ]
 
@@ -123,7 +128,11 @@ def cases() -> Iterator[Case]:
         for processor in PROCESSORS:
             if processor == "cortex-m0plus" and case != "kws":
                 continue  # the board has 16 kB of RAM and 256 kB of flash
-            yield Case(f"{case}-{processor}", partial(measured, case, name, processor))
+            known = (case, name, processor)
+            yield Case(f"{case}-{processor}", partial(measured, *known, "lilliput"))
+            if processor == "cortex-m4" and case in ARENAS:
+                streams = partial(measured, *known, STREAMS, ARENAS[case])
+                yield Case(f"{case}-{processor}", streams, STREAMS)
         yield Case(f"{case}-cortex-m4", partial(counted_before, case), PEER)
 
 

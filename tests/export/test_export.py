@@ -31,7 +31,7 @@ class Raw:
 
     suffix = ".raw"
 
-    def write(self, model: Model, path: Path, rules: QuantizationRules | None, /) -> None:
+    def write(self, model: Model, path: Path, target: Target | None, /) -> None:
         write_bytes(path, bytes(16_000))
 
     def load(self, path: Path, threads: int, /) -> Predictor:

@@ -73,7 +73,7 @@ def export(model: Model, target: Target, folder: Path | str, strict: bool = Fals
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
-            format_.write(model, part, target.rules)
+            format_.write(model, part, target)
             _check_size(part, path.name, target)
     except OSError as error:
         raise ExportError(f"cannot write {path}: {error.strerror or error}") from error

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from lilliput.core import ExportError, Model, QuantizationRules
+from lilliput.core import ExportError, Model, Target
 from lilliput.core.disk import replacing
 
 __all__ = ["Array", "Format", "Predictor", "TensorSpec", "in_batches", "write_bytes"]
@@ -57,8 +57,13 @@ class Format(Protocol):
         """Of the file's name, with the dot."""
         ...
 
-    def write(self, model: Model, path: Path, rules: QuantizationRules | None, /) -> None:
+    def write(self, model: Model, path: Path, target: Target | None, /) -> None:
         """Writes the model; a quantized one keeps its own scales.
+
+        Args:
+            model: The network.
+            path: The file.
+            target: Where it is to run; None for anywhere.
 
         Raises:
             TraceError: `torch.export` cannot follow the network.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lilliput.export.c.generate import generate
+from lilliput.export.c.generate import Generated, generate
 
 __all__ = ["FLAGS", "Compiled", "build", "reference"]
 
@@ -24,10 +24,11 @@ def build(folder: Path, *arguments: str, compiler: str = "gcc") -> None:
 
 
 class Compiled:
-    """The generated C of a file, as a function."""
+    """The generated C of a file, or what was generated, as a function."""
 
-    def __init__(self, path: Path, folder: Path, **options: bool) -> None:
-        generate(path, **options).write(folder, vectors=0)
+    def __init__(self, given: Path | Generated, folder: Path, **options: bool) -> None:
+        made = generate(given, **options) if isinstance(given, Path) else given
+        made.write(folder, vectors=0)
         build(folder, *FLAGS, "-O1", "-shared", "-fPIC", "-o", "model.so", "model.c")
         self.run = ctypes.CDLL(str(folder / "model.so")).lilliput_invoke
 

@@ -191,7 +191,7 @@ def test_an_operator_without_a_kernel_is_named(tmp_path):
 
 
 def test_too_large_an_arena_names_the_peak(tmp_path):
-    with pytest.raises(UnsupportedError, match=r"bytes and 300 are allowed; operator 1 \(CONV"):
+    with pytest.raises(UnsupportedError, match=r"and 300 are allowed; operator 1 \(CONV"):
         generate(residual(tmp_path), max_ram_bytes=300)
 
 

@@ -8,6 +8,7 @@ from tests.export.c.nets import Net
 from tests.export.c.oracle import Compiled, reference
 
 from lilliput.export.c.lower.lower import lower
+from lilliput.export.c.lower.quicker import quick
 from lilliput.export.c.read import read_network
 
 pytest.importorskip("ai_edge_litert")
@@ -418,7 +419,7 @@ def test_every_kernel_is_among_the_cases(kernel, tmp_path):
     rng = np.random.default_rng(0)
     net = Net()
     outputs = [CASES[name](net, rng) for name in names for _ in range(VARIANTS)]
-    program = lower(read_network(net.write(tmp_path / "net.tflite", outputs)))
+    program = quick(lower(read_network(net.write(tmp_path / "net.tflite", outputs))))
     assert kernel in {step.kernel for step in program.steps}
 
 

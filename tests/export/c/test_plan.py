@@ -10,6 +10,7 @@ from tests.export.c.test_generate import residual
 
 from lilliput.export.c.generate import generate
 from lilliput.export.c.lower.lower import lower
+from lilliput.export.c.lower.quicker import quick
 from lilliput.export.c.plan import plan_of
 from lilliput.export.c.read import read_network
 
@@ -68,7 +69,7 @@ def test_nothing_is_written_over_before_it_is_read(tmp_path):
     rng = np.random.default_rng(0)
     for _ in range(60):
         net, y = convolution(rng, "CONV_2D")
-        (step,) = lower(read_network(net.write(tmp_path / "net.tflite", [y]))).steps
+        (step,) = quick(lower(read_network(net.write(tmp_path / "net.tflite", [y])))).steps
         of = {name.removeprefix("window."): value for name, value in step.settings.items()}
         places = of["out_height"] * of["out_width"]
         for start in range(0, places, 2):
@@ -89,7 +90,7 @@ def test_a_depthwise_layer_reads_each_line_before_it_writes_there(tmp_path):
     kernels = set()
     for _ in range(60):
         net, y = convolution(rng, "DEPTHWISE_CONV_2D")
-        (step,) = lower(read_network(net.write(tmp_path / "net.tflite", [y]))).steps
+        (step,) = quick(lower(read_network(net.write(tmp_path / "net.tflite", [y])))).steps
         kernels.add(step.kernel)
         if step.kernel != "depthwise_conv_3x3":
             continue

@@ -50,7 +50,7 @@ def model() -> Model:
 @pytest.fixture(scope="module")
 def path(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("int8") / "model.pte"
-    ExecuTorch().write(model, path, RULES)
+    ExecuTorch().write(model, path, TARGET)
     return path
 
 
@@ -144,7 +144,7 @@ def test_without_the_package_the_extra_is_named(
     with pytest.raises(MissingExtraError, match=r"pip install 'lilliput\[executorch\]'"):
         load(path, "executorch")
     with pytest.raises(MissingExtraError, match=r"pip install 'lilliput\[executorch\]'"):
-        ExecuTorch().write(model, tmp_path / "model.pte", RULES)
+        ExecuTorch().write(model, tmp_path / "model.pte", TARGET)
 
 
 @pytest.mark.slow

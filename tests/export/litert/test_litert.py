@@ -42,7 +42,7 @@ def model() -> Model:
 @pytest.fixture(scope="module")
 def path(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("int8") / "model.tflite"
-    Litert().write(model, path, RULES)
+    Litert().write(model, path, TARGET)
     return path
 
 
@@ -143,7 +143,7 @@ def test_a_changed_byte_crashes_nothing(path: Path, tmp_path: Path, at: int) -> 
 @pytest.mark.parametrize("tiny", TINY_TASKS)
 def test_int8_agrees_with_the_simulation(tiny: str, tmp_path: Path) -> None:
     model = quantized(tiny, TARGET.name)
-    Litert().write(model, tmp_path / "model.tflite", RULES)
+    Litert().write(model, tmp_path / "model.tflite", TARGET)
     assert agrees(model, tmp_path / "model.tflite", tiny, steps=3)
 
 

@@ -30,13 +30,13 @@ from lilliput.export.litert.format import Litert
 from lilliput.quantize import quantizers
 from lilliput.targets import get_target
 
-RULES = get_target("litert-cpu").rules
+TARGET = get_target("litert-cpu")
 INTEGERS, FLOATS = (INT8, INT8), (FLOAT, FLOAT)
 
 
 def written(model: Model, folder: Path) -> tuple[Path, Any]:
     path = folder / "model.tflite"
-    Litert().write(model, path, RULES)
+    Litert().write(model, path, TARGET)
     return path, read(path.read_bytes(), path.name)
 
 

@@ -2,12 +2,14 @@
 
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable
 from importlib.resources import files
 
 import numpy as np
 
-from lilliput.export.c.lower.step import Program
+from lilliput.export.c.calls import Argument, Call, calls_text
+from lilliput.export.c.lower.step import Program, Step
 from lilliput.export.c.network import Network
 from lilliput.export.c.plan import Plan, scratch_of
 from lilliput.export.format import Array
@@ -135,7 +137,7 @@ def emit_source(program: Program, plan: Plan, title: str) -> str:
         *constants,
         *arena,
         f"void lilliput_invoke({_parameters(program.network)})\n{{",
-        *_calls(program, plan, held),
+        *calls_text([*_calls(program, plan, held)]),
         "}\n",
     ]
     return "\n".join(parts)
@@ -166,11 +168,28 @@ def _constants(program: Program, held: _Held) -> Iterable[str]:
             if data is not None and _key(data) not in held:
                 held[_key(data)] = f"constant_{place}"
                 yield array_text(f"constant_{place}", data.reshape(-1))
-    for number, step in enumerate(program.steps):
-        fields = [(name, held[_key(array)]) for name, array in step.arrays.items()]
-        fields += [(name, str(value)) for name, value in step.settings.items()]
-        text = _wrapped(", ".join(f".{name} = {value}" for name, value in fields))
-        yield f"static const struct {step.kernel} layer_{number} = {{\n{text}\n}};\n"
+    names = Counter[int | None]()
+    for step in program.steps:
+        told = _told(step, held)
+        if told in held:
+            continue
+        held[told] = _name(step.layer, names[step.layer])
+        names[step.layer] += 1
+        yield f"static const struct {step.kernel} {held[told]} = {{\n{told[1].decode()}\n}};\n"
+
+
+def _name(layer: int | None, before: int) -> str:
+    """`layer_3`, `layer_3_1` where calls differ, and `move`, `move_1` between them."""
+    stem = "move" if layer is None else f"layer_{layer}"
+    return f"{stem}_{before}" if before else stem
+
+
+def _told(step: Step, held: _Held) -> tuple[str, bytes]:
+    """What a call is told, the same for equal ones: its kernel and its struct."""
+    fields = [(name, held[_key(array)]) for name, array in step.arrays.items()]
+    fields += [(name, str(value)) for name, value in step.settings.items()]
+    text = _wrapped(", ".join(f".{name} = {value}" for name, value in fields))
+    return step.kernel, text.encode()
 
 
 def _key(array: Array) -> tuple[str, bytes]:
@@ -195,7 +214,7 @@ def _wrapped(text: str) -> str:
     )
 
 
-def _calls(program: Program, plan: Plan, held: _Held) -> Iterable[str]:
+def _calls(program: Program, plan: Plan, held: _Held) -> Iterable[Call]:
     network = program.network
     constants = {
         place: held[_key(tensor.data)]
@@ -207,26 +226,35 @@ def _calls(program: Program, plan: Plan, held: _Held) -> Iterable[str]:
         zip(map(program.place_of, network.outputs), names_of("out", network.outputs), strict=True)
     )
     names = {**results, **ends, **constants}
+    last = {step.layer: number for number, step in enumerate(program.steps)}
     for number, step in enumerate(program.steps):
-        places = [*step.reads, step.writes]
-        given = [_pointer(plan, names, program.place_of(tensor)) for tensor in places]
+        places = [program.place_of(tensor) for tensor in (*step.reads, step.writes)]
+        given = [
+            Argument(names[place], start)
+            if place in names
+            else Argument("(int8_t *)lilliput_arena", plan.offsets[place] + start)
+            for place, start in zip(places, step.starts or [0] * len(places), strict=True)
+        ]
         if step.scratch is not None:
-            given.append(f"lilliput_arena + {plan.offsets.get(scratch_of(number), 0) // 4}")
-        yield f"    {step.kernel}(&layer_{number}, {', '.join(given)});"
-        yield f"    LILLIPUT_AFTER({number});"
-
-
-def _pointer(plan: Plan, names: Mapping[int, str], place: int) -> str:
-    return names.get(place) or f"(int8_t *)lilliput_arena + {plan.offsets[place]}"
+            given.append(Argument("lilliput_arena", plan.offsets.get(scratch_of(step), 0) // 4))
+        is_last = step.layer is not None and last[step.layer] == number
+        then = f"LILLIPUT_AFTER({step.layer});" if is_last else ""
+        yield Call(step.kernel, held[_told(step, held)], tuple(given), then)
 
 
 def _table(program: Program, plan: Plan) -> str:
-    lines = [f"   {'layer':32} {'output':20} {'MACs':>12} {'constants':>12}"]
-    for step in program.steps:
+    lines = [f"   {'layer':32} {'output':20} {'MACs':>12} {'constants':>12} {'calls':>6}"]
+    layers = [step.layer for step in program.steps]
+    for layer in dict.fromkeys(layers):
+        calls = [step for step in program.steps if step.layer == layer]
+        if layer is None:
+            continue
+        step = calls[-1]
         shape = " x ".join(str(size) for size in program.network.tensors[step.writes].shape)
         held = sum(array.nbytes for array in step.arrays.values())
+        macs = sum(call.macs for call in calls)
         name = f"{step.operator.place} {step.kernel}"
-        lines.append(f"   {name:32} {shape:20} {step.macs:12,} {held:10,} B")
+        lines.append(f"   {name:32} {shape:20} {macs:12,} {held:10,} B {len(calls):6,}")
     lines.append(f"   arena: {plan.size:,} bytes, of which {plan.bound:,} are needed at once")
     return "\n".join(lines)
 

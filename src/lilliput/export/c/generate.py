@@ -13,9 +13,10 @@ from lilliput.export.c.largest import largest_of, with_largest
 from lilliput.export.c.lower.lower import lower
 from lilliput.export.c.lower.step import Program
 from lilliput.export.c.network import Network
-from lilliput.export.c.plan import Plan, plan_of
+from lilliput.export.c.plan import Plan
 from lilliput.export.c.read import read_network
 from lilliput.export.c.reference import reference_answers
+from lilliput.export.c.schedule import Schedule, schedule
 from lilliput.export.c.self_test import emit_self_test
 from lilliput.export.format import Array, write_bytes
 
@@ -31,16 +32,24 @@ class Generated:
     """A network as C.
 
     Args:
-        program: The kernel calls.
-        plan: Where tensors lie.
+        schedule: The kernel calls, and where tensors lie.
         path: The file it comes from.
         of_scores: The network that gives scores, where the program gives the largest's place.
     """
 
-    program: Program
-    plan: Plan
+    schedule: Schedule
     path: Path
     of_scores: Network | None = None
+
+    @property
+    def program(self) -> Program:
+        """The kernel calls."""
+        return self.schedule.program
+
+    @property
+    def plan(self) -> Plan:
+        """Where tensors lie."""
+        return self.schedule.plan
 
     @property
     def header(self) -> str:
@@ -128,14 +137,17 @@ def generate(
     max_ram_bytes: float | None = None,
     max_flash_bytes: float | None = None,
     gives_largest: bool = False,
+    is_strict: bool = True,
 ) -> Generated:
     """Self-contained C99 that computes what the file says, bit for bit.
 
     Args:
         path: An int8 `.tflite` file, anybody's.
-        max_ram_bytes: Most bytes for the arena.
+        max_ram_bytes: Most bytes for the arena. Where whole maps take more, rows stream through
+            layers, which takes more instructions and code.
         max_flash_bytes: Most bytes for constants; code comes on top, 3 to 6 kB on a Cortex-M4.
         gives_largest: Give the place of each row's largest score instead of the scores.
+        is_strict: Refuse what does not keep to the limits, instead of coming as near as it gets.
 
     Raises:
         MissingExtraError: The package that knows the schema is not installed.
@@ -146,13 +158,22 @@ def generate(
     network = read_network(path)
     lower(network)  # refuses sizes that do not fit one another
     alive = without_dead_channels(network)
-    program = lower(with_largest(alive) if gives_largest else alive)
-    made = Generated(program, plan_of(program), path, network if gives_largest else None)
+    lowered = lower(with_largest(alive) if gives_largest else alive)
+    found = schedule(lowered, max_ram_bytes)
+    made = Generated(found, path, network if gives_largest else None)
+    if is_strict:
+        _check(made, max_ram_bytes, max_flash_bytes)
+    return made
+
+
+def _check(made: Generated, max_ram_bytes: float | None, max_flash_bytes: float | None) -> None:
+    """Raises UnsupportedError for what takes more, and says where."""
     if max_ram_bytes is not None and made.plan.size > max_ram_bytes:
+        streaming = ", though rows stream through layers" if made.schedule.stream else ""
         raise UnsupportedError(
-            f"the arena takes {made.plan.size:,} bytes and {max_ram_bytes:,.0f} are allowed; "
-            f"{made.peak} needs {bytes_text(made.plan.bound)} at once: fewer channels or a smaller "
-            "map there, or a smaller input, would lower it"
+            f"the arena takes {made.plan.size:,} bytes{streaming}, and {max_ram_bytes:,.0f} are "
+            f"allowed; {made.peak} needs {bytes_text(made.plan.bound)} at once: fewer channels or "
+            "a smaller map there, or a smaller input, would lower it"
         )
     if max_flash_bytes is not None and made.constant_bytes > max_flash_bytes:
         raise UnsupportedError(
@@ -160,4 +181,3 @@ def generate(
             f"{max_flash_bytes:,.0f} are allowed; most are of {made.heaviest}: fewer channels "
             "there, or pruning them by masks, which leave the network here, would lower it"
         )
-    return made

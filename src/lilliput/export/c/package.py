@@ -5,20 +5,23 @@ very file would be turned into here, or nothing: sources that somebody changed a
 """
 
 import io
+import json
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lilliput.core import ExportError
 from lilliput.export.c.generate import Generated, generate
 
-__all__ = ["FLOAT", "MODEL", "End", "Facts", "facts_of", "read", "write"]
+__all__ = ["FLOAT", "LIMITS", "MODEL", "End", "Facts", "Limits", "facts_of", "read", "write"]
 
 MODEL = "model.tflite"
 FLOAT = "float.tflite"
 """Alone in the zip of a network that is not quantized: there is no C for it."""
+LIMITS = "limits.json"
+"""What the C was to keep to, without which it would not be the same again."""
 _SOURCES = ("model.h", "model.c")
 _TEST = "test_model.c"
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -54,6 +57,37 @@ class Facts:
     arena_bytes: int
     constant_bytes: int
     macs: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What C keeps to as well as it can.
+
+    Args:
+        arena_bytes: Of the static arena; None for no limit.
+    """
+
+    arena_bytes: int | None = None
+
+    def generate(self, path: Path) -> Generated:
+        """C within the limits, or as near to them as it gets."""
+        return generate(path, self.arena_bytes, is_strict=False)
+
+    @property
+    def text(self) -> str:
+        """JSON."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def of(text: bytes) -> "Limits":
+        """Raises ExportError for what `text` would not give."""
+        try:
+            found = Limits(**json.loads(text))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ExportError(f"{LIMITS} holds no limits: {error}") from error
+        if not isinstance(found.arena_bytes, int | None) or found.text.encode() != text:
+            raise ExportError(f"{LIMITS} holds no limits, but {text[:80]!r}")
+        return found
 
 
 def facts_of(made: Generated) -> Facts:
@@ -101,7 +135,7 @@ def read(path: Path, folder: Path) -> Facts | None:
     try:
         with zipfile.ZipFile(path) as file:
             names = set(file.namelist())
-            is_whole = names - {_TEST} in ({FLOAT}, {MODEL, *_SOURCES})
+            is_whole = names - {_TEST} in ({FLOAT}, {MODEL, LIMITS, *_SOURCES})
             if not is_whole or sum(e.file_size for e in file.infolist()) > _MOST_BYTES:
                 held = ", ".join(sorted(names)) or "nothing"
                 raise ExportError(f"{path} is no zip of generated C: it holds {held}")
@@ -111,7 +145,7 @@ def read(path: Path, folder: Path) -> Facts | None:
         raise ExportError(f"{path} is no zip of generated C, or damaged: {error}") from error
     if FLOAT in names:
         return None
-    made = generate(folder / MODEL)
+    made = Limits.of((folder / LIMITS).read_bytes()).generate(folder / MODEL)
     texts = {"model.h": made.header, "model.c": made.source}
     for name, text in texts.items():
         if (folder / name).read_bytes() != text.encode():

@@ -3,10 +3,11 @@
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
-from lilliput.export.c.lower.step import Program
+from lilliput.export.c.lower.step import Program, Step
 
-__all__ = ["Life", "Plan", "plan_of", "scratch_of"]
+__all__ = ["Life", "Plan", "bound_of", "plan_of", "scratch_of"]
 
 _ALIGNMENT = 4
 _ORDERS = 200
@@ -18,15 +19,29 @@ _Near = Mapping[tuple[int, int], range]
 
 @dataclass(frozen=True)
 class Life:
-    """Bytes that are needed from one step to another, both included."""
+    """Bytes that are needed during some steps.
+
+    Args:
+        size: How many.
+        when: A bit for each step.
+    """
 
     size: int
-    first: int
-    last: int
+    when: int
+
+    @property
+    def first(self) -> int:
+        """The first step at which they are needed."""
+        return (self.when & -self.when).bit_length() - 1
+
+    @property
+    def last(self) -> int:
+        """The last such step."""
+        return self.when.bit_length() - 1
 
     def meets(self, other: "Life") -> bool:
         """Whether both are needed at once."""
-        return self.first <= other.last and other.first <= self.last
+        return self.when & other.when != 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +69,7 @@ def plan_of(program: Program) -> Plan:
     """
     lives = _lives(program)
     near = _near(program, lives)
-    needs = [_least(program, lives, near, when) for when in range(len(program.steps))]
+    needs = _needs(lives, near, len(program.steps))
     bound = max(needs, default=0)
     peak = needs.index(bound) if needs else 0
     packings = (_packed(lives, near, order) for order in _orders(lives))
@@ -64,6 +79,12 @@ def plan_of(program: Program) -> Plan:
             break
         best = min(best, trial, key=lambda offsets: _height(offsets, lives))
     return Plan(best, _height(best, lives), bound, peak)
+
+
+def bound_of(program: Program) -> int:
+    """Bytes that are needed at once at least; no packing is below."""
+    lives = _lives(program)
+    return max(_needs(lives, _near(program, lives), len(program.steps)), default=0)
 
 
 def _orders(lives: Mapping[int, Life]) -> Iterator[list[int]]:
@@ -80,34 +101,50 @@ def _orders(lives: Mapping[int, Life]) -> Iterator[list[int]]:
         yield list(order)
 
 
-def scratch_of(step: int) -> int:
-    """What stands among the tensors for the scratch of a step."""
-    return -1 - step
+def scratch_of(step: Step) -> int:
+    """What stands among the tensors for the scratch of a step; calls of one layer share it."""
+    return -1 - (step.layer or 0)
 
 
 def _lives(program: Program) -> dict[int, Life]:
-    """From when to when each place in the arena is needed; inputs are there from the beginning."""
+    """When each place in the arena is needed; inputs are there from the beginning."""
     network = program.network
-    inputs = {program.place_of(tensor) for tensor in network.inputs}
     outputs = {program.place_of(tensor) for tensor in network.outputs}
-    spans: dict[int, list[int]] = {place: [0] for place in inputs}
+    spans: dict[int, list[tuple[int, int]]] = {
+        program.place_of(tensor): [(0, 0)] for tensor in network.inputs
+    }
+    scratch: dict[int, Life] = {}
     for when, step in enumerate(program.steps):
         for tensor in (*step.reads, step.writes):
-            spans.setdefault(program.place_of(tensor), []).append(when)
+            seen = spans.setdefault(program.place_of(tensor), [])
+            is_new = not seen or (step.fills and tensor == step.writes)
+            first, _ = (when, when) if is_new else seen.pop()
+            seen.append((first, when))
+        if step.scratch:
+            before = scratch.get(scratch_of(step), Life(0, 0))
+            size = max(before.size, _aligned(step.scratch))
+            scratch[scratch_of(step)] = Life(size, before.when | 1 << when)
     lives = {
-        place: Life(_aligned(network.tensors[place].count), min(when), max(when))
-        for place, when in spans.items()
+        place: Life(_aligned(network.tensors[place].count), sum(map(_bits, seen)))
+        for place, seen in spans.items()
         if place not in outputs and network.tensors[place].data is None
     }
-    for when, step in enumerate(program.steps):
-        if step.scratch:
-            lives[scratch_of(when)] = Life(_aligned(step.scratch), when, when)
-    return lives
+    return lives | scratch
+
+
+def _bits(span: tuple[int, int]) -> int:
+    """Ones from a first step to a last."""
+    first, last = span
+    return (1 << last + 1) - (1 << first)
 
 
 def _near(program: Program, lives: Mapping[int, Life]) -> _Near:
     """For what is written and read in one step for the last time: how far behind it may begin."""
-    found: dict[tuple[int, int], range] = {}
+    found: dict[tuple[int, int], range] = {
+        pair: range(_aligned(least), _ANY)
+        for pair, least in program.distances.items()
+        if all(place in lives for place in pair)
+    }
     for when, step in enumerate(program.steps):
         written = program.place_of(step.writes)
         places = [program.place_of(tensor) for tensor in step.reads]
@@ -120,17 +157,29 @@ def _near(program: Program, lives: Mapping[int, Life]) -> _Near:
     return found
 
 
-def _least(program: Program, lives: Mapping[int, Life], near: _Near, when: int) -> int:
-    """Bytes that a step needs at least, with what lives beside it."""
-    alive = {t: life.size for t, life in lives.items() if life.first <= when <= life.last}
-    whole = sum(alive.values())
-    written = program.place_of(program.steps[when].writes)
-    saved = [
-        min(alive[written], alive[read], max(0, alive[written] - offsets.start))
-        for (out, read), offsets in near.items()
-        if out == written and out in alive and read in alive
-    ]
-    return whole - max(saved, default=0)
+def _needs(lives: Mapping[int, Life], near: _Near, steps: int) -> list[int]:
+    """Bytes that each step needs at least, with what lives beside it."""
+    change = [0] * (steps + 1)
+    for life in lives.values():
+        _add(change, life.when, life.size)
+    for (written, read), offsets in near.items():
+        a, b = lives[written], lives[read]
+        saved = min(a.size, b.size, max(0, a.size - offsets.start))
+        _add(change, a.when & b.when, -saved)
+    return list(accumulate(change[:-1]))
+
+
+def _add(change: list[int], when: int, size: int) -> None:
+    """Where runs of ones begin and end."""
+    step = 0
+    while when:
+        zeros = (when & -when).bit_length() - 1
+        when >>= zeros
+        ones = (~when & (when + 1)).bit_length() - 1
+        when >>= ones
+        change[step + zeros] += size
+        step += zeros + ones
+        change[step] -= size
 
 
 def _packed(lives: Mapping[int, Life], near: _Near, order: Sequence[int]) -> dict[int, int]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lilliput.core import Model, QuantizationRules
+from lilliput.core import Model, QuantizationRules, Target
 from lilliput.export.coreml.check import check
 from lilliput.export.coreml.converter import convert
 from lilliput.export.coreml.narrow import spell_out
@@ -25,9 +25,9 @@ class CoreMl:
 
     suffix: str = ".mlpackage.zip"
 
-    def write(self, model: Model, path: Path, rules: QuantizationRules | None, /) -> None:
+    def write(self, model: Model, path: Path, target: Target | None, /) -> None:
         """Converts for a batch of one, checks that scales and codes were kept, and writes."""
-        write_bytes(path, encode(model, rules))
+        write_bytes(path, encode(model, target.rules if target else None))
 
     def load(self, path: Path, threads: int, /) -> Predictor:  # noqa: ARG002
         """Has Core ML compile the package, which chooses its threads itself."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import fx
 
-from lilliput.core import Model, QuantizationRules, UnsupportedError
+from lilliput.core import Model, QuantizationRules, Target, UnsupportedError
 from lilliput.export.executorch.check import check_scales
 from lilliput.export.executorch.converter import convert
 from lilliput.export.executorch.file import Contents, read
@@ -33,9 +33,9 @@ class ExecuTorch:
 
     suffix: str = ".pte"
 
-    def write(self, model: Model, path: Path, rules: QuantizationRules | None, /) -> None:
+    def write(self, model: Model, path: Path, target: Target | None, /) -> None:
         """Converts for a batch of one, checks that scales were kept, and writes."""
-        write_bytes(path, encode(model, rules))
+        write_bytes(path, encode(model, target.rules if target else None))
 
     def load(self, path: Path, threads: int, /) -> Predictor:
         """Opens the file in ExecuTorch's runtime."""

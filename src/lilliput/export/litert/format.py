@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.fx import GraphModule
 
-from lilliput.core import ExportError, MissingExtraError, Model, QuantizationRules
+from lilliput.core import ExportError, MissingExtraError, Model, QuantizationRules, Target
 from lilliput.core.modes import in_eval_mode
 from lilliput.export.format import Array, Predictor, TensorSpec, in_batches, write_bytes
 from lilliput.export.litert.check import check_scales
@@ -44,9 +44,9 @@ class Litert:
 
     suffix: str = ".tflite"
 
-    def write(self, model: Model, path: Path, rules: QuantizationRules | None, /) -> None:
+    def write(self, model: Model, path: Path, target: Target | None, /) -> None:
         """Converts for a batch of one, checks that scales were kept, and writes."""
-        write_bytes(path, encode(model, rules))
+        write_bytes(path, encode(model, target.rules if target else None))
 
     def load(self, path: Path, threads: int, /) -> Predictor:
         """Opens an interpreter."""

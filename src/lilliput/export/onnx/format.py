@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lilliput.core import ExportError, Model, QuantizationRules
+from lilliput.core import ExportError, Model, Target
 from lilliput.export.format import Array, Predictor, TensorSpec, in_batches, write_bytes
 from lilliput.export.lower import is_quantized, lower
 from lilliput.export.onnx.dialect import Dialect
@@ -42,7 +42,7 @@ class Onnx:
 
     suffix: str = ".onnx"
 
-    def write(self, model: Model, path: Path, rules: QuantizationRules | None, /) -> None:  # noqa: ARG002
+    def write(self, model: Model, path: Path, target: Target | None, /) -> None:  # noqa: ARG002
         """Traces, converts, strips what only costs bytes, checks and writes."""
         write_bytes(path, encode(model))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lilliput.core import ExportError, MissingExtraError, Model, QuantizationRules
+from lilliput.core import ExportError, MissingExtraError, Model, Target
 from lilliput.export.format import Array, Predictor, TensorSpec, in_batches, write_bytes
 from lilliput.export.onnx.dialect import Dialect
 from lilliput.export.onnx.format import encode, run_exposed
@@ -24,7 +24,7 @@ class OpenVino:
 
     suffix: str = ".onnx"
 
-    def write(self, model: Model, path: Path, rules: QuantizationRules | None, /) -> None:  # noqa: ARG002
+    def write(self, model: Model, path: Path, target: Target | None, /) -> None:  # noqa: ARG002
         """Traces, converts, strips what only costs bytes, checks and writes."""
         write_bytes(path, encode(model, _READS))
 

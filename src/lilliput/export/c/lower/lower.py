@@ -1,10 +1,10 @@
 """A network as kernel calls."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from lilliput.core import ExportError, UnsupportedError
 from lilliput.export.c.lower import convolutions, elementwise, movement, pools, resize
-from lilliput.export.c.lower.quicker import quicker
 from lilliput.export.c.lower.softmax import softmax
 from lilliput.export.c.lower.step import Program, Step, check_same_scale
 from lilliput.export.c.lower.tables import TABLES, table
@@ -69,8 +69,9 @@ def lower(network: Network) -> Program:
                 raise ExportError(f"{operator}: {list(x.shape)} is no {list(y.shape)}")
             places[operator.outputs[0]] = source
         else:
-            steps += map(quicker, _lowered(network, operator))
-    program = Program(network, tuple(steps), places)
+            steps += _lowered(network, operator)
+    numbered = (replace(step, layer=number) for number, step in enumerate(steps))
+    program = Program(network, tuple(numbered), places)
     _check_outputs(program)
     return program
 

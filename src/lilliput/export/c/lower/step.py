@@ -37,6 +37,10 @@ class Step:
             they must begin behind what it writes, so that nothing is lost before it is read.
         in_place: Reads that it may write over where both begin at the same byte.
         scratch: Bytes of the arena that it needs while it runs; None for a kernel that takes none.
+        starts: Bytes from where each tensor begins to what it reads of it, and then to where it
+            writes; empty where all are 0.
+        fills: Whether nothing is needed any more of what was written there before.
+        layer: Calls that are parts of one layer have the same number; None for what is no layer.
     """
 
     kernel: str
@@ -49,6 +53,9 @@ class Step:
     distances: Mapping[int, int] = field(default_factory=dict)
     in_place: tuple[int, ...] = ()
     scratch: int | None = None
+    starts: tuple[int, ...] = ()
+    fills: bool = False
+    layer: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +66,14 @@ class Program:
         network: Where it comes from.
         steps: The calls.
         places: Tensors that are another one's bytes under a new shape.
+        distances: For a tensor that is written and one that is read meanwhile: by how many bytes
+            the second must begin behind the first, so that nothing is lost before it is read.
     """
 
     network: Network
     steps: tuple[Step, ...]
     places: Mapping[int, int]
+    distances: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
     @property
     def macs(self) -> int:

@@ -1,0 +1,94 @@
+"""The quickest order of calls whose arena fits: whole maps, or rows that stream."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import takewhile
+
+from lilliput.export.c.lower.quicker import quick
+from lilliput.export.c.lower.rows import is_by_rows
+from lilliput.export.c.lower.step import Program
+from lilliput.export.c.lower.sums import with_sums
+from lilliput.export.c.plan import Plan, bound_of, plan_of
+from lilliput.export.c.stream import Stream, streamed
+
+__all__ = ["Schedule", "schedule"]
+
+_ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """Calls in order, and where their tensors lie.
+
+    Args:
+        program: The calls.
+        plan: The arena.
+        stream: Layers through which rows stream; None where all maps are whole.
+    """
+
+    program: Program
+    plan: Plan
+    stream: Stream | None = None
+
+
+def schedule(program: Program, max_ram_bytes: float | None = None) -> Schedule:
+    """Whole maps if they fit; else the fewest calls that do; else the smallest arena found.
+
+    Args:
+        program: As it was lowered.
+        max_ram_bytes: Most bytes for the arena; None for no limit.
+    """
+    whole = quick(program)
+    best = Schedule(whole, plan_of(whole))
+    if max_ram_bytes is None or best.plan.size <= max_ram_bytes:
+        return best
+    summed = with_sums(program)
+    trials = [
+        trial for layers in _runs(summed, best) for trial in _largest(summed, layers, max_ram_bytes)
+    ]
+    for trial in sorted(trials, key=lambda t: (max(0.0, t.bound - max_ram_bytes), t.calls)):
+        program = quick(streamed(summed, trial.stream))
+        found = Schedule(program, plan_of(program), trial.stream)
+        best = min(best, found, key=lambda s: s.plan.size)
+        if best.plan.size <= max_ram_bytes:
+            break
+    return best
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What a stream needs at least, and how many calls it takes."""
+
+    stream: Stream
+    bound: int
+    calls: int
+
+
+def _runs(summed: Program, whole: Schedule) -> Iterator[range]:
+    """Layers next to each other that go row by row, among them the one that needs most."""
+    steps = summed.steps
+    layer = whole.program.steps[whole.plan.peak].layer
+    peak = next(k for k, step in enumerate(steps) if step.layer == layer)
+    by_rows = [is_by_rows(summed.network, step) for step in steps]
+    if not by_rows[peak]:
+        return
+    first = peak - len(list(takewhile(bool, by_rows[peak::-1]))) + 1
+    last = peak + len(list(takewhile(bool, by_rows[peak:])))
+    for start in sorted({first, max(first, peak - 1), peak}):
+        for stop in range(peak + 1, last + 1):
+            if stop - start > 1:
+                yield range(start, stop)
+
+
+def _largest(summed: Program, layers: range, max_ram_bytes: float) -> Iterator[_Trial]:
+    """As many rows at a time as fit, or one; more rows never need less."""
+    low, high = 0, len(_ROWS) - 1
+    while low <= high:
+        middle = (low + high) // 2
+        stream = Stream(layers, _ROWS[middle])
+        program = quick(streamed(summed, stream))
+        trial = _Trial(stream, bound_of(program), len(program.steps))
+        fits = trial.bound <= max_ram_bytes
+        if fits or middle == 0:
+            yield trial
+        low, high = (middle + 1, high) if fits else (low, middle - 1)
