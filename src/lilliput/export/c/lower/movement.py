@@ -9,7 +9,16 @@ from lilliput.core import ExportError, UnsupportedError
 from lilliput.export.c.lower.step import Step, check_same_scale, check_shape
 from lilliput.export.c.network import Network, Operator
 
-__all__ = ["concatenated", "joined", "padded", "sliced", "split", "strided", "transposed_axes"]
+__all__ = [
+    "concatenated",
+    "joined",
+    "padded",
+    "parted",
+    "sliced",
+    "split",
+    "strided",
+    "transposed_axes",
+]
 
 _LOOPS = 4
 """Around a run of bytes that lie next to each other on both sides."""
@@ -74,6 +83,23 @@ def split(network: Network, operator: Operator) -> list[Step]:
         check_shape(operator, y, (*x.shape[:axis], y.shape[axis], *x.shape[axis + 1 :]))
         start += y.shape[axis]
     check_shape(operator, x, (*x.shape[:axis], start, *x.shape[axis + 1 :]))
+    return steps
+
+
+def parted(network: Network, operator: Operator) -> list[Step]:
+    """`UNPACK`: each output gets one place along an axis that is gone."""
+    x = network.read(operator, 0)
+    axis = int(operator.options.get("axis") or 0) % len(x.shape)
+    reading = _strides(x.shape)
+    others = reading[:axis] + reading[axis + 1 :]
+    check_shape(operator, x, (*x.shape[:axis], len(operator.outputs), *x.shape[axis + 1 :]))
+    steps = []
+    for place, index in enumerate(operator.outputs):
+        y = network.tensors[index]
+        check_same_scale(operator, x, y)
+        check_shape(operator, y, (*x.shape[:axis], *x.shape[axis + 1 :]))
+        read = _Grid(operator.source(), others, place * reading[axis])
+        steps.append(_copy(operator, y.shape, read, _Grid(index, _strides(y.shape))))
     return steps
 
 
