@@ -9,15 +9,19 @@ network's input and output, and the stack that one run was seen to use. Input is
 anything is counted, the self-test has to pass on the simulated processor. On a Cortex-M4 each
 instruction is counted by a plug-in, elsewhere by the board's timer, to 40 instructions. Rows go to
 `benchmarks/results/microcontroller.json`. Instructions are no cycles.
+
+The C of a peer, emx-onnx-cgen, is counted in the same image; `peers_emx.py` makes it from the same
+weights, in an environment of its own.
 """
 
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import peers_emx
 from cases import Case, run_cases
 from rows import Row
 
@@ -25,7 +29,14 @@ import lilliput as lp
 from lilliput.core import Artifact
 from lilliput.core.data import data_dir
 from lilliput.export.c import package
-from lilliput.measure.chips import PROCESSORS, Processor, build, chip_costs, simulate
+from lilliput.measure.chips import (
+    PROCESSORS,
+    Processor,
+    build,
+    chip_costs,
+    footprint,
+    simulate,
+)
 
 HOME = Path(__file__).parent
 WORK = HOME / "work" / "microcontroller"
@@ -89,7 +100,7 @@ def measured(
     rows = chip_costs(Artifact.of(path, "c", ()), lp.get_target(processor))
     values = {row.quantity: (row.value, row.unit) for row in rows}
     if processor == "cortex-m4":
-        values["instructions"] = (exactly(folder, chip), "1")
+        values["instructions"] = (exactly(folder, chip, ["main.c", folder / "model.c"]), "1")
     names = {"peak_ram": "RAM"}
     return [
         Row(f"{case}-{processor}", system, names.get(quantity, quantity), *value, "simulated")
@@ -97,12 +108,13 @@ def measured(
     ]
 
 
-def exactly(folder: Path, chip: Processor) -> int:
+def exactly(
+    folder: Path, chip: Processor, sources: Sequence[Path | str], flags: Sequence[str] = ()
+) -> int:
     """Instructions of one run, each counted."""
     plugin = WORK / "pcount.so"
     run(tool("gcc"), "-O2", "-shared", "-fPIC", "-o", plugin, HOME / "pcount.c")
-    flags = [f"-I{folder}", "-DQUIET"]
-    image = build(chip, ["main.c", folder / "model.c"], folder / "run.elf", flags)
+    image = build(chip, sources, folder / "run.elf", [f"-I{folder}", "-DQUIET", *flags])
     at = symbols(image)
     marks = f"{plugin},begin={at['roi_begin']:#x},end={at['roi_end']:#x}"
     quiet = ["-nographic", "-monitor", "none", "-serial", "none", "-icount", "shift=0"]
@@ -110,6 +122,23 @@ def exactly(folder: Path, chip: Processor) -> int:
     machine = [tool(chip.qemu), "-M", chip.board]
     said = run(*machine, *quiet, *host, "-kernel", image, "-plugin", marks)
     return int(re.findall(r"insns=(\d+)", said)[0])
+
+
+def generated_elsewhere(case: str, name: str) -> list[Row]:
+    """A peer's C of the same weights, in the same image."""
+    folder, chip = WORK / f"{case}-emx", PROCESSORS["cortex-m4"]
+    tflite = data_dir() / "mlperf-tiny" / f"{name}.tflite"
+    sources = ["main.c", *peers_emx.make(tflite, folder)]
+    flags = [f"-I{folder}", f"-Wl,--defsym=STACKSIZE={peers_emx.STACK_BYTES}"]
+    quiet = build(chip, sources, folder / "quiet.elf", [*flags, "-DQUIET"])
+    said = simulate(chip, build(chip, sources, folder / "loud.elf", flags))
+    found = footprint(chip, quiet, said, peers_emx.STACK_BYTES)
+    instructions = exactly(folder, chip, sources, flags)
+    values = [("flash", found["flash"], "B"), ("RAM", found["peak_ram"], "B")]
+    return [
+        Row(f"{case}-cortex-m4", peers_emx.SYSTEM, *value, "simulated")
+        for value in (*values, ("instructions", instructions, "1"))
+    ]
 
 
 def counted_before(case: str) -> list[Row]:
@@ -134,6 +163,8 @@ def cases() -> Iterator[Case]:
                 streams = partial(measured, *known, STREAMS, ARENAS[case])
                 yield Case(f"{case}-{processor}", streams, STREAMS)
         yield Case(f"{case}-cortex-m4", partial(counted_before, case), PEER)
+        emx = partial(generated_elsewhere, case, name)
+        yield Case(f"{case}-cortex-m4", emx, peers_emx.SYSTEM)
 
 
 if __name__ == "__main__":

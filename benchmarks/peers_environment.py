@@ -15,6 +15,7 @@ REQUIREMENTS = (
     "onnx",
     "onnxruntime==1.32.0",
     "torch-pruning==1.6.1",
+    "emx-onnx-cgen==1.4.0",
     "safetensors",
     "pillow",
     "numpy",

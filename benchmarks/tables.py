@@ -97,7 +97,9 @@ def table_microcontroller() -> str:
         "| network and processor | system | flash, B | RAM, B | million instructions |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for case, system in dict.fromkeys((row.case, row.system) for row in rows):
+    places = {case: place for place, case in enumerate(dict.fromkeys(row.case for row in rows))}
+    systems = dict.fromkeys((row.case, row.system) for row in rows)
+    for case, system in sorted(systems, key=lambda pair: places[pair[0]]):
         found = {row.quantity: row for row in rows if (row.case, row.system) == (case, system)}
         cells = [
             case,

@@ -1,12 +1,17 @@
 """Generated C on simulated processors, where the toolchains are installed."""
 
 import shutil
+import subprocess
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from tests.export.c.nets import Net
+from tests.export.c.oracle import FLAGS
 from tests.export.c.test_generate import residual
 from tests.export.c.test_graphs import random_file
+from tests.export.c.test_operators import CASES
 from torch import nn
 
 import lilliput as lp
@@ -25,17 +30,65 @@ def processor(name):
     return found
 
 
-def check_answers(path, folder, name):
-    """The self-test's own exit status tells."""
+def check_answers(path, folder, name, compiled=None):
+    """The self-test's own exit status tells.
+
+    Args:
+        path: The network.
+        folder: Where C and image go.
+        name: The processor's.
+        compiled: Makes an object of `model.c` that is linked instead of it.
+    """
     chip = processor(name)
     generate(path).write(folder / "c")
-    sources = [folder / "c" / "model.c", folder / "c" / "test_model.c"]
+    model = folder / "c" / "model.c"
+    sources = [compiled(chip, model) if compiled else model, folder / "c" / "test_model.c"]
     simulate(chip, build(chip, sources, folder / "test.elf", [f"-I{folder / 'c'}"]))
+
+
+def by_clang(level):
+    """A compiler that GCC's linker takes objects from."""
+    clang = shutil.which("clang")
+    if clang is None:
+        pytest.skip("clang is not installed")
+
+    def compiled(chip, source):
+        result = source.with_suffix(".o")
+        flags = ("--target=arm-none-eabi", *chip.flags, level, "-ffreestanding", *FLAGS)
+        subprocess.run([clang, *flags, "-c", source, "-o", result], check=True)
+        return result
+
+    return compiled
 
 
 @pytest.mark.parametrize("name", PROCESSORS)
 def test_a_chip_answers_as_litert(name, tmp_path):
     check_answers(residual(tmp_path), tmp_path, name)
+
+
+@pytest.mark.parametrize("level", ["-O0", "-O2"])
+def test_what_clang_compiles_answers_as_litert(level, tmp_path):
+    check_answers(residual(tmp_path), tmp_path, "cortex-m4", by_clang(level))
+
+
+@pytest.mark.parametrize(
+    "kind", ["ADD", "CONV_2D", "DEPTHWISE_CONV_2D of 3 x 3", "FULLY_CONNECTED"]
+)
+def test_clang_finds_nothing_that_goes_unused(kind, tmp_path):
+    """Some helpers are called only where there is no assembly."""
+    net = Net()
+    y = CASES[kind](net, np.random.default_rng(0))
+    generate(net.write(tmp_path / "net.tflite", [y])).write(tmp_path, vectors=0)
+    by_clang("-O2")(PROCESSORS["cortex-m4"], tmp_path / "model.c")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["-O0", "-O2", "-Os"])
+@pytest.mark.parametrize("seed", range(10))
+def test_random_nets_that_clang_compiles_answer_as_litert(seed, level, tmp_path):
+    net, outputs, _ = random_file(2000 + seed, nets=3)
+    path = net.write(tmp_path / "net.tflite", outputs)
+    check_answers(path, tmp_path, "cortex-m4", by_clang(level))
 
 
 @pytest.mark.slow

@@ -196,13 +196,16 @@ def _simulated(
     )
 
 
-def footprint(processor: Processor, image: Path, said: str) -> dict[str, int]:
+def footprint(
+    processor: Processor, image: Path, said: str, set_aside_bytes: int = _SET_ASIDE_BYTES
+) -> dict[str, int]:
     """`flash` and `peak_ram` in bytes, and `instructions`.
 
     Args:
         processor: What the image was built for.
         image: With nothing in it but what counts.
         said: What it, or one that says more, said of its stack and instructions.
+        set_aside_bytes: For the stack, by the linker's script or `STACKSIZE`.
 
     Raises:
         MeasureError: It did not say them.
@@ -212,7 +215,7 @@ def footprint(processor: Processor, image: Path, said: str) -> dict[str, int]:
     stack = _number(said, "stack, bytes")
     return {
         "flash": text + data,
-        "peak_ram": data + bss - _SET_ASIDE_BYTES + stack,
+        "peak_ram": data + bss - set_aside_bytes + stack,
         "instructions": _number(said, "instructions"),
     }
 

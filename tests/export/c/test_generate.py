@@ -205,6 +205,16 @@ def test_room_that_is_too_small_is_refused(tmp_path):
         generate(net.write(tmp_path / "net.tflite", [y]))
 
 
+@pytest.mark.parametrize(("shape", "axis"), [([], 0), ([2, 4], 2), ([2, 4], -3)])
+def test_an_axis_that_is_not_there_is_refused(shape, axis, tmp_path):
+    net = Net()
+    x = net.given(shape, 0.1)
+    parts = [net.tensor([4], 0.1) for _ in range(2)]
+    net.add("UNPACK", [x], parts, "UnpackOptions", num=2, axis=axis)
+    with pytest.raises(ExportError, match=rf"operator 0 \(UNPACK\) names the axis {axis} of"):
+        generate(net.write(tmp_path / "net.tflite", parts))
+
+
 def test_equal_constants_and_reshaped_ones_have_one_name(tmp_path):
     net = Net()
     x = net.given([1, 4], 0.1)

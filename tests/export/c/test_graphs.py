@@ -1,11 +1,15 @@
 """Networks drawn at random, operators and settings: the C gives LiteRT's reference integers."""
 
 import math
+import subprocess
 
 import numpy as np
 import pytest
 from tests.export.c.nets import Net
+from tests.export.c.oracle import FLAGS, build
 from tests.export.c.test_operators import CASES, check_against_litert
+
+from lilliput.export.c.generate import generate
 
 pytest.importorskip("ai_edge_litert")
 
@@ -47,3 +51,27 @@ def test_random_nets_answer_as_litert(seed, tmp_path):
 @pytest.mark.parametrize("seed", range(3, 303))
 def test_three_thousand_random_nets_answer_as_litert(seed, tmp_path):
     check_against_litert(*random_file(seed), tmp_path)
+
+
+def check_self_test(seed, compiler, level, folder):
+    """Its exit status tells whether the C answers as LiteRT did."""
+    net, outputs, _ = random_file(seed, nets=3)
+    generate(net.write(folder / "net.tflite", outputs)).write(folder / "c")
+    files = ["model.c", "test_model.c", "-o", "test"]
+    build(folder / "c", *FLAGS, level, *files, compiler=compiler)
+    assert subprocess.run([folder / "c" / "test"], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("compiler", "level"), [("gcc", "-O0"), ("clang", "-O0"), ("clang", "-O2")]
+)
+def test_random_nets_answer_as_litert_from_each_compiler(compiler, level, tmp_path):
+    check_self_test(4000, compiler, level, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4001, 4016))
+@pytest.mark.parametrize("level", ["-O0", "-O2", "-O3", "-Os"])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_many_random_nets_answer_as_litert_from_each_compiler(compiler, level, seed, tmp_path):
+    check_self_test(seed, compiler, level, tmp_path)

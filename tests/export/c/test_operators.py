@@ -292,6 +292,18 @@ def split(net, rng):
     return outputs
 
 
+def unpack(net, rng):
+    axis = int(rng.integers(0, 4))
+    s, z = scale(rng), zero(rng)
+    shape = [int(n) for n in rng.integers(1, 5, 4)]
+    x = net.given(shape, s, z)
+    part = shape[:axis] + shape[axis + 1 :]
+    outputs = [net.tensor(part, s, z) for _ in range(shape[axis])]
+    given = axis - 4 * int(rng.integers(0, 2))
+    net.add("UNPACK", [x], outputs, "UnpackOptions", num=shape[axis], axis=given)
+    return outputs
+
+
 def pad(net, rng):
     x, shape, s, z = image(net, rng)
     pads = rng.integers(0, 3, (4, 2)).astype(np.int32)
@@ -387,6 +399,7 @@ CASES = {
     "RELU6 in floats": in_floats("RELU6"),
     "CONCATENATION": concatenation,
     "SPLIT": split,
+    "UNPACK": unpack,
     "PAD": pad,
     "PADV2": padv2,
     "TRANSPOSE": transpose,

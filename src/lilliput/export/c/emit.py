@@ -200,7 +200,7 @@ def _key(array: Array) -> tuple[str, bytes]:
 def array_text(name: str, array: Array) -> str:
     """A constant array of one axis or two."""
     sizes = "".join(f"[{size}]" for size in array.shape)
-    form = "0x{:08x}" if array.dtype == np.uint32 else "{}"
+    form = "0x{:08x}u" if array.dtype == np.uint32 else "{}"
     rows = [", ".join(map(form.format, row.tolist())) for row in np.atleast_2d(array)]
     text = "\n".join(map(_wrapped, rows))
     if array.ndim > 1:

@@ -21,6 +21,20 @@ _LONGEST = (1 << 15) - 1
 # tensor type codes of the schema, in numpy's names
 _TYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16"}
 _TYPES |= {9: "int8", 10: "float64", 15: "uint32", 16: "uint16", 17: "int4"}
+_HAVE_A_STATE = {
+    "ASSIGN_VARIABLE",
+    "BIDIRECTIONAL_SEQUENCE_LSTM",
+    "BIDIRECTIONAL_SEQUENCE_RNN",
+    "CALL_ONCE",
+    "LSTM",
+    "READ_VARIABLE",
+    "RNN",
+    "SVDF",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    "UNIDIRECTIONAL_SEQUENCE_RNN",
+    "VAR_HANDLE",
+}
+_RUN_GRAPHS = {"CALL", "IF", "STABLEHLO_WHILE", "WHILE"}
 _QUANTIZE = (
     "quantize it whole first: lp.QuantizeStatic for a PyTorch network, or full-integer "
     "quantization with a representative dataset in TensorFlow"
@@ -54,6 +68,7 @@ def read_network(path: Path) -> Network:
         )
     )
     found = Network(tensors, operators, _given(graph.inputs), _given(graph.outputs))
+    _check_runs_once(found)
     network = with_float_functions(without_float_ends(found))
     _check_order(network)
     _check_types(network)
@@ -119,6 +134,17 @@ def _outputs(operator: Any) -> tuple[int, ...]:
 
 def _options(operator: Any) -> dict[str, Any]:
     return dict(vars(operator.builtinOptions)) if operator.builtinOptions is not None else {}
+
+
+def _check_runs_once(network: Network) -> None:
+    """No operator is a loop, or remembers what was."""
+    for operator in network.operators:
+        if operator.kind in _HAVE_A_STATE | _RUN_GRAPHS:
+            does = "keeps a state" if operator.kind in _HAVE_A_STATE else "runs another graph"
+            raise UnsupportedError(
+                f"{operator} {does}, which C is not made of; write the steps out, as litert-torch "
+                "does with nn.LSTM and nn.GRU, and Keras with unroll=True"
+            )
 
 
 def _check_order(network: Network) -> None:

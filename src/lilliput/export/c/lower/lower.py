@@ -29,6 +29,7 @@ _STEPS: dict[str, _Lower] = {
     "LARGEST": pools.largest,
     "CONCATENATION": movement.concatenated,
     "PACK": movement.joined,
+    "UNPACK": movement.parted,
     "SPLIT": movement.split,
     "SPLIT_V": movement.split,
     "PAD": movement.padded,

@@ -7,9 +7,18 @@ from typing import Any
 
 from lilliput.core import ExportError, UnsupportedError
 from lilliput.export.c.lower.step import Step, check_same_scale, check_shape
-from lilliput.export.c.network import Network, Operator
+from lilliput.export.c.network import Network, Operator, Tensor
 
-__all__ = ["concatenated", "joined", "padded", "sliced", "split", "strided", "transposed_axes"]
+__all__ = [
+    "concatenated",
+    "joined",
+    "padded",
+    "parted",
+    "sliced",
+    "split",
+    "strided",
+    "transposed_axes",
+]
 
 _LOOPS = 4
 """Around a run of bytes that lie next to each other on both sides."""
@@ -27,7 +36,7 @@ class _Grid:
 def concatenated(network: Network, operator: Operator) -> list[Step]:
     """Each input goes to its part of the output."""
     y = network.written(operator)
-    axis = int(operator.options.get("axis") or 0) % len(y.shape)
+    axis = _axis(operator, operator.options.get("axis"), y)
     writing = _strides(y.shape)
     steps, start = [], 0
     for which in range(len(operator.inputs)):
@@ -45,7 +54,7 @@ def concatenated(network: Network, operator: Operator) -> list[Step]:
 def joined(network: Network, operator: Operator) -> list[Step]:
     """`PACK`: each input goes to one place along a new axis."""
     y = network.written(operator)
-    axis = int(operator.options.get("axis") or 0) % len(y.shape)
+    axis = _axis(operator, operator.options.get("axis"), y)
     writing = _strides(y.shape)
     others = writing[:axis] + writing[axis + 1 :]
     check_shape(operator, y, (*y.shape[:axis], len(operator.inputs), *y.shape[axis + 1 :]))
@@ -64,7 +73,7 @@ def split(network: Network, operator: Operator) -> list[Step]:
     """Each output gets its part of the input; `SPLIT` names the axis first, `SPLIT_V` last."""
     which, axis_input = (1, 0) if operator.kind == "SPLIT" else (0, 2)
     x = network.read(operator, which)
-    axis = int(network.constant(operator, axis_input).reshape(-1)[0]) % len(x.shape)
+    axis = _axis(operator, network.constant(operator, axis_input).reshape(-1)[0], x)
     reading = _strides(x.shape)
     steps, start = [], 0
     for index in operator.outputs:
@@ -74,6 +83,23 @@ def split(network: Network, operator: Operator) -> list[Step]:
         check_shape(operator, y, (*x.shape[:axis], y.shape[axis], *x.shape[axis + 1 :]))
         start += y.shape[axis]
     check_shape(operator, x, (*x.shape[:axis], start, *x.shape[axis + 1 :]))
+    return steps
+
+
+def parted(network: Network, operator: Operator) -> list[Step]:
+    """`UNPACK`: each output gets one place along an axis that is gone."""
+    x = network.read(operator, 0)
+    axis = _axis(operator, operator.options.get("axis"), x)
+    reading = _strides(x.shape)
+    others = reading[:axis] + reading[axis + 1 :]
+    check_shape(operator, x, (*x.shape[:axis], len(operator.outputs), *x.shape[axis + 1 :]))
+    steps = []
+    for place, index in enumerate(operator.outputs):
+        y = network.tensors[index]
+        check_same_scale(operator, x, y)
+        check_shape(operator, y, (*x.shape[:axis], *x.shape[axis + 1 :]))
+        read = _Grid(operator.source(), others, place * reading[axis])
+        steps.append(_copy(operator, y.shape, read, _Grid(index, _strides(y.shape))))
     return steps
 
 
@@ -175,6 +201,14 @@ def _copy(operator: Operator, sizes: Sequence[int], read: _Grid, write: _Grid) -
     for axis, (size, a, b) in enumerate(rows):
         settings |= {f"size_{axis}": size, f"read_{axis}": a, f"write_{axis}": b}
     return Step("copy", operator, (read.tensor,), write.tensor, settings)
+
+
+def _axis(operator: Operator, given: Any, tensor: Tensor) -> int:
+    """Counted from the front."""
+    axis, count = int(given or 0), len(tensor.shape)
+    if not -count <= axis < count:
+        raise ExportError(f"{operator} names the axis {axis} of {list(tensor.shape)}")
+    return axis % count
 
 
 def _strides(shape: Sequence[int]) -> list[int]:
