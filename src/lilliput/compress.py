@@ -1,6 +1,7 @@
 """The one-call road: a trained model goes in, a measured family of deployable files comes out."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -84,7 +85,8 @@ def compress(  # noqa: PLR0913, PLR0917
     """
     budget = budget or Budget()
     names = (targets,) if isinstance(targets, str | Target) else targets
-    chosen = [get_target(name) if isinstance(name, str) else name for name in names]
+    found = [get_target(name) if isinstance(name, str) else name for name in names]
+    chosen = [_with_room(target, budget) for target in found]
     for target in chosen:
         check_installed(target)
     _check_budget(budget, chosen)
@@ -125,6 +127,14 @@ def _climb(ladder: Ladder) -> None:
         finally:
             ladder.note_time()
         _read_test(ladder)
+
+
+def _with_room(target: Target, budget: Budget) -> Target:
+    """A microcontroller that has no more RAM than is allowed, so that its C is made for that."""
+    if not target.has_flash or budget.max_ram_bytes is None:
+        return target
+    allowed = int(budget.max_ram_bytes)
+    return replace(target, ram_bytes=min(allowed, target.ram_bytes or allowed))
 
 
 def _counts(budget: Budget) -> Amount:

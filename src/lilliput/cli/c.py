@@ -1,12 +1,15 @@
 """`lilliput c`: an int8 `.tflite` file as C for a microcontroller."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lilliput.cli.options import Json, MaxFlash, MaxRam, Out
 from lilliput.cli.output import answering
+
+if TYPE_CHECKING:
+    from lilliput.export.c.stream import Stream
 
 __all__ = ["c"]
 
@@ -37,6 +40,7 @@ def c(  # noqa: PLR0913, PLR0917
             "arena_bytes": plan.size,
             "bound_bytes": plan.bound,
             "peak": made.peak,
+            "rows_at_once": made.schedule.stream.rows if made.schedule.stream else None,
             "constant_bytes": made.constant_bytes,
             "macs": made.macs,
         }
@@ -45,5 +49,16 @@ def c(  # noqa: PLR0913, PLR0917
             *map(str, written),
             f"arena {bytes_text(plan.size)}, of which {bytes_text(plan.bound)} are needed at once "
             f"by {made.peak}",
+            *_told(made.schedule.stream),
             f"constants {bytes_text(made.constant_bytes)}; {made.macs:,} multiplications a run",
         )
+
+
+def _told(stream: "Stream | None") -> list[str]:
+    """What a limit to RAM led to."""
+    if stream is None:
+        return []
+    first, last = stream.layers.start, stream.layers.stop - 1
+    return [
+        f"rows stream through layers {first} to {last}, {stream.rows} of the tallest map at once"
+    ]

@@ -103,10 +103,11 @@ class Workshop:
             shutil.rmtree(left)
 
     def key(self, candidate: Candidate, target: Target) -> str:
-        """Identifies the work: recipe, original, teacher, data, seed, target and its rules."""
+        """Identifies the work: recipe, original, teacher, data, seed, and target with rules and room."""
         passes = (*candidate.shared, *candidate.finish(target))
         rules = json.dumps(settings(target.rules), sort_keys=True)
-        where = f"{target.name} {target.format} {rules}"
+        room = f" {target.ram_bytes}" if target.has_flash and target.ram_bytes is not None else ""
+        where = f"{target.name} {target.format} {rules}{room}"
         return work_key(recipe_hash(passes), self.fingerprint, self.seed, where)
 
     def has(self, candidate: Candidate, targets: Sequence[Target]) -> bool:

@@ -1,5 +1,6 @@
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from lilliput.core import ExportError, MissingExtraError, UnsupportedError
 from lilliput.export import Format, export, load, parity
 from lilliput.export.c import predictor
 from lilliput.export.c.format import CSource
-from lilliput.export.c.package import MODEL
+from lilliput.export.c.package import LIMITS, MODEL
 from lilliput.testing import FormatContract
 
 pytest.importorskip("litert_torch")
@@ -56,6 +57,26 @@ def test_the_c_gives_litert_s_integers(made, tmp_path):
 def test_the_c_agrees_with_the_simulation(made):
     model, artifact = made
     assert parity(model, artifact, examples(TINY, 16)).measurement.value < 0.02
+
+
+def test_a_target_with_little_ram_gets_c_for_it(made, tmp_path):
+    model, artifact = made
+    small = export(model, replace(TARGET, ram_bytes=600), tmp_path)
+    parts = [load(part.path, "c") for part in (artifact, small)]
+    whole, streamed = (part.facts.arena_bytes for part in parts)
+    assert streamed < whole
+    (x,) = (part.numpy() for part in examples(TINY, 20))
+    np.testing.assert_array_equal(parts[1]((x,)), parts[0]((x,)))
+
+
+@pytest.mark.parametrize("text", ['{"arena_bytes": "1"}', '{"arena_bytes":null}', "{}", "[", "9"])
+def test_limits_of_another_form_are_refused(made, tmp_path, text):
+    changed = tmp_path / "changed.c.zip"
+    with zipfile.ZipFile(made[1].path) as old, zipfile.ZipFile(changed, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, text if name == LIMITS else old.read(name))
+    with pytest.raises(ExportError, match=r"limits.json holds no limits"):
+        load(changed, "c")
 
 
 def test_the_same_network_gives_the_same_bytes(made, tmp_path):
