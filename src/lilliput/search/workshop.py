@@ -103,7 +103,7 @@ class Workshop:
             shutil.rmtree(left)
 
     def key(self, candidate: Candidate, target: Target) -> str:
-        """Identifies the work: recipe, original, teacher, data, seed, and target with rules and room."""
+        """Identifies the work: recipe, original, teacher, data, seed, target, rules and room."""
         passes = (*candidate.shared, *candidate.finish(target))
         rules = json.dumps(settings(target.rules), sort_keys=True)
         room = f" {target.ram_bytes}" if target.has_flash and target.ram_bytes is not None else ""

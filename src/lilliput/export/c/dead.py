@@ -115,8 +115,8 @@ def _pads(network: Network, operator: Operator) -> bool:
     if operator.kind == "FULLY_CONNECTED":
         return False
     weights = network.read(operator, 1)
-    is_valid = int(operator.options.get("padding") or 0) == 1
-    return not is_valid and weights.shape[1:3] != (1, 1)
+    is_inside = int(operator.options.get("padding") or 0) == 1 and "around" not in operator.options
+    return not is_inside and weights.shape[1:3] != (1, 1)
 
 
 def _is_open(network: Network, operator: Operator) -> bool:

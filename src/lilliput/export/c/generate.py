@@ -13,6 +13,7 @@ from lilliput.export.c.largest import largest_of, with_largest
 from lilliput.export.c.lower.lower import lower
 from lilliput.export.c.lower.step import Program
 from lilliput.export.c.network import Network
+from lilliput.export.c.padding import with_padding_inside
 from lilliput.export.c.plan import Plan
 from lilliput.export.c.read import read_network
 from lilliput.export.c.reference import reference_answers
@@ -157,7 +158,7 @@ def generate(
     """
     network = read_network(path)
     lower(network)  # refuses sizes that do not fit one another
-    alive = without_dead_channels(network)
+    alive = without_dead_channels(with_padding_inside(network))
     lowered = lower(with_largest(alive) if gives_largest else alive)
     found = schedule(lowered, max_ram_bytes)
     made = Generated(found, path, network if gives_largest else None)

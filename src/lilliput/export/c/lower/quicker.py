@@ -117,6 +117,9 @@ def _in_lines(step: Step) -> Step | None:
     if same and of["in_height"] > of["in_width"]:
         along, across, weights = across, along, weights.transpose(1, 0, 2)
     settings = _lines(of, along, across)
+    behind = (of[f"out_{along}"] - 1) * of[f"stride_{along}"] + 3 - settings["before"]
+    if settings["before"] > 1 or behind - of[f"in_{along}"] > 1:  # more than the kernel puts there
+        return None
     arrays = {
         "weights": weights.reshape(9, -1).T.reshape(-1),
         "twice_bias": step.arrays["bias"] * 2,

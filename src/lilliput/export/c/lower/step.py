@@ -142,22 +142,27 @@ def windows(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Zeros before the map, and the size that comes out, for `SAME` and `VALID`.
 
+    `VALID` windows may see numbers around the map, if the operator's option `around` says how many
+    lie before and behind it along either axis.
+
     Raises:
         ExportError: A kernel, a stride or a dilation is below 1 or too long, or the kernel does not
             fit.
     """
-    rows = zip(size, moves.kernel, moves.stride, moves.dilation, strict=True)
+    around = operator.options.get("around", ((0, 0), (0, 0)))
+    rows = zip(size, moves.kernel, moves.stride, moves.dilation, around, strict=True)
     before, out = [], []
-    for length, kernel, stride, dilation in rows:
-        span = (kernel - 1) * dilation + 1
+    for length, kernel, stride, dilation, (first, last) in rows:
+        span, whole = (kernel - 1) * dilation + 1, first + length + last
         is_valid = int(operator.options.get("padding") or 0) == 1
         is_wrong = min(kernel, stride, dilation) < 1 or max(stride, dilation) > _LONGEST_STEP
-        if is_wrong or (is_valid and span > length):
+        if is_wrong or (is_valid and span > whole):
             raise ExportError(
                 f"{operator}: kernel {kernel}, stride {stride} and dilation {dilation} on {length}"
             )
-        out.append((length - span) // stride + 1 if is_valid else -(-length // stride))
-        before.append(0 if is_valid else max((out[-1] - 1) * stride + span - length, 0) // 2)
+        out.append((whole - span) // stride + 1 if is_valid else -(-length // stride))
+        over = 0 if is_valid else max((out[-1] - 1) * stride + span - length, 0) // 2
+        before.append(first + over)
     return tuple(before), tuple(out)
 
 
