@@ -67,21 +67,20 @@ class _Rows:
 
     def __post_init__(self) -> None:
         self.network: Network = self.program.network
-        kept = _between(self.program, self.steps)
-        self.writers = {s.writes: k for k, s in enumerate(self.steps) if s.writes in kept}
+        self.writers = {s.writes: k for k, s in enumerate(self.steps)}
         self.readers = {
             tensor: [k for k, s in enumerate(self.steps) if tensor in s.reads]
-            for tensor in self.writers
+            for tensor in _between(self.program, self.steps)
         }
         self.heights = [heights(self.network, step) for step in self.steps]
         self.done = [0] * len(self.steps)
-        self.first = dict.fromkeys(self.writers, 0)  # row at the beginning of each buffer
+        self.first = dict.fromkeys(self.readers, 0)  # row at the beginning of each buffer
         tallest = max(self.heights)
         self.share = [max(1, self.at_once * height // tallest) for height in self.heights]
 
     def calls(self) -> Iterator[Step]:
         """The last maps a few rows at a time, whichever is behind."""
-        ends = [k for k, step in enumerate(self.steps) if step.writes not in self.writers]
+        ends = [k for k, step in enumerate(self.steps) if step.writes not in self.readers]
         while behind := [k for k in ends if self.done[k] < self.heights[k]]:
             k = min(behind, key=lambda k: self.done[k] / self.heights[k])
             yield from self._until(k, min(self.heights[k], self.done[k] + self.share[k]))
@@ -94,8 +93,8 @@ class _Rows:
             for tensor in dict.fromkeys(step.reads):
                 if tensor in self.writers:
                     yield from self._until(self.writers[tensor], wanted(step, rows).stop)
-            fills = step.writes in self.writers and self._first_needed(step.writes) == rows.start
-            if step.writes in self.writers:
+            fills = step.writes in self.readers and self._first_needed(step.writes) == rows.start
+            if step.writes in self.readers:
                 yield from self._room_for(step, rows)
             call = some_rows(self.network, step, rows)
             yield replace(call, starts=tuple(self._starts(step, rows)), fills=fills)
