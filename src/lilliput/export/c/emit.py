@@ -31,11 +31,14 @@ _SHARED = (
     "narrowed",
     "window",
     "column",
+    "rescaled_four",
     "filters_by_2x2",
+    "filters_by_2x4",
     "dot_4x1",
     "two_halfwords",
     "taps_3x3",
     "rescaled_along",
+    "line_3x3",
 )
 """What kernels call, in an order in which each calls only those before it."""
 _HOOK = (
@@ -44,7 +47,7 @@ _HOOK = (
     "#define LILLIPUT_AFTER(layer) ((void)0)",
     "#endif\n",
 )
-_Held = dict[tuple[str, bytes], str]
+_Held = dict[tuple[str, bytes, bytes], str]
 """What constant arrays are called."""
 _TYPES = {name: f"{name}_t" for name in ("int8", "uint8", "int16", "uint16", "int32", "uint32")}
 
@@ -160,9 +163,12 @@ def _constants(program: Program, held: _Held) -> Iterable[str]:
     """Arrays, equal ones once, then what each call is told."""
     for number, step in enumerate(program.steps):
         for name, array in step.arrays.items():
-            if _key(array) not in held:
-                held[_key(array)] = f"{name}_{number}"
-                yield array_text(f"{name}_{number}", array)
+            helium = step.on_helium.get(name)
+            key = _key(array, helium)
+            if key not in held:
+                held[key] = f"{name}_{number}"
+                text = array_text(held[key], array)
+                yield text if helium is None else _either(text, array_text(held[key], helium))
         for place in map(program.place_of, step.reads):
             data = program.network.tensors[place].data
             if data is not None and _key(data) not in held:
@@ -184,17 +190,23 @@ def _name(layer: int | None, before: int) -> str:
     return f"{stem}_{before}" if before else stem
 
 
-def _told(step: Step, held: _Held) -> tuple[str, bytes]:
+def _told(step: Step, held: _Held) -> tuple[str, bytes, bytes]:
     """What a call is told, the same for equal ones: its kernel and its struct."""
-    fields = [(name, held[_key(array)]) for name, array in step.arrays.items()]
+    arrays = step.arrays.items()
+    fields = [(name, held[_key(array, step.on_helium.get(name))]) for name, array in arrays]
     fields += [(name, str(value)) for name, value in step.settings.items()]
     text = _wrapped(", ".join(f".{name} = {value}" for name, value in fields))
-    return step.kernel, text.encode()
+    return step.kernel, text.encode(), b""
 
 
-def _key(array: Array) -> tuple[str, bytes]:
-    """The same for equal arrays."""
-    return array.dtype.name, array.tobytes()
+def _key(array: Array, on_helium: Array | None = None) -> tuple[str, bytes, bytes]:
+    """The same for arrays that are equal on every processor."""
+    return array.dtype.name, array.tobytes(), b"" if on_helium is None else on_helium.tobytes()
+
+
+def _either(text: str, on_helium: str) -> str:
+    """What lies in flash, by the processor."""
+    return f"#if !defined(__ARM_FEATURE_MVE)\n{text}#else\n{on_helium}#endif\n"
 
 
 def array_text(name: str, array: Array) -> str:

@@ -1,6 +1,36 @@
 /* What a kernel sees at a place, for `filters_by_2x2`: of four bytes a, b, c, d the halfwords
    b - 127, d - 127, then 256 a - (b - 127), 256 c - (d - 127). Every second pair of words is
-   another place's. */
+   another place's. For `filters_by_2x4` the bytes as they are, every fourth word. */
+#if defined(__ARM_FEATURE_MVE)
+#include <arm_mve.h>
+
+static uint32_t *spread(uint32_t *to, const int8_t *from, int32_t count)
+{
+    const uint32x4_t apart = vidupq_n_u32(0, 4);
+    uint32_t *at = to;
+    __asm__ volatile(
+        "wlstp.8 lr, %[count], 2f\n"
+        "1:\n\t"
+        "vldrb.8 q0, [%[from]], #16\n\t"
+        "vstrw.32 q0, [%[at], %q[apart], uxtw #2]\n\t"
+        "adds %[at], #64\n\t"
+        "letp lr, 1b\n"
+        "2:"
+        : [at] "+r"(at), [from] "+r"(from)
+        : [count] "r"(count), [apart] "w"(apart)
+        : "q0", "lr", "cc", "memory");
+    return to + (count + 3) / 4 * 4;
+}
+
+static uint32_t *spread_zeros(uint32_t *to, int32_t zero, int32_t count)
+{
+    const uint32_t word = ((uint32_t)zero & 0xff) * 0x01010101;
+    for (; count > 0; count -= 4, to += 4) {
+        *to = word;
+    }
+    return to;
+}
+#else
 static inline uint32_t *spread_four(uint32_t *to, uint32_t word)
 {
 #if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
@@ -58,6 +88,7 @@ static uint32_t *spread_zeros(uint32_t *to, int32_t zero, int32_t count)
     }
     return to;
 }
+#endif
 
 /* Channels from..from + each, as `seen`; `row` is room for bytes that are no whole words. */
 static void column(

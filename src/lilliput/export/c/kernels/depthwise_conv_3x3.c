@@ -11,6 +11,46 @@ struct depthwise_conv_3x3 {
     int16_t stride, line_stride, lines_before, before, in_zero, out_zero, low, high;
 };
 
+#if defined(__ARM_FEATURE_MVE)
+static void depthwise_conv_3x3(
+    const struct depthwise_conv_3x3 *layer, const int8_t *x, int8_t *y, int32_t *scratch)
+{
+    const int32_t channels = layer->channels;
+    const int8_t zero = (int8_t)layer->in_zero;
+    int8_t *words = (int8_t *)scratch, *first = words + 4 * layer->before;
+    for (int32_t k = 0; k < 16 * layer->pitch; k++) {
+        words[k] = zero;
+    }
+    for (int32_t run = 0; run < layer->batch * channels; run++) {
+        const int32_t n = run / channels, c = run % channels;
+        const int8_t *map = x + n * layer->in_lines * layer->in_length * channels + c;
+        int8_t *out = y + n * layer->out_lines * layer->out_length * channels + c;
+        const struct line_3x3 of = {
+            .bias = layer->twice_bias[c] / 2,
+            .multiplier = layer->multiplier[c],
+            .bits = layer->bits[c],
+            .zero = layer->out_zero,
+            .step = layer->out_step,
+        };
+        const uint32x4_t taps = taps_of(layer->weights + 9 * c);
+        int32_t line = -layer->lines_before, top = line;
+        for (int32_t i = 0; i < layer->out_lines; i++, top += layer->line_stride) {
+            for (; line < top + 3; line++) {
+                const int is_inside = line >= 0 && line < layer->in_lines;
+                const int8_t *from = is_inside ? map + line * layer->in_line : &zero;
+                line_in(first + (line & 3), from, is_inside ? layer->in_step : 0, layer->in_length);
+            }
+            if (layer->stride == 1) {
+                line_3x3(&of, words, turned(taps, top & 3), out, layer->out_length);
+            } else {
+                line_3x3_by_two(&of, words, turned(taps, top & 3), out, layer->out_length);
+            }
+            out += layer->out_line;
+        }
+    }
+    narrowed(y, layer->batch * layer->out_lines * layer->out_length * channels, layer->low, layer->high);
+}
+#else
 /* One channel of a line, with the zero point on both sides. */
 static void line_of(const struct depthwise_conv_3x3 *layer, const int8_t *from, uint32_t *to)
 {
@@ -82,3 +122,4 @@ static void depthwise_conv_3x3(
     }
     narrowed(y, layer->batch * layer->out_lines * layer->out_length * channels, layer->low, layer->high);
 }
+#endif

@@ -1,5 +1,38 @@
 /* x with each of four filters; weights lie four bytes of the first filter, of the second, the third
    and the fourth, and so on, the last ones filled up with zeros. */
+#if defined(__ARM_FEATURE_MVE)
+#include <arm_mve.h>
+
+static void dot_4x1(const uint32_t *weights, const int8_t *x, int32_t length, int32_t *sums)
+{
+    const uint32x4_t apart = vidupq_n_u32(0, 4);
+    int32_t first = sums[0], second = sums[1], third = sums[2], fourth = sums[3];
+    for (; length >= 16; length -= 16, weights += 16, x += 16) {
+        const int8x16_t seen = vldrbq_s8(x);
+        const uint32x4x4_t w = vld4q_u32(weights);
+        first = vmladavaq_s8(first, vreinterpretq_s8_u32(w.val[0]), seen);
+        second = vmladavaq_s8(second, vreinterpretq_s8_u32(w.val[1]), seen);
+        third = vmladavaq_s8(third, vreinterpretq_s8_u32(w.val[2]), seen);
+        fourth = vmladavaq_s8(fourth, vreinterpretq_s8_u32(w.val[3]), seen);
+    }
+    if (length > 0) {
+        const mve_pred16_t rest = vctp32q((uint32_t)(length + 3) / 4);
+        const int8x16_t seen = vldrbq_z_s8(x, vctp8q((uint32_t)length));
+        uint32x4_t w[4];
+        for (int32_t f = 0; f < 4; f++) {
+            w[f] = vldrwq_gather_shifted_offset_z_u32(weights + f, apart, rest);
+        }
+        first = vmladavaq_s8(first, vreinterpretq_s8_u32(w[0]), seen);
+        second = vmladavaq_s8(second, vreinterpretq_s8_u32(w[1]), seen);
+        third = vmladavaq_s8(third, vreinterpretq_s8_u32(w[2]), seen);
+        fourth = vmladavaq_s8(fourth, vreinterpretq_s8_u32(w[3]), seen);
+    }
+    sums[0] = first;
+    sums[1] = second;
+    sums[2] = third;
+    sums[3] = fourth;
+}
+#else
 static inline int32_t product(uint32_t word, int32_t place, const int8_t *x)
 {
     return (int8_t)(word >> 8 * place) * x[place];
@@ -64,3 +97,4 @@ static void dot_4x1(const uint32_t *weights, const int8_t *x, int32_t length, in
         }
     }
 }
+#endif

@@ -7,6 +7,7 @@
 
    The scaling of a filter is its bias in 256ths, with the bits to shift by in its lowest byte, and
    then its multiplier; a sum begins as the whole first word, whose lowest byte is shifted out. */
+#if !defined(__ARM_FEATURE_MVE)
 struct filters_by_2x2 {
     const uint32_t *weights;
     const uint32_t *columns; /* v and z of one place, v and z of the other, and so on */
@@ -115,4 +116,5 @@ static void filters_by_2x2(struct filters_by_2x2 *of)
         w += filter % 2 ? 2 * of->quarters - 1 : 1;
     }
 }
+#endif
 #endif

@@ -1,4 +1,5 @@
 /* Sums along a line as outputs of one channel, two at a time; `step` bytes lie between them. */
+#if !defined(__ARM_FEATURE_MVE)
 struct scaling {
     int32_t twice_bias, multiplier, bits;
     int32_t zero; /* twice the zero point, and 1 */
@@ -48,4 +49,5 @@ static void rescaled_along(
         *y = rescaled(of->twice_bias + 2 * *sums, of->multiplier, of->bits, of->zero);
     }
 }
+#endif
 #endif

@@ -1,6 +1,7 @@
 /* Sums of 3 x 3 taps along three lines of halfwords, two at a time from *sums on until `end`. Of
    each row of taps a, b, c the weights are a | b << 16, then b | c << 16. The first steps by one
    halfword from sum to sum, the second by two. */
+#if !defined(__ARM_FEATURE_MVE)
 #if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
 #define TAPS_3X3(name, first_line, other_line) \
     __attribute__((naked, noinline)) static void name( \
@@ -88,4 +89,5 @@ static void taps_3x3_by_two(
 {
     taps_3x3_by(2, lines, weights, sums, end);
 }
+#endif
 #endif

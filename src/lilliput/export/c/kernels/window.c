@@ -5,6 +5,23 @@ struct window {
     int16_t dilation_height, dilation_width, pad_height, pad_width, in_zero;
 };
 
+#if defined(__ARM_FEATURE_MVE)
+static inline int8_t *copied(int8_t *to, const int8_t *from, int32_t count)
+{
+    int8_t *at = to;
+    __asm__ volatile(
+        "wlstp.8 lr, %[count], 2f\n"
+        "1:\n\t"
+        "vldrb.8 q0, [%[from]], #16\n\t"
+        "vstrb.8 q0, [%[at]], #16\n\t"
+        "letp lr, 1b\n"
+        "2:"
+        : [at] "+r"(at), [from] "+r"(from)
+        : [count] "r"(count)
+        : "q0", "lr", "cc", "memory");
+    return to + count;
+}
+#else
 static inline int8_t *copied(int8_t *to, const int8_t *from, int32_t count)
 {
     int8_t *end = to + count;
@@ -16,6 +33,7 @@ static inline int8_t *copied(int8_t *to, const int8_t *from, int32_t count)
     }
     return to;
 }
+#endif
 
 static inline int8_t *filled(int8_t *to, int8_t value, int32_t count)
 {

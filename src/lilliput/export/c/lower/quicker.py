@@ -85,19 +85,30 @@ def _paired(step: Step) -> Step | None:
         return None
     groups = step.settings["groups"]
     words = _interleaved(borrowed.reshape(groups, filters // groups, -1), filters=2)
-    total = (bias + 127 * weights[:, 1::2].sum(1)) * 256
-    scaling = np.stack([total + bits, step.arrays["multiplier"].astype(np.int64)], -1)
-    scaling = scaling.reshape(groups, -1, 2)
-    scaling = np.pad(scaling, ((0, 0), (0, scaling.shape[1] % 2), (0, 0)))
-    arrays = {
-        "weights": words,
-        "scaling": (scaling & 0xFFFFFFFF).astype(np.uint32).view(np.int32).reshape(-1),
-    }
+    multiplier = step.arrays["multiplier"].astype(np.int64)
+    total = bias + 127 * weights[:, 1::2].sum(1)
+    scaling, on_helium = (
+        _in_pairs(np.stack([begin * 256 + bits, multiplier], -1), groups) for begin in (total, bias)
+    )
     is_one = of["kernel_height"] == of["kernel_width"] == 1
     scratch = 16 * (-(-length // 4)) + (0 if is_one else length)
-    found = replace(step, kernel="conv_2d", arrays=arrays, scratch=scratch)
+    found = replace(
+        step,
+        kernel="conv_2d",
+        arrays={"weights": words, "scaling": scaling},
+        on_helium={"scaling": on_helium},
+        scratch=scratch,
+    )
+    # what is far enough for two places is so for four, which begin at some of the same
     near = {0: distance(step, True, together=2)} if step.distances else {}
     return replace(found, distances=near)
+
+
+def _in_pairs(scaling: Array, groups: int) -> Array:
+    """Words of each filter, and zeros for one more where a group's number of them is odd."""
+    each = scaling.reshape(groups, -1, 2)
+    even = np.pad(each, ((0, 0), (0, each.shape[1] % 2), (0, 0)))
+    return (even & 0xFFFFFFFF).astype(np.uint32).view(np.int32).reshape(-1)
 
 
 def _in_lines(step: Step) -> Step | None:

@@ -32,6 +32,7 @@ class Step:
         writes: The tensor that it fills, or a part of which it fills.
         settings: Numbers, by the names of the kernel's struct.
         arrays: Constants, likewise.
+        on_helium: What some of them are instead on processors with Helium.
         macs: Multiplications that it takes.
         distances: For reads that it may write over, by their place among `reads`: by how many bytes
             they must begin behind what it writes, so that nothing is lost before it is read.
@@ -49,6 +50,7 @@ class Step:
     writes: int
     settings: Mapping[str, int] = field(default_factory=dict)
     arrays: Mapping[str, Array] = field(default_factory=dict)
+    on_helium: Mapping[str, Array] = field(default_factory=dict)
     macs: int = 0
     distances: Mapping[int, int] = field(default_factory=dict)
     in_place: tuple[int, ...] = ()
