@@ -150,6 +150,29 @@ def widths(rows: list[Row]) -> None:
     save("widths")
 
 
+def compare(rows: list[Row]) -> None:
+    """The score of each arm against the bytes of its file."""
+    case = {tuple(r.quantity.split(": ")): r for r in rows if r.case == "resnet20-compare"}
+    arms = list(dict.fromkeys(arm for arm, _ in case))
+    if not arms:
+        return
+    _, axes = pyplot.subplots()
+    sizes = [case[arm, "size"].value / 1e3 for arm in arms]
+    colours = [GREY if arm == "original" else BLUE if arm == "pruned" else ORANGE for arm in arms]
+    for arm, size, colour in zip(arms, sizes, colours, strict=True):
+        row = case[arm, "top-1"]
+        dots(axes, [size], [row], colour)
+        axes.annotate(
+            arm, (size, row.value), (8, 0), textcoords="offset points", va="center", color=colour
+        )
+    axes.set_xscale("log")
+    axes.set_xlabel("kB of the file")
+    axes.set_title("ResNet-20 on CIFAR-10: pruned, or trained small (top-1, 95 % over seeds)")
+    axes.yaxis.set_major_formatter(PERCENT)
+    axes.margins(x=0.3)
+    save("compare")
+
+
 def _width(row: Row) -> int:
     return int(row.case.rpartition("-")[2])
 
@@ -167,3 +190,4 @@ if __name__ == "__main__":
         review(read("quantize"))
         bits(read("quantize"))
         widths(read("prune"))
+        compare(read("prune"))

@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 
 from rows import Row, read
-from techniques import table_each, table_structures, table_techniques
+from techniques import table_compare, table_each, table_structures, table_techniques
 
 HOME = Path(__file__).parent.parent
 README, QUANTIZE = HOME / "README.md", HOME / "docs" / "quantize.md"
 MICROCONTROLLERS = HOME / "docs" / "microcontrollers.md"
 TECHNIQUES = HOME / "docs" / "techniques.md"
+COMPARE = HOME / "docs" / "compare.md"
 SCORES = ("top-1", "metric")
 DROPS = ("drop", "drop of validation")
 DISTANCES = ("KL to the float softmax", "cosine to the float embedding")
@@ -149,6 +150,7 @@ def main() -> None:
         (TECHNIQUES, "techniques", table_techniques),
         (TECHNIQUES, "each", table_each),
         (TECHNIQUES, "structures", table_structures),
+        (COMPARE, "compare", table_compare),
     )
     for page, name, make in tables:
         text = page.read_text()

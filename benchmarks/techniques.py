@@ -2,7 +2,7 @@
 
 from rows import Row, read
 
-__all__ = ["table_each", "table_structures", "table_techniques"]
+__all__ = ["table_compare", "table_each", "table_structures", "table_techniques"]
 
 TECHNIQUES = {
     "resnet56-2.1x": "blocks and channels, each block taught, then 20 epochs with CutMix",
@@ -68,7 +68,8 @@ EACH = {
     "narrow": "0.7 of all widths, drawn anew",
 }
 GRADUAL = "weights, gradually"
-SKIPPED = ("structures", "resnet20-width", "resnet20-by-latency", "compare")
+COMPARED = "resnet20-compare"
+SKIPPED = ("structures", "resnet20-width", "resnet20-by-latency", COMPARED)
 
 
 def table_techniques() -> str:
@@ -101,6 +102,28 @@ def _table(rows: list[Row]) -> str:
             _inverse(found.get("latency_ratio")),
             _score(found),
             _drop(found.get("drop")),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def table_compare() -> str:
+    """One line for each arm: pruned, trained small, and by how much the first is better."""
+    rows = [row for row in read("prune") if row.case == COMPARED]
+    lines = [
+        "| arm | epochs | top-1 (test) | pruned leads by, points (95 %) | kB | MACs, M | times as fast |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    found = {tuple(row.quantity.split(": ")): row for row in rows}
+    for arm in dict.fromkeys(arm for arm, _ in found):
+        cells = [
+            arm,
+            _number(found.get((arm, "epochs")), 1, "{:.0f}"),
+            _score({"metric": found[arm, "top-1"]}),
+            _drop(found.get((arm, "pruned leads by"))),
+            _number(found.get((arm, "size")), 1e-3, "{:,.0f}"),
+            _number(found.get((arm, "MACs")), 1e-6, "{:.1f}"),
+            _inverse(found.get((arm, "latency ratio"))),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
