@@ -22,6 +22,10 @@ def c(  # noqa: PLR0913, PLR0917
     argmax: Annotated[
         bool, typer.Option("--argmax", help="Give the class of the largest score, not scores.")
     ] = False,
+    pack: Annotated[
+        bool,
+        typer.Option("--pack", help="Pack weights of few bits or values, or mostly zero: less flash."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write an int8 .tflite file as C99 without heap or interpreter (into out/)."""
@@ -29,7 +33,7 @@ def c(  # noqa: PLR0913, PLR0917
         from lilliput.core.amounts import bytes_text
         from lilliput.export.c.generate import generate
 
-        made = generate(file, max_ram, max_flash, argmax)
+        made = generate(file, max_ram, max_flash, argmax, pack)
         written = made.write(out or Path("out"), vectors)
         plan = made.plan
         value = {
@@ -38,6 +42,7 @@ def c(  # noqa: PLR0913, PLR0917
             "bound_bytes": plan.bound,
             "peak": made.peak,
             "constant_bytes": made.constant_bytes,
+            "packed_layers": made.packed_layers,
             "macs": made.macs,
         }
         answer.give(
@@ -45,5 +50,6 @@ def c(  # noqa: PLR0913, PLR0917
             *map(str, written),
             f"arena {bytes_text(plan.size)}, of which {bytes_text(plan.bound)} are needed at once "
             f"by {made.peak}",
-            f"constants {bytes_text(made.constant_bytes)}; {made.macs:,} multiplications a run",
+            f"constants {bytes_text(made.constant_bytes)}, {made.packed_layers} layers packed; "
+            f"{made.macs:,} multiplications a run",
         )

@@ -30,7 +30,9 @@ _SHARED = (
     "window",
     "column",
     "filters_by_2x2",
+    "filters_over_map",
     "dot_4x1",
+    "packed",
     "two_halfwords",
     "taps_3x3",
     "rescaled_along",
@@ -159,8 +161,8 @@ def _constants(program: Program, held: _Held) -> Iterable[str]:
     for number, step in enumerate(program.steps):
         for name, array in step.arrays.items():
             if _key(array) not in held:
-                held[_key(array)] = f"{name}_{number}"
-                yield array_text(f"{name}_{number}", array)
+                held[_key(array)] = f"{name.replace('.', '_')}_{number}"
+                yield array_text(held[_key(array)], array)
         for place in map(program.place_of, step.reads):
             data = program.network.tensors[place].data
             if data is not None and _key(data) not in held:

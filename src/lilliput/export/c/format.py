@@ -20,7 +20,8 @@ class CSource:
     """A zip of `model.h`, `model.c`, `test_model.c` and the int8 `.tflite` that they compute.
 
     There is C only for int8 throughout. A network that is not quantized, the original of a search
-    for instance, is kept as a float `.tflite`, which LiteRT runs.
+    for instance, is kept as a float `.tflite`, which LiteRT runs. Weights are packed where that
+    saves flash.
     """
 
     suffix: str = ".c.zip"
@@ -34,7 +35,7 @@ class CSource:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / package.MODEL
             file.write_bytes(content)
-            made = generate(file)
+            made = generate(file, packs_weights=True)
             sources = {p.name: p.read_bytes() for p in made.write(Path(folder) / "c")}
         write_bytes(path, package.write({**sources, package.MODEL: content}))
 

@@ -13,6 +13,7 @@ from lilliput.export.c.largest import largest_of, with_largest
 from lilliput.export.c.lower.lower import lower
 from lilliput.export.c.lower.step import Program
 from lilliput.export.c.network import Network
+from lilliput.export.c.packing import packed
 from lilliput.export.c.plan import Plan, plan_of
 from lilliput.export.c.read import read_network
 from lilliput.export.c.reference import reference_answers
@@ -55,13 +56,17 @@ class Generated:
     @property
     def constant_bytes(self) -> int:
         """Weights, biases, multipliers and tables; equal arrays count once."""
-        arrays = [a for step in self.program.steps for a in step.arrays.values()]
-        return sum({(a.dtype.str, a.tobytes()): a.nbytes for a in arrays}.values())
+        return self.program.constant_bytes
 
     @property
     def macs(self) -> int:
         """Multiplications for one run."""
         return self.program.macs
+
+    @property
+    def packed_layers(self) -> int:
+        """How many layers unpack their weights as they run."""
+        return sum(step.kernel.endswith("_packed") for step in self.program.steps)
 
     @property
     def peak(self) -> str:
@@ -128,14 +133,20 @@ def generate(
     max_ram_bytes: float | None = None,
     max_flash_bytes: float | None = None,
     gives_largest: bool = False,
+    packs_weights: bool = False,
 ) -> Generated:
     """Self-contained C99 that computes what the file says, bit for bit.
+
+    Weights that fit few bits, are few values or mostly zero can be packed; they are where constants
+    take more bytes than are allowed, those first that save most.
 
     Args:
         path: An int8 `.tflite` file, anybody's.
         max_ram_bytes: Most bytes for the arena.
         max_flash_bytes: Most bytes for constants; code comes on top, 3 to 6 kB on a Cortex-M4.
         gives_largest: Give the place of each row's largest score instead of the scores.
+        packs_weights: Pack all weights that save a quarter of their layer's bytes: less flash for
+            more instructions, and for room to unpack.
 
     Raises:
         MissingExtraError: The package that knows the schema is not installed.
@@ -147,6 +158,8 @@ def generate(
     lower(network)  # refuses sizes that do not fit one another
     alive = without_dead_channels(network)
     program = lower(with_largest(alive) if gives_largest else alive)
+    if packs_weights or (max_flash_bytes is not None and program.constant_bytes > max_flash_bytes):
+        program = packed(program, 0 if packs_weights else max_flash_bytes)
     made = Generated(program, plan_of(program), path, network if gives_largest else None)
     if max_ram_bytes is not None and made.plan.size > max_ram_bytes:
         raise UnsupportedError(
@@ -158,6 +171,7 @@ def generate(
         raise UnsupportedError(
             f"constants take {made.constant_bytes:,} bytes, without any code, and "
             f"{max_flash_bytes:,.0f} are allowed; most are of {made.heaviest}: fewer channels "
-            "there, or pruning them by masks, which leave the network here, would lower it"
+            "there, pruning them by masks, which leave the network here, or weights of four bits or "
+            "mostly zero, which are packed here, would lower it"
         )
     return made

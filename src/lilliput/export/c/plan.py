@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lilliput.export.c.lower.step import Program
 
-__all__ = ["Life", "Plan", "plan_of", "scratch_of"]
+__all__ = ["Life", "Plan", "needs_of", "plan_of", "scratch_of"]
 
 _ALIGNMENT = 4
 _ORDERS = 200
@@ -54,7 +54,7 @@ def plan_of(program: Program) -> Plan:
     """
     lives = _lives(program)
     near = _near(program, lives)
-    needs = [_least(program, lives, near, when) for when in range(len(program.steps))]
+    needs = needs_of(program)
     bound = max(needs, default=0)
     peak = needs.index(bound) if needs else 0
     packings = (_packed(lives, near, order) for order in _orders(lives))
@@ -64,6 +64,13 @@ def plan_of(program: Program) -> Plan:
             break
         best = min(best, trial, key=lambda offsets: _height(offsets, lives))
     return Plan(best, _height(best, lives), bound, peak)
+
+
+def needs_of(program: Program) -> list[int]:
+    """Bytes that each step needs at least, with what lives beside it."""
+    lives = _lives(program)
+    near = _near(program, lives)
+    return [_least(program, lives, near, when) for when in range(len(program.steps))]
 
 
 def _orders(lives: Mapping[int, Life]) -> Iterator[list[int]]:
@@ -121,7 +128,7 @@ def _near(program: Program, lives: Mapping[int, Life]) -> _Near:
 
 
 def _least(program: Program, lives: Mapping[int, Life], near: _Near, when: int) -> int:
-    """Bytes that a step needs at least, with what lives beside it."""
+    """Of one step, as `needs_of`."""
     alive = {t: life.size for t, life in lives.items() if life.first <= when <= life.last}
     whole = sum(alive.values())
     written = program.place_of(program.steps[when].writes)
