@@ -24,7 +24,9 @@ def c(  # noqa: PLR0913, PLR0917
     ] = False,
     pack: Annotated[
         bool,
-        typer.Option("--pack", help="Pack weights of few bits or values, or mostly zero: less flash."),
+        typer.Option(
+            "--pack", help="Pack weights of few bits or values, or mostly zero: less flash."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:

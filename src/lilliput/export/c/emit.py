@@ -33,6 +33,7 @@ _SHARED = (
     "filters_over_map",
     "dot_4x1",
     "packed",
+    "unpack",
     "two_halfwords",
     "taps_3x3",
     "rescaled_along",

@@ -66,7 +66,7 @@ class Generated:
     @property
     def packed_layers(self) -> int:
         """How many layers unpack their weights as they run."""
-        return sum(step.kernel.endswith("_packed") for step in self.program.steps)
+        return sum("weights.code_bits" in step.settings for step in self.program.steps)
 
     @property
     def peak(self) -> str:
@@ -159,7 +159,7 @@ def generate(
     alive = without_dead_channels(network)
     program = lower(with_largest(alive) if gives_largest else alive)
     if packs_weights or (max_flash_bytes is not None and program.constant_bytes > max_flash_bytes):
-        program = packed(program, 0 if packs_weights else max_flash_bytes)
+        program = packed(program, None if packs_weights else max_flash_bytes)
     made = Generated(program, plan_of(program), path, network if gives_largest else None)
     if max_ram_bytes is not None and made.plan.size > max_ram_bytes:
         raise UnsupportedError(
@@ -171,7 +171,7 @@ def generate(
         raise UnsupportedError(
             f"constants take {made.constant_bytes:,} bytes, without any code, and "
             f"{max_flash_bytes:,.0f} are allowed; most are of {made.heaviest}: fewer channels "
-            "there, pruning them by masks, which leave the network here, or weights of four bits or "
-            "mostly zero, which are packed here, would lower it"
+            "there, pruning them by masks, which leave the network here, or weights of four bits "
+            "or mostly zero, which are packed here, would lower it"
         )
     return made

@@ -1,11 +1,11 @@
 """Layers whose weights take fewer bits than bytes have: they are unpacked as they run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from lilliput.export.c.lower.codes import shortest
+from lilliput.export.c.lower.codes import Codes, codes_of_all, codes_of_others
 from lilliput.export.c.lower.step import Program, Step
 from lilliput.export.c.plan import needs_of
 from lilliput.export.format import Array
@@ -14,15 +14,17 @@ __all__ = ["packed"]
 
 _MOST_OF_PLAIN = 0.75
 """Of a layer's constants; what saves less is not worth its instructions."""
-_CODE_BYTES = 1200
-"""What unpacking takes at most of a Cortex-M4's flash."""
+_MOST_OF_ALL = 0.75
+"""Of the bytes that codes for all weights take: with gaps it has to be less."""
+_CODE_BYTES = 2000
+"""What unpacking takes of flash at most, on any of the processors."""
 _COLUMNS = 128
 """Of a dense layer, unpacked at once."""
 _FILTERS = (64, 32, 16, 8)
 """Of a convolution, unpacked at once: for each such block it gathers what places see."""
 
 
-def packed(program: Program, most_bytes: float = 0) -> Program:
+def packed(program: Program, most_bytes: float | None = None) -> Program:
     """The program with packed weights, those first that save most; itself where it gains nothing.
 
     A convolution unpacks as many filters at once as there is room for in the smallest arena that
@@ -30,11 +32,12 @@ def packed(program: Program, most_bytes: float = 0) -> Program:
 
     Args:
         program: With plain weights.
-        most_bytes: For constants and for the code that unpacks them: with so few, no more is packed.
+        most_bytes: For constants and for the code that unpacks them: with so few, no more is
+            packed; None packs all.
     """
     found = program
     for when, step in _by_what_they_save(program):
-        if found.constant_bytes + _CODE_BYTES <= most_bytes:
+        if most_bytes is not None and found.constant_bytes + _CODE_BYTES <= most_bytes:
             break
         found = _with(found, when, step)
     gains = found.constant_bytes + _CODE_BYTES < program.constant_bytes
@@ -79,33 +82,47 @@ def _convolutions(step: Step) -> Iterator[Step]:
     for together in (filters, *(count for count in _FILTERS if count < filters)):
         size = each * (together + together % 2)
         parts = [g[k : k + size] for g in groups for k in range(0, len(g), size)]
-        found = _unpacking(step, parts, together, -(-size // 16) * 16)
+        codes = _shorter(codes_of_all(parts), codes_of_others(groups.reshape(-1)))
+        settings = {"together": together}
+        found = _holding(step, codes, "conv_2d_packed", settings, -(-size // 16) * 16)
         yield found if together == filters else replace(found, distances={})
 
 
 def _dense(step: Step) -> Iterator[Step]:
-    """Some columns at a time of four filters; all, where each row multiplies them."""
-    length = step.settings["in_channels"]
-    together = min(length, _COLUMNS) if step.settings["rows"] == 1 else length
+    """Some columns at a time of four filters; all, where several rows are multiplied by them."""
+    length, filters = step.settings["in_channels"], step.settings["out_channels"]
+    is_alone = step.settings["rows"] == 1
+    together = min(length, _COLUMNS) if is_alone else length
     size = 4 * 4 * -(-together // 4)
-    rows = _bytes_of(step).reshape(-1, 16 * -(-length // 4))
-    parts = [row[k : k + size] for row in rows for k in range(0, len(row), size)]
-    yield _unpacking(step, parts, together, size)
+    blocks = _bytes_of(step).reshape(-1, 16 * -(-length // 4))
+    parts = [block[k : k + size] for block in blocks for k in range(0, len(block), size)]
+    rows = blocks.reshape(len(blocks), -1, 4, 4).swapaxes(1, 2).reshape(4 * len(blocks), -1)
+    others = codes_of_others(
+        rows[:filters, :length].reshape(-1) if is_alone else blocks.reshape(-1)
+    )
+    codes = _shorter(codes_of_all(parts), others)
+    if is_alone and codes is others:
+        yield _holding(step, codes, "fully_connected_sparse", {}, None)
+    else:
+        yield _holding(step, codes, "fully_connected_packed", {"together": together}, size)
 
 
-def _unpacking(step: Step, parts: Sequence[Array], together: int, size: int) -> Step:
+def _shorter(of_all: Codes | None, of_others: Codes) -> Codes:
+    """Gaps take more instructions, and have to save more."""
+    is_less = of_all is None or of_others.size <= _MOST_OF_ALL * of_all.size
+    return of_others if is_less or of_all is None else of_all
+
+
+def _holding(
+    step: Step, codes: Codes, kernel: str, settings: dict[str, int], size: int | None
+) -> Step:
     """The step with weights in few bits, and so many bytes more of scratch."""
-    codes = shortest(parts)
     arrays = {name: array for name, array in step.arrays.items() if name != "weights"}
     arrays = {**{f"weights.{name}": array for name, array in codes.arrays.items()}, **arrays}
-    settings = {f"weights.{name}": value for name, value in codes.settings.items()}
-    return replace(
-        step,
-        kernel=f"{step.kernel}_packed",
-        arrays=arrays,
-        settings={**settings, **step.settings, "together": together},
-        scratch=size + (step.scratch or 0),
-    )
+    numbers = {f"weights.{name}": value for name, value in codes.settings.items()}
+    scratch = None if size is None else size + (step.scratch or 0)
+    settings = {**numbers, **step.settings, **settings}
+    return replace(step, kernel=kernel, arrays=arrays, settings=settings, scratch=scratch)
 
 
 def _bytes(step: Step) -> int:

@@ -7,9 +7,7 @@ import numpy as np
 
 from lilliput.export.format import Array
 
-__all__ = ["Codes", "shortest"]
-
-_MOST_OF_DENSE = 0.75
+__all__ = ["Codes", "codes_of_all", "codes_of_others"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,25 +28,25 @@ class Codes:
         return sum(array.nbytes for array in self.arrays.values())
 
 
-def shortest(parts: Sequence[Array]) -> Codes:
-    """What takes fewest bytes.
-
-    Gaps take most instructions, and have to save a quarter of what codes for all take.
+def codes_of_all(parts: Sequence[Array]) -> Codes | None:
+    """What takes fewest bytes with a code for each weight; None for more than sixteen values.
 
     Args:
         parts: int8 weights that are unpacked at once, four by four.
     """
-    dense = min(_for_all(parts), key=_size, default=None)
-    sparse = min(_with_gaps(np.concatenate(parts)), key=_size)
-    return sparse if dense is None or sparse.size <= _MOST_OF_DENSE * dense.size else dense
+    return min(_for_all(parts), key=lambda codes: codes.size, default=None)
 
 
-def _size(codes: Codes) -> int:
-    return codes.size
+def codes_of_others(weights: Array) -> Codes:
+    """What takes fewest bytes with codes for weights that are not zero, and gaps between them.
+
+    Args:
+        weights: int8, in the order in which they are read.
+    """
+    return min(_with_gaps(weights), key=lambda codes: codes.size)
 
 
 def _for_all(parts: Sequence[Array]) -> Iterator[Codes]:
-    """Whole numbers of four bits, or places in a palette."""
     whole = np.concatenate(parts)
     if whole.min() >= -8 and whole.max() < 8:
         codes = [part.astype(np.uint8) & 15 for part in parts]
@@ -62,7 +60,6 @@ def _for_all(parts: Sequence[Array]) -> Iterator[Codes]:
 
 
 def _with_gaps(whole: Array) -> Iterator[Codes]:
-    """Codes for what is not zero, and how many zeros lie before each."""
     weights = whole[whole != 0]
     palette = np.unique(weights)
     arrays, code_bits = {"codes": _in_words(weights.view(np.uint8), 8)}, 8
@@ -79,7 +76,7 @@ def _with_gaps(whole: Array) -> Iterator[Codes]:
 
 
 def _gaps(whole: Array, most: int) -> Array:
-    """Zeros before each weight, and behind the last as many as there are, in numbers up to `most`."""
+    """Zeros before each weight, and behind the last one, in numbers up to `most`."""
     ends = np.append(np.flatnonzero(whole), len(whole))
     zeros = np.diff(ends, prepend=-1) - 1
     counts = zeros // most + 1
