@@ -14,7 +14,7 @@ from tests.export.c.test_operators import FEW, bytes_of, check_against_litert, s
 from lilliput.core import UnsupportedError
 from lilliput.export.c import packing
 from lilliput.export.c.generate import generate
-from lilliput.measure.chips import PROCESSORS, build as build_image, missing_tools
+from lilliput.measure.chips import PROCESSORS, build as build_image, missing_tools, simulate
 
 pytest.importorskip("ai_edge_litert")
 
@@ -62,6 +62,14 @@ def layers(rng, kind, net=None):
     return net, outputs
 
 
+def layers_of_kinds(folder):
+    """A file with layers of several kinds."""
+    rng, net = np.random.default_rng(1), Net()
+    kinds = ("4 bits", "16 values", "3 values", "zeros", "zeros and 4 bits", "all zero")
+    outputs = [y for kind in kinds for y in layers(rng, kind, net)[1]]
+    return net.write(folder / "net.tflite", outputs)
+
+
 def one_dense(folder, values, rng):
     """A file with a dense layer of these weights."""
     net = Net()
@@ -83,7 +91,7 @@ def test_packed_layers_give_the_reference_integers(kind, always, tmp_path):
 
 
 def test_all_ways_to_hold_weights_are_among_the_layers(always, tmp_path):
-    """Integers of four bits, palettes of four and sixteen, and codes of all widths with all gaps."""
+    """Integers, palettes of four and sixteen, and codes of all widths with all gaps."""
     found = set()
     for kind in FEW:
         net, outputs = layers(np.random.default_rng(0), kind)
@@ -91,11 +99,21 @@ def test_all_ways_to_hold_weights_are_among_the_layers(always, tmp_path):
         for step in made.program.steps:
             of = [step.settings.get(f"weights.{name}", 0) for name in ("code_bits", "gap_bits")]
             found.add((*of, "weights.palette" in step.arrays, step.kernel))
-    for kernel in ("conv_2d_packed", "fully_connected_packed"):
+    for kernel in ("conv_2d_packed", "fully_connected_packed", "fully_connected_sparse"):
         have = {(code, gap, palette) for code, gap, palette, name in found if name == kernel}
-        assert {(4, 0, False), (4, 0, True), (2, 0, True)} <= have
+        if kernel != "fully_connected_sparse":
+            assert {(4, 0, False), (4, 0, True), (2, 0, True)} <= have
         assert {code for code, gap, _ in have if gap} == {2, 4, 8}
-        assert {gap for _, gap, _ in have} >= {0, 1, 4, 8}
+    assert {gap for _, gap, *_ in found} == {0, 1, 2, 4, 8}
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_a_chip_answers_as_litert_when_packed(name, always, tmp_path):
+    chip = PROCESSORS[name]
+    if missing_tools(chip):
+        pytest.skip(f"needs {', '.join(missing_tools(chip))}")
+    made = generate(layers_of_kinds(tmp_path), packs_weights=True)
+    simulate(chip, image_of(chip, made, tmp_path / "c"))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -111,11 +129,7 @@ def test_a_thousand_random_nets_answer_as_litert_when_packed(seed, always, tmp_p
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_the_self_test_passes_under_sanitizers(compiler, always, tmp_path):
-    rng, net = np.random.default_rng(1), Net()
-    kinds = ("4 bits", "16 values", "3 values", "zeros", "zeros and 4 bits", "all zero")
-    outputs = [y for kind in kinds for y in layers(rng, kind, net)[1]]
-    path = net.write(tmp_path / "net.tflite", outputs)
-    generate(path, packs_weights=True).write(tmp_path / "c")
+    generate(layers_of_kinds(tmp_path), packs_weights=True).write(tmp_path / "c")
     files = ["model.c", "test_model.c", "-o", "test"]
     build(tmp_path / "c", *FLAGS, *SANITIZERS, *files, compiler=compiler)
     assert subprocess.run([tmp_path / "c" / "test"], check=False).returncode == 0
@@ -156,15 +170,20 @@ def test_no_image_becomes_larger(kind, name, tmp_path):
         if packed.packed_layers == 0:
             assert packed.source == plain.source
             continue
-        assert flash(chip, packed, tmp_path / "packed") < flash(chip, plain, tmp_path / "plain")
+        sizes = [flash(chip, image_of(chip, made, tmp_path / "c")) for made in (packed, plain)]
+        assert sizes[0] < sizes[1]
     assert packs == {0} if kind == "bytes" else 0 in packs
 
 
-def flash(chip, made, folder):
-    """Bytes of an image."""
+def image_of(chip, made, folder):
+    """Of the self-test."""
     made.write(folder, vectors=1)
     sources = [folder / "model.c", folder / "test_model.c"]
-    image = build_image(chip, sources, folder / "test.elf", [f"-I{folder}"])
+    return build_image(chip, sources, folder / "test.elf", [f"-I{folder}"])
+
+
+def flash(chip, image):
+    """Bytes of an image."""
     size = str(shutil.which(f"{chip.prefix}size"))
     said = subprocess.run([size, image], check=True, capture_output=True, text=True).stdout
     text, data, *_ = said.splitlines()[1].split()
@@ -185,7 +204,7 @@ def test_what_saves_most_is_packed_first_until_constants_fit(tmp_path):
     assert plain.packed_layers == 0
     first = generate(path, max_flash_bytes=plain.constant_bytes - 1)
     kernels = [step.kernel for step in first.program.steps]
-    assert kernels == ["fully_connected", "fully_connected_packed"]
+    assert kernels == ["fully_connected", "fully_connected_sparse"]
     both = generate(path, max_flash_bytes=first.constant_bytes - 1)
     assert both.packed_layers == 2
     assert both.source == generate(path, packs_weights=True).source

@@ -7,7 +7,7 @@ struct packed {
     const uint32_t *codes; /* without gaps the lowest bits of four bytes, then the next ones */
     const uint32_t *gaps;
     const int8_t *palette;
-    int16_t code_bits, gap_bits;
+    uint32_t code_bits, gap_bits;
 };
 
 /* How far they are unpacked. */
@@ -17,19 +17,18 @@ struct unpacking {
     uint32_t zeros;     /* before the next weight */
 };
 
-static inline uint32_t bits_at(const uint32_t *codes, uint32_t place, int32_t count)
+static inline uint32_t bits_at(const uint32_t *codes, uint32_t place, uint32_t mask)
 {
-    return codes[place / 32] >> place % 32 & ((1u << count) - 1);
+    return codes[place / 32] >> place % 32 & mask;
 }
 
 static inline uint32_t zeros_next(struct unpacking *of)
 {
-    const int32_t bits = of->from->gap_bits;
-    const uint32_t most = (1u << bits) - 1;
+    const uint32_t most = (1u << of->from->gap_bits) - 1;
     uint32_t gap, zeros = 0;
     do {
-        gap = bits_at(of->from->gaps, of->gap, bits);
-        of->gap += (uint32_t)bits;
+        gap = bits_at(of->from->gaps, of->gap, most);
+        of->gap += of->from->gap_bits;
         zeros += gap;
     } while (gap == most);
     return zeros;
@@ -48,8 +47,8 @@ static struct unpacking packed_from(const struct packed *from)
 static inline uint32_t weight_next(struct unpacking *of)
 {
     const struct packed *from = of->from;
-    const uint32_t code = bits_at(from->codes, of->code, from->code_bits);
-    of->code += (uint32_t)from->code_bits;
+    const uint32_t code = bits_at(from->codes, of->code, (1u << from->code_bits) - 1);
+    of->code += from->code_bits;
     of->zeros += 1 + zeros_next(of);
     return from->palette ? (uint8_t)from->palette[code] : code;
 }

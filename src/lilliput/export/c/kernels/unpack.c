@@ -20,7 +20,7 @@ __attribute__((noinline)) static void unpack_places(struct unpacking *until, uin
 {
     const struct packed *from = until->from;
     const uint8_t *palette = (const uint8_t *)from->palette;
-    const int32_t bits = from->code_bits;
+    const int32_t bits = (int32_t)from->code_bits;
     const uint32_t mask = bits == 4 ? 0x0f0f0f0f : 0x03030303;
     for (; words > 0; words -= 8 / bits, until->code += 32) {
         const uint32_t word = from->codes[until->code / 32];
