@@ -10,37 +10,35 @@ import numpy as np
 from lilliput.export.format import Array
 from lilliput.export.litert.file import constant, kinds, read
 
-WAYS: dict[str, Callable[[Array], tuple[Array, float]]] = {}
-"""How weights change: the new codes, and the step that a code is of the old ones."""
+_Codes = tuple[Array, float]
 
 
-def way(change: Callable[[Array], tuple[Array, float]]) -> Callable[[Array], tuple[Array, float]]:
-    """Gives a change the name of its function."""
-    WAYS[change.__name__.replace("_", "-")] = change
-    return change
-
-
-@way
-def of_4_bits(weights: Array) -> tuple[Array, float]:
-    """Whole numbers from -7 to 7, the outermost at three standard deviations."""
+def of_4_bits(weights: Array) -> _Codes:
+    """Whole numbers from -7 to 7, the last ones at three standard deviations."""
     step = 3 * float(weights.std()) / 7
     return np.clip(np.round(weights / step), -7, 7), step
 
 
-@way
-def of_16_values(weights: Array) -> tuple[Array, float]:
+def of_16_values(weights: Array) -> _Codes:
     """The medians of sixteen equal shares, to the nearest one."""
     values = np.round(np.quantile(weights, (np.arange(16) + 0.5) / 16))
     nearest = np.abs(weights[..., None].astype(int) - values).argmin(-1)
     return values[nearest], 1.0
 
 
-@way
-def with_90_percent_zeros(weights: Array) -> tuple[Array, float]:
+def with_90_percent_zeros(weights: Array) -> _Codes:
     """Each filter keeps the tenth of its weights that is largest."""
     rows = np.abs(weights.reshape(len(weights), -1).astype(int))
     least = np.sort(rows, axis=1)[:, -max(1, rows.shape[1] // 10), None]
     return np.where(rows < least, 0, weights.reshape(rows.shape)), 1.0
+
+
+WAYS: dict[str, Callable[[Array], _Codes]] = {
+    "4-bit": of_4_bits,
+    "16-values": of_16_values,
+    "90-percent-zeros": with_90_percent_zeros,
+}
+"""How weights change: the new codes, and how many old steps are a new one."""
 
 
 def changed(path: Path, name: str) -> bytes:

@@ -9,15 +9,20 @@ network's input and output, and the stack that one run was seen to use. Input is
 anything is counted, the self-test has to pass on the simulated processor. On a Cortex-M4 each
 instruction is counted by a plug-in, elsewhere by the board's timer, to 40 instructions. Rows go to
 `benchmarks/results/microcontroller.json`. Instructions are no cycles.
+
+Cases named after one of `few_bits.WAYS` are the published files with their weights changed so,
+plain and packed.
 """
 
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 
+import few_bits
 from cases import Case, run_cases
 from rows import Row
 
@@ -36,6 +41,7 @@ NETS = {
     "vww": "vww_96_int8",
     "ad": "ad01_int8",
 }
+PLAIN, PACKED = "lilliput", "lilliput, packed"
 PEER = "TFLM 90b983c2, CMSIS-NN 4ab83cc3"
 PEERS = {
     "kws": {"flash": 107_128, "RAM": 24_928, "instructions": 7_697_330},
@@ -68,18 +74,18 @@ def symbols(image: Path) -> dict[str, int]:
     return {line.split()[2]: int(line.split()[0], 16) for line in lines if len(line.split()) == 3}
 
 
-def measured(case: str, name: str, processor: str) -> list[Row]:
+def measured(case: str, content: Callable[[], bytes], processor: str, system: str) -> list[Row]:
     """Generates, builds, tests and counts."""
     folder, chip = WORK / case, PROCESSORS[processor]
     tflite = folder / package.MODEL
     folder.mkdir(parents=True, exist_ok=True)
-    tflite.write_bytes((data_dir() / "mlperf-tiny" / f"{name}.tflite").read_bytes())
-    sources = generate(tflite).write(folder, vectors=3)
+    tflite.write_bytes(content())
+    sources = generate(tflite, packs_weights=system == PACKED).write(folder, vectors=3)
     here = [f"-I{folder}"]
     test = [folder / "model.c", folder / "test_model.c"]
     simulate(chip, build(chip, test, folder / "test.elf", here))
-    path, content = folder / "model.c.zip", tflite.read_bytes()
-    files = {package.MODEL: content, **{p.name: p.read_bytes() for p in sources}}
+    path = folder / "model.c.zip"
+    files = {package.MODEL: tflite.read_bytes(), **{p.name: p.read_bytes() for p in sources}}
     path.write_bytes(package.write(files))
     rows = chip_costs(Artifact.of(path, "c", ()), lp.get_target(processor))
     values = {row.quantity: (row.value, row.unit) for row in rows}
@@ -87,9 +93,14 @@ def measured(case: str, name: str, processor: str) -> list[Row]:
         values["instructions"] = (exactly(folder, chip), "1")
     names = {"peak_ram": "RAM"}
     return [
-        Row(f"{case}-{processor}", "lilliput", names.get(quantity, quantity), *value, "simulated")
+        Row(f"{case}-{processor}", system, names.get(quantity, quantity), *value, "simulated")
         for quantity, value in values.items()
     ]
+
+
+def file_of(name: str) -> Path:
+    """A published network."""
+    return data_dir() / "mlperf-tiny" / f"{name}.tflite"
 
 
 def exactly(folder: Path, chip: Processor) -> int:
@@ -123,8 +134,14 @@ def cases() -> Iterator[Case]:
         for processor in PROCESSORS:
             if processor == "cortex-m0plus" and case != "kws":
                 continue  # the board has 16 kB of RAM and 256 kB of flash
-            yield Case(f"{case}-{processor}", partial(measured, case, name, processor))
+            given = file_of(name).read_bytes
+            yield Case(f"{case}-{processor}", partial(measured, case, given, processor, PLAIN))
         yield Case(f"{case}-cortex-m4", partial(counted_before, case), PEER)
+    for case, way in product(("ad", "kws", "ic"), few_bits.WAYS):
+        changed = partial(few_bits.changed, file_of(NETS[case]), way)
+        for system in (PLAIN, PACKED):
+            made = partial(measured, f"{case}-{way}", changed, "cortex-m4", system)
+            yield Case(f"{case}-{way}-cortex-m4", made, system)
 
 
 if __name__ == "__main__":

@@ -245,13 +245,18 @@ def test_constants_of_four_bits_are_read(each, tmp_path):
     """As LiteRT holds them: two in a byte, of a whole tensor."""
     rng = np.random.default_rng(each)
     net = Net()
+    moves = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
+    shapes = {
+        "FULLY_CONNECTED": ([3, each], [5, each], [3, 5], {}),
+        "CONV_2D": ([1, 3, 3, each], [5, 3, 3, each], [1, 3, 3, 5], moves),
+        "DEPTHWISE_CONV_2D": ([1, 3, 3, each], [1, 3, 3, each], [1, 3, 3, each], moves),
+    }
+    names = ("FullyConnectedOptions", "Conv2DOptions", "DepthwiseConv2DOptions")
     outputs = []
-    for rows, out in ((1, 5), (3, 4)):
-        x = net.given([rows, each], 0.05, 3)
-        codes = rng.integers(-8, 8, (out, each), dtype=np.int8)
-        w = net.halves(codes, 0.05)
-        y = net.tensor([rows, out], 0.1, -7)
-        b = net.constant(rng.integers(-300, 300, out, dtype=np.int32), 0.0025)
-        net.add("FULLY_CONNECTED", [x, w, b], [y], "FullyConnectedOptions")
-        outputs.append(y)
+    for (kind, (given, shape, result, how)), name in zip(shapes.items(), names, strict=True):
+        x, y = net.given(given, 0.05, 3), net.tensor(result, 0.1, -7)
+        w = net.halves(rng.integers(-8, 8, shape, dtype=np.int8), 0.05)
+        b = net.constant(rng.integers(-300, 300, result[-1], dtype=np.int32), 0.0025)
+        depth = {"depthMultiplier": 1} if name.startswith("Depthwise") else {}
+        outputs.append(net.add(kind, [x, w, b], [y], name, **how, **depth))
     check_against_litert(net, outputs, rng, tmp_path)
