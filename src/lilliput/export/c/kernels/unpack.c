@@ -1,5 +1,5 @@
 /* The next words of packed weights: whole numbers of four bits, places in a palette, or those that
-   are not zero. */
+   are not zero. Each way is a function of its own, so that its loop has all registers. */
 static inline uint32_t extended(uint32_t four)
 {
     return four | (four & 0x08080808) * 0x1e;
@@ -22,14 +22,16 @@ __attribute__((noinline)) static void unpack_places(struct unpacking *until, uin
     const uint8_t *palette = (const uint8_t *)from->palette;
     const int32_t bits = (int32_t)from->code_bits;
     const uint32_t mask = bits == 4 ? 0x0f0f0f0f : 0x03030303;
-    for (; words > 0; words -= 8 / bits, until->code += 32) {
-        const uint32_t word = from->codes[until->code / 32];
-        for (int32_t k = 0; k < 8; k += bits) {
-            const uint32_t at = word >> k & mask;
+    const uint32_t *codes = from->codes + until->code / 32;
+    for (; words > 0; words -= 8 / bits) {
+        uint32_t word = *codes++;
+        for (int32_t k = 8; k > 0; k -= bits, word >>= bits) {
+            const uint32_t at = word & mask;
             const uint32_t low = palette[at & 255] | (uint32_t)palette[at >> 8 & 255] << 8;
             *to++ = low | (uint32_t)palette[at >> 16 & 255] << 16 | (uint32_t)palette[at >> 24] << 24;
         }
     }
+    until->code = 32 * (uint32_t)(codes - from->codes);
 }
 
 __attribute__((noinline)) static void unpack_others(struct unpacking *until, uint32_t *to, int32_t words)
