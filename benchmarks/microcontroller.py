@@ -12,15 +12,20 @@ instruction is counted by a plug-in, elsewhere by the board's timer, to 40 instr
 
 The C of a peer, emx-onnx-cgen, is counted in the same image; `peers_emx.py` makes it from the same
 weights, in an environment of its own.
+
+Cases named after one of `few_bits.WAYS` are the published files with their weights changed so,
+plain and packed.
 """
 
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 
+import few_bits
 import peers_emx
 from cases import Case, run_cases
 from rows import Row
@@ -49,6 +54,8 @@ NETS = {
 ARENAS = {"kws": 5_500, "ic": 16_500, "vww": 32_000}
 """For which rows have to stream through layers."""
 STREAMS = "lilliput, rows stream"
+NONE = package.Limits()
+PLAIN, PACKED = "lilliput", "lilliput, packed"
 PEER = "TFLM 90b983c2, CMSIS-NN 4ab83cc3"
 PEERS = {
     "kws": {"flash": 107_128, "RAM": 24_928, "instructions": 7_697_330},
@@ -82,20 +89,23 @@ def symbols(image: Path) -> dict[str, int]:
 
 
 def measured(
-    case: str, name: str, processor: str, system: str, arena: int | None = None
+    case: str,
+    content: Callable[[], bytes],
+    processor: str,
+    system: str,
+    limits: package.Limits = NONE,
 ) -> list[Row]:
-    """Generates for so large an arena, builds, tests and counts."""
-    folder, chip = WORK / f"{case}-{arena or 'whole'}", PROCESSORS[processor]
+    """Generates within limits, builds, tests and counts."""
+    folder, chip = WORK / f"{case} {system}", PROCESSORS[processor]
     tflite = folder / package.MODEL
     folder.mkdir(parents=True, exist_ok=True)
-    tflite.write_bytes((data_dir() / "mlperf-tiny" / f"{name}.tflite").read_bytes())
-    limits = package.Limits(arena)
+    tflite.write_bytes(content())
     sources = limits.generate(tflite).write(folder, vectors=3)
     here = [f"-I{folder}"]
     test = [folder / "model.c", folder / "test_model.c"]
     simulate(chip, build(chip, test, folder / "test.elf", here))
-    path, content = folder / "model.c.zip", tflite.read_bytes()
-    files = {package.MODEL: content, package.LIMITS: limits.text.encode()}
+    path = folder / "model.c.zip"
+    files = {package.MODEL: tflite.read_bytes(), package.LIMITS: limits.text.encode()}
     path.write_bytes(package.write(files | {p.name: p.read_bytes() for p in sources}))
     rows = chip_costs(Artifact.of(path, "c", ()), lp.get_target(processor))
     values = {row.quantity: (row.value, row.unit) for row in rows}
@@ -106,6 +116,11 @@ def measured(
         Row(f"{case}-{processor}", system, names.get(quantity, quantity), *value, "simulated")
         for quantity, value in values.items()
     ]
+
+
+def file_of(name: str) -> Path:
+    """A published network."""
+    return data_dir() / "mlperf-tiny" / f"{name}.tflite"
 
 
 def exactly(
@@ -157,14 +172,20 @@ def cases() -> Iterator[Case]:
         for processor in PROCESSORS:
             if processor == "cortex-m0plus" and case != "kws":
                 continue  # the board has 16 kB of RAM and 256 kB of flash
-            known = (case, name, processor)
-            yield Case(f"{case}-{processor}", partial(measured, *known, "lilliput"))
+            known = (case, file_of(name).read_bytes, processor)
+            yield Case(f"{case}-{processor}", partial(measured, *known, PLAIN))
             if processor == "cortex-m4" and case in ARENAS:
-                streams = partial(measured, *known, STREAMS, ARENAS[case])
+                streams = partial(measured, *known, STREAMS, package.Limits(ARENAS[case]))
                 yield Case(f"{case}-{processor}", streams, STREAMS)
         yield Case(f"{case}-cortex-m4", partial(counted_before, case), PEER)
         emx = partial(generated_elsewhere, case, name)
         yield Case(f"{case}-cortex-m4", emx, peers_emx.SYSTEM)
+    for case, way in product(("ad", "kws", "ic"), few_bits.WAYS):
+        changed = partial(few_bits.changed, file_of(NETS[case]), way)
+        for system in (PLAIN, PACKED):
+            limits = package.Limits(packs_weights=system == PACKED)
+            made = partial(measured, f"{case}-{way}", changed, "cortex-m4", system, limits)
+            yield Case(f"{case}-{way}-cortex-m4", made, system)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Writes the tables of the pages from `benchmarks/results/*.json`: `make results`."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from rows import Row, read
@@ -11,6 +12,7 @@ README, QUANTIZE = HOME / "README.md", HOME / "docs" / "quantize.md"
 MICROCONTROLLERS = HOME / "docs" / "microcontrollers.md"
 TECHNIQUES = HOME / "docs" / "techniques.md"
 COMPARE = HOME / "docs" / "compare.md"
+PACKED = "lilliput, packed"
 SCORES = ("top-1", "metric")
 DROPS = ("drop", "drop of validation")
 DISTANCES = ("KL to the float softmax", "cosine to the float embedding")
@@ -98,19 +100,37 @@ def table_microcontroller() -> str:
         "| network and processor | system | flash, B | RAM, B | million instructions |",
         "| --- | --- | --- | --- | --- |",
     ]
+    packed = {row.case for row in rows if row.system == PACKED}
     places = {case: place for place, case in enumerate(dict.fromkeys(row.case for row in rows))}
-    systems = dict.fromkeys((row.case, row.system) for row in rows)
+    systems = dict.fromkeys((row.case, row.system) for row in rows if row.case not in packed)
     for case, system in sorted(systems, key=lambda pair: places[pair[0]]):
-        found = {row.quantity: row for row in rows if (row.case, row.system) == (case, system)}
-        cells = [
-            case,
-            system,
-            _number(found.get("flash"), 1, "{:,.0f}"),
-            _number(found.get("RAM"), 1, "{:,.0f}"),
-            _number(found.get("instructions"), 1e-6, "{:.2f}"),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join([case, system, *_chip(rows, case, system)]) + " |")
     return "\n".join(lines)
+
+
+def table_packed() -> str:
+    """One line for each network: flash, RAM and instructions with plain and with packed weights."""
+    rows = read("microcontroller")
+    lines = [
+        "| network and processor | flash, B | packed | RAM, B | packed | million instructions "
+        "| packed |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for case in dict.fromkeys(row.case for row in rows if row.system == PACKED):
+        both = zip(_chip(rows, case, "lilliput"), _chip(rows, case, PACKED), strict=True)
+        cells = [cell for pair in both for cell in pair]
+        lines.append("| " + " | ".join([case, *cells]) + " |")
+    return "\n".join(lines)
+
+
+def _chip(rows: Sequence[Row], case: str, system: str) -> list[str]:
+    """Flash, RAM and instructions."""
+    found = {row.quantity: row for row in rows if (row.case, row.system) == (case, system)}
+    return [
+        _number(found.get("flash"), 1, "{:,.0f}"),
+        _number(found.get("RAM"), 1, "{:,.0f}"),
+        _number(found.get("instructions"), 1e-6, "{:.2f}"),
+    ]
 
 
 def table_spoken_digits() -> str:
@@ -146,6 +166,7 @@ def main() -> None:
         (README, "speed", table_speed),
         (QUANTIZE, "quantize", table_quantize),
         (MICROCONTROLLERS, "microcontroller", table_microcontroller),
+        (MICROCONTROLLERS, "packed", table_packed),
         (MICROCONTROLLERS, "spoken_digits", table_spoken_digits),
         (TECHNIQUES, "techniques", table_techniques),
         (TECHNIQUES, "each", table_each),

@@ -111,7 +111,8 @@ def table_compare() -> str:
     """One line for each arm: pruned, trained small, and by how much the first is better."""
     rows = [row for row in read("prune") if row.case == COMPARED]
     lines = [
-        "| arm | epochs | top-1 (test) | pruned leads by, points (95 %) | kB | MACs, M | times as fast |",
+        "| arm | epochs | top-1 (test) | pruned leads by, points (95 %) | kB | MACs, M "
+        "| times as fast |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     found = {tuple(row.quantity.split(": ")): row for row in rows}

@@ -25,6 +25,12 @@ def c(  # noqa: PLR0913, PLR0917
     argmax: Annotated[
         bool, typer.Option("--argmax", help="Give the class of the largest score, not scores.")
     ] = False,
+    pack: Annotated[
+        bool,
+        typer.Option(
+            "--pack", help="Pack weights of few bits or values, or mostly zero: less flash."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write an int8 .tflite file as C99 without heap or interpreter (into out/)."""
@@ -32,7 +38,7 @@ def c(  # noqa: PLR0913, PLR0917
         from lilliput.core.amounts import bytes_text
         from lilliput.export.c.generate import generate
 
-        made = generate(file, max_ram, max_flash, argmax)
+        made = generate(file, max_ram, max_flash, gives_largest=argmax, packs_weights=pack)
         written = made.write(out or Path("out"), vectors)
         plan = made.plan
         value = {
@@ -42,6 +48,7 @@ def c(  # noqa: PLR0913, PLR0917
             "peak": made.peak,
             "rows_at_once": made.schedule.stream.rows if made.schedule.stream else None,
             "constant_bytes": made.constant_bytes,
+            "packed_layers": made.packed_layers,
             "macs": made.macs,
         }
         answer.give(
@@ -50,7 +57,8 @@ def c(  # noqa: PLR0913, PLR0917
             f"arena {bytes_text(plan.size)}, of which {bytes_text(plan.bound)} are needed at once "
             f"by {made.peak}",
             *_told(made.schedule.stream),
-            f"constants {bytes_text(made.constant_bytes)}; {made.macs:,} multiplications a run",
+            f"constants {bytes_text(made.constant_bytes)}, {made.packed_layers} layers packed; "
+            f"{made.macs:,} multiplications a run",
         )
 
 

@@ -293,7 +293,8 @@ class Ladder:
         if limit is not None and size > 1.1 * limit:
             return f"about {bytes_text(size)}; the budget allows {bytes_text(limit)}"
         limit, whole = self.budget.max_flash_bytes, min(self._of_whole("flash"), default=0.0)
-        flash = min(whole, CODE_BYTES + (whole - CODE_BYTES) * self._share_of_weights(point))
+        share = self._share_of_weights(point) * point.bits / 8
+        flash = min(whole, CODE_BYTES + (whole - CODE_BYTES) * share)
         if limit is not None and flash > 1.1 * limit:
             return f"about {bytes_text(flash)} of flash; the budget allows {bytes_text(limit)}"
         needed = self._needed_s(point, facts)

@@ -10,7 +10,7 @@ from lilliput.export.litert.file import pack
 
 __all__ = ["Net"]
 
-_TYPES = {"float32": 0, "int32": 2, "int64": 4, "int8": 9}
+_TYPES = {"float32": 0, "int32": 2, "int64": 4, "int8": 9, "int4": 17}
 
 
 @dataclass
@@ -62,6 +62,12 @@ class Net:
         """Values that are known."""
         data = np.asarray(data)
         return self.tensor(data.shape, scale, zero_point, data.dtype.name, data, axis)
+
+    def halves(self, codes, scale, axis=0) -> int:
+        """Weights from -8 to 7 in half a byte each, the first in the lower half."""
+        low, high = np.pad(codes.reshape(-1), (0, codes.size % 2)).reshape(-1, 2).T & 15
+        data = (low | high << 4).astype(np.uint8)
+        return self.tensor(codes.shape, scale, 0, "int4", data, axis)
 
     def add(self, kind: str, inputs, outputs, options: str = "", **values: Any) -> int:
         """An operator, its options a table of the schema; gives its first output."""

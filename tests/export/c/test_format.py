@@ -5,16 +5,18 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 from tests.export.c.oracle import reference
 from tests.export.nets import examples, quantized
+from torch import nn
 
 import lilliput as lp
 from lilliput.core import ExportError, MissingExtraError, UnsupportedError
 from lilliput.export import Format, export, load, parity
 from lilliput.export.c import predictor
 from lilliput.export.c.format import CSource
-from lilliput.export.c.package import LIMITS, MODEL
-from lilliput.testing import FormatContract
+from lilliput.export.c.package import LIMITS, MODEL, Limits, write
+from lilliput.testing import TINY_TASKS, FormatContract
 
 pytest.importorskip("litert_torch")
 TARGET = lp.get_target("host-c")
@@ -52,6 +54,48 @@ def test_the_c_gives_litert_s_integers(made, tmp_path):
         (wanted,) = theirs([codes[None].astype(np.int8)])
         reals = (wanted.astype(np.float32) - end.zero_point) * np.float32(end.scale)
         np.testing.assert_array_equal(answer, reals[0])
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory):
+    """The file of a network whose weights have 4 bits."""
+    _, task = TINY_TASKS[TINY]()
+    torch.manual_seed(0)
+    parts = nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.Flatten(), nn.Linear(1024, 4)
+    model = lp.Model(nn.Sequential(*parts), examples(TINY, 2))
+    passes = [lp.QuantizeStatic(TARGET.rules, task, precision=lp.Precision({"*": 4}))]
+    return export(lp.run(model, passes), TARGET, tmp_path_factory.mktemp("narrow"))
+
+
+def test_weights_of_four_bits_are_packed_and_read_again(narrow, tmp_path):
+    assert narrow.notes == ()
+    with zipfile.ZipFile(narrow.path) as file:
+        file.extractall(tmp_path)
+    assert "conv_2d_packed(&" in (tmp_path / "model.c").read_text()
+    ours, theirs = load(narrow.path, "c"), reference(tmp_path / MODEL)
+    (x,) = (part.numpy() for part in examples(TINY, 4))
+    (found,) = ours((x,))
+    given, end = ours.facts.inputs[0], ours.facts.outputs[0]
+    codes = np.round(x / np.float32(given.scale)) + given.zero_point
+    wanted = [theirs([row[None]])[0][0] for row in np.clip(codes, -128, 127).astype(np.int8)]
+    reals = (np.stack(wanted).astype(np.float32) - end.zero_point) * np.float32(end.scale)
+    np.testing.assert_array_equal(found, reals)
+
+
+def test_plain_c_of_packed_weights_is_read_too_and_nothing_between(narrow, tmp_path):
+    with zipfile.ZipFile(narrow.path) as file:
+        (tmp_path / MODEL).write_bytes(file.read(MODEL))
+        packed = {name: file.read(name) for name in file.namelist()}
+    sources = Limits().generate(tmp_path / MODEL).write(tmp_path / "c", vectors=0)
+    plain = {MODEL: packed[MODEL], LIMITS: Limits().text.encode()}
+    plain |= {path.name: path.read_bytes() for path in sources}
+    assert plain["model.c"] != packed["model.c"]
+    path = tmp_path / "plain.c.zip"
+    path.write_bytes(write(plain))
+    assert load(path, "c").facts.constant_bytes > load(narrow.path, "c").facts.constant_bytes
+    path.write_bytes(write({**packed, "model.h": plain["model.h"]}))
+    with pytest.raises(ExportError, match=r"is not what its model.tflite is turned"):
+        load(path, "c")
 
 
 def test_the_c_agrees_with_the_simulation(made):

@@ -28,6 +28,23 @@ def bytes_of(rng, shape):
     return rng.integers(-127, 128, shape, dtype=np.int8)
 
 
+FEW = {
+    "bytes": lambda _, w: w,
+    "4 bits": lambda _, w: w >> 4,
+    "2 bits": lambda _, w: w >> 6,
+    "-1, 0 and 1": lambda _, w: np.sign(w >> 5),
+    "16 values": lambda rng, w: rng.choice(bytes_of(rng, 16), w.shape),
+    "3 values": lambda rng, w: rng.choice(bytes_of(rng, 3), w.shape),
+    "half zeros": lambda rng, w: w * (rng.random(w.shape) < 0.5),
+    "zeros": lambda rng, w: w * (rng.random(w.shape) < 0.1),
+    "nearly all zero": lambda rng, w: w * (rng.random(w.shape) < 0.01),
+    "zeros and 4 bits": lambda rng, w: (w >> 4) * (rng.random(w.shape) < 0.1),
+    "zeros and 3 values": lambda rng, w: rng.choice([-90, 5, 70], w.shape) * (w > 90),
+    "all zero": lambda _, w: w * 0,
+}
+"""Weights of few bits or values."""
+
+
 def image(net, rng, groups=1):
     """Some map of the net, or a new input; as many channels as so many groups can share."""
     maps = [k for k in net.maps if net.tensors[k].shape[3] % groups == 0]
@@ -71,6 +88,8 @@ def weights(net, rng, shape, axis, in_scale, is_per_channel=True):  # noqa: PLR0
     values = bytes_of(rng, shape)
     if net.is_extreme:
         values[rng.random(shape) < 0.2] = -128
+    elif rng.integers(0, 2):
+        values = FEW[str(rng.choice(list(FEW)))](rng, values).astype(np.int8)
     w = net.constant(values, scales, axis=axis)
     bias = rng.integers(-most_bias, most_bias + 1, out, dtype=np.int32)
     return w, net.constant(bias, scales * np.float32(in_scale))
@@ -436,9 +455,9 @@ def test_every_kernel_is_among_the_cases(kernel, tmp_path):
     assert kernel in {step.kernel for step in program.steps}
 
 
-def check_against_litert(net, outputs, rng, folder):
+def check_against_litert(net, outputs, rng, folder, **options):
     path = net.write(folder / "net.tflite", outputs)
-    ours, theirs = Compiled(path, folder / "c"), reference(path)
+    ours, theirs = Compiled(path, folder / "c", **options), reference(path)
     for _ in range(3):
         inputs = [rng.integers(-128, 128, net.tensors[k].shape, dtype=np.int8) for k in net.inputs]
         wanted = theirs(inputs)

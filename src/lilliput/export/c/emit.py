@@ -34,7 +34,10 @@ _SHARED = (
     "rescaled_four",
     "filters_by_2x2",
     "filters_by_2x4",
+    "filters_over_map",
     "dot_4x1",
+    "packed",
+    "unpack",
     "two_halfwords",
     "taps_3x3",
     "rescaled_along",
@@ -166,7 +169,7 @@ def _constants(program: Program, held: _Held) -> Iterable[str]:
             helium = step.on_helium.get(name)
             key = _key(array, helium)
             if key not in held:
-                held[key] = f"{name}_{number}"
+                held[key] = f"{name.replace('.', '_')}_{number}"
                 text = array_text(held[key], array)
                 yield text if helium is None else _either(text, array_text(held[key], helium))
         for place in map(program.place_of, step.reads):

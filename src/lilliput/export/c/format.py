@@ -22,7 +22,8 @@ class CSource:
     """A zip of `model.h`, `model.c`, `test_model.c` and the int8 `.tflite` that they compute.
 
     There is C only for int8 throughout. A network that is not quantized, the original of a search
-    for instance, is kept as a float `.tflite`, which LiteRT runs.
+    for instance, is kept as a float `.tflite`, which LiteRT runs. Weights are packed where that
+    saves flash.
     """
 
     suffix: str = ".c.zip"
@@ -60,5 +61,5 @@ class CSource:
 def _limits(target: Target | None) -> package.Limits:
     """What the target has room for."""
     if target is None or target.ram_bytes is None:
-        return package.Limits()
-    return package.Limits(max(0, target.ram_bytes - _BESIDE_ARENA))
+        return package.Limits(packs_weights=True)
+    return package.Limits(max(0, target.ram_bytes - _BESIDE_ARENA), packs_weights=True)

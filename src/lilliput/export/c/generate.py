@@ -13,6 +13,7 @@ from lilliput.export.c.largest import largest_of, with_largest
 from lilliput.export.c.lower.lower import lower
 from lilliput.export.c.lower.step import Program
 from lilliput.export.c.network import Network
+from lilliput.export.c.packing import Packing
 from lilliput.export.c.padding import with_padding_inside
 from lilliput.export.c.plan import Plan
 from lilliput.export.c.read import read_network
@@ -65,13 +66,17 @@ class Generated:
     @property
     def constant_bytes(self) -> int:
         """Weights, biases, multipliers and tables; equal arrays count once."""
-        arrays = [a for step in self.program.steps for a in step.arrays.values()]
-        return sum({(a.dtype.str, a.tobytes()): a.nbytes for a in arrays}.values())
+        return self.program.constant_bytes
 
     @property
     def macs(self) -> int:
         """Multiplications for one run."""
         return self.program.macs
+
+    @property
+    def packed_layers(self) -> int:
+        """How many layers unpack their weights as they run."""
+        return sum("weights.code_bits" in step.settings for step in self.program.steps)
 
     @property
     def peak(self) -> str:
@@ -133,14 +138,19 @@ class Generated:
         return [x[clear] for x in given], [places[clear] for places, _ in found]
 
 
-def generate(
+def generate(  # noqa: PLR0913
     path: Path,
     max_ram_bytes: float | None = None,
     max_flash_bytes: float | None = None,
+    *,
     gives_largest: bool = False,
+    packs_weights: bool = False,
     is_strict: bool = True,
 ) -> Generated:
     """Self-contained C99 that computes what the file says, bit for bit.
+
+    Weights that fit few bits, are few values or mostly zero can be packed; they are where constants
+    take more bytes than are allowed, those first that save most.
 
     Args:
         path: An int8 `.tflite` file, anybody's.
@@ -148,6 +158,8 @@ def generate(
             layers, which takes more instructions and code.
         max_flash_bytes: Most bytes for constants; code comes on top, 3 to 6 kB on a Cortex-M4.
         gives_largest: Give the place of each row's largest score instead of the scores.
+        packs_weights: Pack all weights that save a quarter of their layer's bytes: less flash for
+            more instructions, and for room to unpack.
         is_strict: Refuse what does not keep to the limits, instead of coming as near as it gets.
 
     Raises:
@@ -160,7 +172,8 @@ def generate(
     lower(network)  # refuses sizes that do not fit one another
     alive = without_dead_channels(with_padding_inside(network))
     lowered = lower(with_largest(alive) if gives_largest else alive)
-    found = schedule(lowered, max_ram_bytes)
+    packing = Packing(packs_weights, max_flash_bytes)
+    found = schedule(lowered, max_ram_bytes, packing)
     made = Generated(found, path, network if gives_largest else None)
     if is_strict:
         _check(made, max_ram_bytes, max_flash_bytes)
@@ -180,5 +193,6 @@ def _check(made: Generated, max_ram_bytes: float | None, max_flash_bytes: float 
         raise UnsupportedError(
             f"constants take {made.constant_bytes:,} bytes, without any code, and "
             f"{max_flash_bytes:,.0f} are allowed; most are of {made.heaviest}: fewer channels "
-            "there, or pruning them by masks, which leave the network here, would lower it"
+            "there, pruning them by masks, which leave the network here, or weights of four bits "
+            "or mostly zero, which are packed here, would lower it"
         )

@@ -65,13 +65,15 @@ class Limits:
 
     Args:
         arena_bytes: Of the static arena; None for no limit.
+        packs_weights: Whether weights are packed where that saves flash.
     """
 
     arena_bytes: int | None = None
+    packs_weights: bool = False
 
     def generate(self, path: Path) -> Generated:
         """C within the limits, or as near to them as it gets."""
-        return generate(path, self.arena_bytes, is_strict=False)
+        return generate(path, self.arena_bytes, packs_weights=self.packs_weights, is_strict=False)
 
     @property
     def text(self) -> str:
@@ -85,7 +87,10 @@ class Limits:
             found = Limits(**json.loads(text))
         except (ValueError, TypeError, RecursionError) as error:
             raise ExportError(f"{LIMITS} holds no limits: {error}") from error
-        if not isinstance(found.arena_bytes, int | None) or found.text.encode() != text:
+        is_of_kind = isinstance(found.arena_bytes, int | None) and isinstance(
+            found.packs_weights, bool
+        )
+        if not is_of_kind or found.text.encode() != text:
             raise ExportError(f"{LIMITS} holds no limits, but {text[:80]!r}")
         return found
 

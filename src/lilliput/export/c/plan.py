@@ -7,7 +7,7 @@ from itertools import accumulate
 
 from lilliput.export.c.lower.step import Program, Step
 
-__all__ = ["Life", "Plan", "bound_of", "plan_of", "scratch_of"]
+__all__ = ["Life", "Plan", "needs_of", "plan_of", "scratch_of"]
 
 _ALIGNMENT = 4
 _ORDERS = 200
@@ -81,10 +81,10 @@ def plan_of(program: Program) -> Plan:
     return Plan(best, _height(best, lives), bound, peak)
 
 
-def bound_of(program: Program) -> int:
-    """Bytes that are needed at once at least; no packing is below."""
+def needs_of(program: Program) -> list[int]:
+    """Bytes that each step needs at least, with what lives beside it; no packing is below."""
     lives = _lives(program)
-    return max(_needs(lives, _near(program, lives), len(program.steps)), default=0)
+    return _needs(lives, _near(program, lives), len(program.steps))
 
 
 def _orders(lives: Mapping[int, Life]) -> Iterator[list[int]]:
@@ -158,7 +158,7 @@ def _near(program: Program, lives: Mapping[int, Life]) -> _Near:
 
 
 def _needs(lives: Mapping[int, Life], near: _Near, steps: int) -> list[int]:
-    """Bytes that each step needs at least, with what lives beside it."""
+    """As `needs_of`."""
     change = [0] * (steps + 1)
     for life in lives.values():
         _add(change, life.when, life.size)

@@ -8,7 +8,8 @@ from lilliput.export.c.lower.quicker import quick
 from lilliput.export.c.lower.rows import is_by_rows
 from lilliput.export.c.lower.step import Program
 from lilliput.export.c.lower.sums import with_sums
-from lilliput.export.c.plan import Plan, bound_of, plan_of
+from lilliput.export.c.packing import Packing, packed
+from lilliput.export.c.plan import Plan, needs_of, plan_of
 from lilliput.export.c.stream import Stream, streamed
 
 __all__ = ["Schedule", "schedule"]
@@ -31,14 +32,18 @@ class Schedule:
     stream: Stream | None = None
 
 
-def schedule(program: Program, max_ram_bytes: float | None = None) -> Schedule:
+def schedule(
+    program: Program, max_ram_bytes: float | None = None, packing: Packing | None = None
+) -> Schedule:
     """Whole maps if they fit; else the fewest calls that do; else the smallest arena found.
 
     Args:
         program: As it was lowered.
         max_ram_bytes: Most bytes for the arena; None for no limit.
+        packing: Which weights are packed.
     """
-    whole = quick(program)
+    packing = packing or Packing()
+    whole = packed(quick(program), packing)
     best = Schedule(whole, plan_of(whole))
     if max_ram_bytes is None or best.plan.size <= max_ram_bytes:
         return best
@@ -47,8 +52,8 @@ def schedule(program: Program, max_ram_bytes: float | None = None) -> Schedule:
         trial for layers in _runs(summed, best) for trial in _largest(summed, layers, max_ram_bytes)
     ]
     for trial in sorted(trials, key=lambda t: (max(0.0, t.bound - max_ram_bytes), t.calls)):
-        program = quick(streamed(summed, trial.stream))
-        found = Schedule(program, plan_of(program), trial.stream)
+        calls = packed(quick(streamed(summed, trial.stream)), packing)
+        found = Schedule(calls, plan_of(calls), trial.stream)
         best = min(best, found, key=lambda s: s.plan.size)
         if best.plan.size <= max_ram_bytes:
             break
@@ -87,7 +92,7 @@ def _largest(summed: Program, layers: range, max_ram_bytes: float) -> Iterator[_
         middle = (low + high) // 2
         stream = Stream(layers, _ROWS[middle])
         program = quick(streamed(summed, stream))
-        trial = _Trial(stream, bound_of(program), len(program.steps))
+        trial = _Trial(stream, max(needs_of(program), default=0), len(program.steps))
         fits = trial.bound <= max_ram_bytes
         if fits or middle == 0:
             yield trial

@@ -82,6 +82,12 @@ class Program:
         """Multiplications for one run."""
         return sum(step.macs for step in self.steps)
 
+    @property
+    def constant_bytes(self) -> int:
+        """Weights, biases, multipliers and tables; equal arrays count once."""
+        arrays = [a for step in self.steps for a in step.arrays.values()]
+        return sum({(a.dtype.str, a.tobytes()): a.nbytes for a in arrays}.values())
+
     def place_of(self, tensor: int) -> int:
         """The tensor whose bytes it has."""
         while tensor in self.places:
