@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.export.c.cases import CASES
 from tests.export.c.nets import Net
 from tests.export.c.oracle import FLAGS
 from tests.export.c.test_generate import residual
 from tests.export.c.test_graphs import random_file
-from tests.export.c.test_operators import CASES
 from torch import nn
 
 import lilliput as lp

@@ -4,8 +4,9 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+from tests.export.c.cases import CASES
+from tests.export.c.layers import result, scale, zero
 from tests.export.c.nets import Net
-from tests.export.c.test_operators import CASES, result, scale, zero
 from tests.measure.test_chips import check_answers, processor
 
 from lilliput.export.c.generate import generate

@@ -10,7 +10,7 @@ import pytest
 
 from lilliput.export.c.generate import Generated, generate
 
-__all__ = ["FLAGS", "Compiled", "build", "reference"]
+__all__ = ["FLAGS", "Compiled", "build", "check_against_litert", "reference"]
 
 FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror")
 
@@ -53,3 +53,13 @@ def reference(path: Path):
         return [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
 
     return run
+
+
+def check_against_litert(net, outputs, rng, folder, **options):
+    path = net.write(folder / "net.tflite", outputs)
+    ours, theirs = Compiled(path, folder / "c", **options), reference(path)
+    for _ in range(3):
+        inputs = [rng.integers(-128, 128, net.tensors[k].shape, dtype=np.int8) for k in net.inputs]
+        wanted = theirs(inputs)
+        for found, want in zip(ours(inputs, [w.shape for w in wanted]), wanted, strict=True):
+            np.testing.assert_array_equal(found, want)

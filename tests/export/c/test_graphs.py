@@ -5,9 +5,9 @@ import subprocess
 
 import numpy as np
 import pytest
+from tests.export.c.cases import CASES
 from tests.export.c.nets import Net
-from tests.export.c.oracle import FLAGS, build
-from tests.export.c.test_operators import CASES, check_against_litert
+from tests.export.c.oracle import FLAGS, build, check_against_litert
 
 from lilliput.export.c.generate import generate
 

@@ -5,11 +5,11 @@ import subprocess
 
 import numpy as np
 import pytest
+from tests.export.c.layers import FEW, bytes_of, scale, zero
 from tests.export.c.nets import Net
-from tests.export.c.oracle import FLAGS, build
+from tests.export.c.oracle import FLAGS, build, check_against_litert
 from tests.export.c.test_generate import SANITIZERS
 from tests.export.c.test_graphs import random_file
-from tests.export.c.test_operators import FEW, bytes_of, check_against_litert, scale, zero
 
 from lilliput.core import UnsupportedError
 from lilliput.export.c import packing

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from tests.export.c.nets import Net
-from tests.export.c.test_operators import check_against_litert
+from tests.export.c.oracle import check_against_litert
 
 from lilliput.export.c.generate import generate
 

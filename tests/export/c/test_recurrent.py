@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.export.c.layers import scale, weights, zero
 from tests.export.c.nets import Net
-from tests.export.c.oracle import Compiled, reference
-from tests.export.c.test_operators import check_against_litert, scale, weights, zero
+from tests.export.c.oracle import Compiled, check_against_litert, reference
 from torch import nn
 
 from lilliput.core import UnsupportedError
