@@ -76,7 +76,8 @@ class Generated:
     @property
     def packed_layers(self) -> int:
         """How many layers unpack their weights as they run."""
-        return sum("weights.code_bits" in step.settings for step in self.program.steps)
+        steps = self.program.steps
+        return len({step.layer for step in steps if "weights.code_bits" in step.settings})
 
     @property
     def peak(self) -> str:

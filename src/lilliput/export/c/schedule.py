@@ -14,6 +14,8 @@ from lilliput.export.c.stream import Stream, streamed
 
 __all__ = ["Schedule", "schedule"]
 
+_TRIES = 20
+"""Streams that are packed, until one fits."""
 _ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 
@@ -40,9 +42,17 @@ def schedule(
     Args:
         program: As it was lowered.
         max_ram_bytes: Most bytes for the arena; None for no limit.
-        packing: Which weights are packed.
+        packing: Which weights are packed; if all, then none where that takes too large an arena.
     """
     packing = packing or Packing()
+    found = _fitting(program, max_ram_bytes, packing)
+    if packing.all and max_ram_bytes is not None and found.plan.size > max_ram_bytes:
+        plain = _fitting(program, max_ram_bytes, Packing())
+        return min(plain, found, key=lambda s: s.plan.size)
+    return found
+
+
+def _fitting(program: Program, max_ram_bytes: float | None, packing: Packing) -> Schedule:
     whole = packed(quick(program), packing)
     best = Schedule(whole, plan_of(whole))
     if max_ram_bytes is None or best.plan.size <= max_ram_bytes:
@@ -51,7 +61,10 @@ def schedule(
     trials = [
         trial for layers in _runs(summed, best) for trial in _largest(summed, layers, max_ram_bytes)
     ]
-    for trial in sorted(trials, key=lambda t: (max(0.0, t.bound - max_ram_bytes), t.calls)):
+    trials.sort(key=lambda t: (max(0.0, t.bound - max_ram_bytes), t.calls))
+    for trial in trials[:_TRIES]:
+        if trial.bound >= best.plan.size:
+            break
         calls = packed(quick(streamed(summed, trial.stream)), packing)
         found = Schedule(calls, plan_of(calls), trial.stream)
         best = min(best, found, key=lambda s: s.plan.size)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from lilliput.export.c.lower.rows import constant_start, heights, some_rows, wanted
+from lilliput.export.c.lower.rows import Rows
 from lilliput.export.c.lower.step import Program, Step
 from lilliput.export.c.network import Network
 
@@ -33,14 +33,14 @@ def streamed(program: Program, stream: Stream) -> Program:
     read any more make room; those that are left then move to the beginning of their buffer.
     """
     steps = program.steps[stream.layers.start : stream.layers.stop]
-    trial = _Rows(program, steps, stream.rows)
+    trial = _Calls(program, steps, stream.rows)
     for _ in trial.calls():  # finds how many rows each buffer must hold
         pass
     tensors = list(program.network.tensors)
     for tensor, count in trial.room.items():
         _, _, width, channels = tensors[tensor].shape
         tensors[tensor] = replace(tensors[tensor], shape=(1, count, width, channels))
-    calls = tuple(_Rows(program, steps, stream.rows, trial.room).calls())
+    calls = tuple(_Calls(program, steps, stream.rows, trial.room).calls())
     before = program.steps[: stream.layers.start]
     after = program.steps[stream.layers.stop :]
     network = replace(program.network, tensors=tuple(tensors))
@@ -49,7 +49,7 @@ def streamed(program: Program, stream: Stream) -> Program:
 
 
 @dataclass(eq=False)
-class _Rows:
+class _Calls:
     """Calls in order, and which rows are where meanwhile.
 
     Args:
@@ -72,7 +72,8 @@ class _Rows:
             tensor: [k for k, s in enumerate(self.steps) if tensor in s.reads]
             for tensor in _between(self.program, self.steps)
         }
-        self.heights = [heights(self.network, step) for step in self.steps]
+        self.rows = [Rows.of(self.network, step) for step in self.steps]
+        self.heights = [rows.height for rows in self.rows]
         self.done = [0] * len(self.steps)
         self.first = dict.fromkeys(self.readers, 0)  # row at the beginning of each buffer
         tallest = max(self.heights)
@@ -92,12 +93,12 @@ class _Rows:
             step = self.steps[k]
             for tensor in dict.fromkeys(step.reads):
                 if tensor in self.writers:
-                    yield from self._until(self.writers[tensor], wanted(step, rows).stop)
+                    yield from self._until(self.writers[tensor], self.rows[k].wanted(rows).stop)
             fills = step.writes in self.readers and self._first_needed(step.writes) == rows.start
             if step.writes in self.readers:
                 yield from self._room_for(step, rows)
-            call = some_rows(self.network, step, rows)
-            yield replace(call, starts=tuple(self._starts(step, rows)), fills=fills)
+            starts = tuple(self._starts(k, rows))
+            yield replace(self.rows[k].some(rows), starts=starts, fills=fills)
             self.done[k] = rows.stop
 
     def _room_for(self, step: Step, rows: range) -> Iterator[Step]:
@@ -118,19 +119,20 @@ class _Rows:
         """The first row that a layer will still read."""
         made = self.done[self.writers[tensor]]
         firsts = [
-            wanted(self.steps[k], range(self.done[k], self.done[k] + 1)).start
+            self.rows[k].wanted(range(self.done[k], self.done[k] + 1)).start
             for k in self.readers[tensor]
             if self.done[k] < self.heights[k]
         ]
         return min([*firsts, made])
 
-    def _starts(self, step: Step, rows: range) -> Iterator[int]:
+    def _starts(self, k: int, rows: range) -> Iterator[int]:
+        step, wanted = self.steps[k], self.rows[k].wanted(rows)
         for which, tensor in enumerate(step.reads):
             held = self.network.tensors[tensor]
             if held.data is not None:
-                yield constant_start(self.network, step, which, rows)
+                yield self.rows[k].constant_start(which, rows)
             else:
-                begin = wanted(step, rows).start - self.first.get(tensor, 0)
+                begin = wanted.start - self.first.get(tensor, 0)
                 yield begin * prod(held.shape[2:])
         if step.kernel == "sum_up":
             yield 0
