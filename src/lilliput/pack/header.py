@@ -43,6 +43,8 @@ MOST_BLOCK = 1 << 22
 """Integers in a block, which may take 4 bytes each."""
 _MOST_TENSORS = 1 << 20
 _MOST_RAW_HEADER = 1 << 26
+_SHORT = 256
+"""Bytes of fields that are left as they are."""
 _BYTES_PER_FIELD = 64
 """Memory that a byte of the header may take once it is read."""
 _MOST_AXES = 32
@@ -197,7 +199,7 @@ def write_header(contents: Contents) -> bytes:
     deflated = packer.compress(plain) + packer.flush()
     head = FieldWriter()
     head.number(len(plain))
-    if len(deflated) >= len(plain):
+    if len(plain) < _SHORT or len(deflated) >= len(plain):
         return bytes(head.data) + b"\0" + plain
     return bytes(head.data) + b"\1" + deflated
 
