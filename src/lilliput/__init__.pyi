@@ -59,6 +59,10 @@ from .measure import (
     Reference as Reference,
     measure as measure,
 )
+from .pack import (
+    pack as pack,
+    unpack as unpack,
+)
 from .prune import (
     AcrossLayers as AcrossLayers,
     BatchNormScale as BatchNormScale,

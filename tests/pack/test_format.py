@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from lilliput.pack import stream
 from lilliput.pack.arrays import array_of
 from lilliput.pack.container import Packed, write_packed
 from lilliput.pack.header import Contents
@@ -25,7 +26,7 @@ def example():
 @pytest.mark.parametrize("decoder", ["native", "numpy"])
 def test_the_example_decodes_to_the_table(example, decoder, tmp_path, monkeypatch):
     if decoder == "numpy":
-        monkeypatch.setattr("lilliput.pack.stream.native_decoder", lambda: None)
+        monkeypatch.setattr(stream, "native_decoder", lambda: None)
     data, values = example
     (tmp_path / "example.lil").write_bytes(data)
     packed = Packed.open(tmp_path / "example.lil")

@@ -9,7 +9,7 @@ Source: Nadarajah 2005, "A generalized normal distribution", for the density and
 """
 
 import re
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 
 import numpy as np
@@ -39,35 +39,39 @@ def tails() -> Numbers:
     return np.array(re.findall(r"\d+", text), np.int64).reshape(SHAPES, -1)
 
 
-def _tail(halves: Numbers, shape: int, scale: int) -> Numbers:
+def _tail(halves: Numbers, shape: Numbers, scale: Numbers) -> Numbers:
     """Mass beyond so many halves of a unit on both sides, in units of 2^-24."""
-    quarter, octave = _QUARTERS[scale & 3], 8 + (scale >> 2)
-    at = ((halves.astype(np.uint64) * np.uint64(quarter)) >> np.uint64(octave)).astype(np.int64)
-    points = tails()[shape]
+    quarter = np.array(_QUARTERS, np.uint64)[scale & 3]
+    octave = (8 + (scale >> 2)).astype(np.uint64)
+    at = ((halves.astype(np.uint64) * quarter) >> octave).astype(np.int64)
     inside = np.clip(at, 1 << _LOWEST, (1 << _HIGHEST) - 1)
     digits = np.frexp(inside.astype(np.float64))[1] - 1  # exact: they are below 2^25
     shift = digits - 4
     cell = (digits - _LOWEST) * _OCTAVE + (inside >> shift) - _OCTAVE
     rest = inside & ((1 << shift) - 1)
-    found = points[cell] - (((points[cell] - points[cell + 1]) * rest) >> shift)
-    near = _ONE - (((_ONE - points[0]) * at) >> _LOWEST)
+    here, next_ = tails()[shape, cell], tails()[shape, cell + 1]
+    found = here - (((here - next_) * rest) >> shift)
+    near = _ONE - (((_ONE - tails()[shape, 0]) * at) >> _LOWEST)
     found = np.where(at < 1 << _LOWEST, near, found)
     return np.where(at >= 1 << _HIGHEST, 0, found)
 
 
-@lru_cache(1024)
-def masses(alphabet: Alphabet, shape: int, scale: int) -> Numbers:
+def masses(alphabet: Alphabet, shape: Numbers | int, scale: Numbers | int) -> Numbers:
     """How probable each token is, in units of 2^-24.
 
     A token of its own has half of the mass between the halves on both sides of its distance, and
     the middle all of it; other tokens have what is between their first folded number and the next
     token's.
+
+    Args:
+        alphabet: Whose tokens, the last axis of the result.
+        shape: Which; an array of shapes where many are wanted.
+        scale: Which width, or widths.
     """
+    which = np.asarray(shape)[..., None], np.asarray(scale)[..., None]
     direct = np.arange(alphabet.direct)
     distance = (direct + 1) >> 1
     inner, outer = np.maximum(2 * distance - 1, 0), 2 * distance + 1
-    own = (_tail(inner, shape, scale) - _tail(outer, shape, scale)) >> (distance > 0)
-    if not alphabet.classes:
-        return own
-    edges = _tail(alphabet.lows, shape, scale)
-    return np.concatenate([own, edges[:-1] - edges[1:]])
+    own = (_tail(inner, *which) - _tail(outer, *which)) >> (distance > 0)
+    edges = _tail(alphabet.lows, *which)
+    return np.concatenate([own, edges[..., :-1] - edges[..., 1:]], -1)

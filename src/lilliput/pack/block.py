@@ -53,12 +53,14 @@ class Plan:
         head: What stands before the code.
         frequencies: Of each symbol.
         starts: Of each symbol.
+        alphabet: Of its tokens.
         way: How its lines were put into classes.
     """
 
     head: bytes
     frequencies: Words
     starts: Words
+    alphabet: Alphabet
     way: Way
 
     @property
@@ -96,7 +98,7 @@ def planned(folded: Words, method: Method, way: Way) -> Plan:
     frequencies = np.concatenate([pair[0] for pair in symbols])
     starts = np.concatenate([pair[1] for pair in symbols])
     head = _head(method, line_tables, lanes_for(len(frequencies)))
-    return Plan(head, frequencies, starts, way)
+    return Plan(head, frequencies, starts, alphabet, way)
 
 
 def _head(method: Method, line_tables: Sequence[Table], lanes: int) -> bytes:

@@ -20,18 +20,18 @@ _ALPHABETS = ((256, 0), (128, 3), (64, 2), (24, 1), (8, 0))
 _SAMPLE = 4096
 
 
-def plan_block(values: Integers, columns: int, way: Way | None = None) -> Plan:
+def plan_block(values: Integers, columns: int, like: Plan | None = None) -> Plan:
     """Chooses how a block is coded.
 
     Args:
         values: At least one.
         columns: Integers in a row; rows are whole wherever classes are to be told apart.
-        way: How lines are put into classes, where that was found out before.
+        like: Another block's plan, whose alphabet and way to find classes are taken over.
     """
     middle = _middle(values)
     folded = fold(values, middle).reshape(shape_of(len(values), columns))
-    alphabets = _alphabets(folded.reshape(-1))
-    found = list(_in_classes(folded, way))
+    alphabets = _alphabets(folded.reshape(-1), like)
+    found = list(_in_classes(folded, like.way if like else None))
     best = found[0]
     if len(found) > 1:
         tokens = alphabets[0].tokens(folded)
@@ -47,7 +47,7 @@ def _in_classes(folded: Words, way: Way | None) -> Iterator[tuple[Classes, Way]]
     if max(folded.shape) > MOST_LINES:
         yield Classes(None, None), Way(False, False, 1)
         return
-    distances = (folded.astype(np.float32) + 1) // 2
+    distances = ((folded >> 1) + (folded & 1)).astype(np.float32)
     for one in [way] if way else ways(*folded.shape):
         yield in_classes(distances, one), one
 
@@ -59,9 +59,13 @@ def _middle(values: Integers) -> int:
     return 0 if low <= 0 <= high else int(middle)
 
 
-def _alphabets(folded: Words) -> list[Alphabet]:
+def _alphabets(folded: Words, like: Plan | None) -> list[Alphabet]:
     """The two alphabets whose bits are fewest, counted without classes of lines."""
     largest = int(folded.max())
+    if like:
+        alphabet = Alphabet.holding(like.alphabet.direct, like.alphabet.steps, largest)
+        if alphabet.classes and alphabet.size <= ALPHABET:
+            return [alphabet]
     found: list[tuple[float, int, Alphabet]] = []
     for place, (direct, steps) in enumerate(_ALPHABETS):
         alphabet = Alphabet.holding(direct, steps, largest)

@@ -15,7 +15,6 @@ from lilliput.core import PackError
 from lilliput.core.progress import track
 from lilliput.pack.block import Integers, Plan, decode_block, encode_plans
 from lilliput.pack.choose import plan_block
-from lilliput.pack.classes import Way
 from lilliput.pack.container import checksum
 from lilliput.pack.header import Block, Stream
 from lilliput.pack.native import native_decoder
@@ -69,13 +68,12 @@ def encode_streams(sources: Sequence[Source]) -> list[tuple[Stream, list[bytes]]
     """Each stream's description and blocks; every block was decoded again and compared."""
     jobs = [job for place, source in enumerate(sources) for job in _blocks(place, source)]
     waiting: list[_Job] = []
-    way: tuple[int, Way] | None = None
+    before: dict[int, Plan] = {}
     symbols = 0
     for job in track(jobs, "packing"):
         if not _is_full(job):
-            known = way[1] if way and way[0] == job.source else None
-            job.plan = plan_block(job.values, job.columns, known)
-            way = job.source, job.plan.way
+            job.plan = plan_block(job.values, job.columns, before.get(job.source))
+            before = {job.source: job.plan}
             symbols += len(job.plan.frequencies)
         waiting.append(job)
         if symbols > _SYMBOLS_AT_ONCE:

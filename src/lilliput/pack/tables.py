@@ -5,7 +5,7 @@ such as the zero of pruned weights, stick out with frequencies of their own.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +70,7 @@ class Shaped:
         free = np.flatnonzero(is_free)
         if len(free):
             rest = TOTAL - int(found.sum())
-            found[free] = _shared(masses(alphabet, self.shape, self.scale)[free], rest)
+            found[free] = _shared(_bank(alphabet)[self.shape, self.scale, free], rest)
         return found
 
 
@@ -176,19 +176,30 @@ def _rounded(counts: Costs, total: int) -> list[int]:
     return [int(frequency) for frequency in found]
 
 
-@cache
-def _shape_bits(direct: int, steps: int) -> Costs:
+def _bank(alphabet: Alphabet) -> Counts:
+    """The masses of every shape and scale; those of direct tokens are the same in any alphabet."""
+    way = (alphabet.direct, alphabet.steps) if alphabet.classes else (ALPHABET, 0)
+    return _whole_bank(*way)[..., : alphabet.size]
+
+
+@lru_cache(16)
+def _whole_bank(direct: int, steps: int) -> Counts:
+    classes = min((32 - steps) << steps, ALPHABET - direct)
+    alphabet = Alphabet(direct, steps, classes)
+    return masses(alphabet, np.arange(SHAPES)[:, None], np.arange(SCALES))
+
+
+@lru_cache(16)
+def _whole_bits(direct: int, steps: int) -> Costs:
     """Bits of each token by shape and scale, with a floor of half a frequency."""
-    alphabet = Alphabet(direct, steps, min((32 - steps) << steps, ALPHABET - direct))
-    share = [[masses(alphabet, i, k) for k in range(SCALES)] for i in range(SHAPES)]
     floor = (1 << 24) / TOTAL / 2
-    return 24 - np.log2(np.maximum(np.array(share, np.float64), floor))
+    return 24 - np.log2(np.maximum(_whole_bank(direct, steps), floor))
 
 
 def _shapes(counts: Counts, alphabet: Alphabet) -> list[Shaped]:
     """The best shape for each row, found with spikes where tokens stick out of a first guess."""
     way = (alphabet.direct, alphabet.steps) if alphabet.classes else (ALPHABET, 0)
-    bits = _shape_bits(*way)[..., : alphabet.size]
+    bits = _whole_bits(*way)[..., : alphabet.size]
     flat = bits.reshape(-1, alphabet.size)
     is_free = np.ones(counts.shape, bool)
     is_free[:, 0] = False  # the middle is a spike from the start
