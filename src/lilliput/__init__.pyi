@@ -60,7 +60,11 @@ from .measure import (
     measure as measure,
 )
 from .pack import (
+    PackedModel as PackedModel,
+    Quantized as Quantized,
+    load_packed as load_packed,
     pack as pack,
+    pack_model as pack_model,
     unpack as unpack,
 )
 from .prune import (

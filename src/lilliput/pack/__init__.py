@@ -2,10 +2,15 @@
 
 from lilliput.pack.container import Packed, read_stream
 from lilliput.pack.file import pack, unpack
+from lilliput.pack.model import PackedModel, Quantized, load_packed, pack_model
 
 __all__ = [
     "Packed",
+    "PackedModel",
+    "Quantized",
+    "load_packed",
     "pack",
+    "pack_model",
     "read_stream",
     "unpack",
 ]
