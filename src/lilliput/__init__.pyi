@@ -66,6 +66,7 @@ from .pack import (
     pack as pack,
     pack_model as pack_model,
     unpack as unpack,
+    unpack_model as unpack_model,
 )
 from .prune import (
     AcrossLayers as AcrossLayers,

@@ -32,11 +32,13 @@ from lilliput.pack.products import (
 )
 from lilliput.pack.stream import Source, decode_stream, encode_streams
 
-__all__ = ["Array", "NamedArray", "array_of", "digest", "encode_arrays"]
+__all__ = ["CODINGS", "Array", "NamedArray", "array_of", "digest", "encode_arrays"]
 
 Array = npt.NDArray[Any]
 
 INTEGERS, PLANES, PALETTE, SPARSE, PRODUCTS = range(5)
+CODINGS = ("integers", "planes", "palette", "sparse", "products")
+"""Their names."""
 _NATIVE = {"bfloat16": "uint16"}
 """What NumPy, which does not know a type, sees instead."""
 _MOST_COLORS = 256
@@ -186,7 +188,7 @@ def array_of(entry: Entry, blocks: Sequence[Sequence[bytes]], name: str) -> Arra
     """
     what = f"tensor {entry.name!r} in {name}"
     dtype = np.dtype(_NATIVE.get(entry.dtype, entry.dtype))
-    count = math.prod(entry.shape)
+    count = entry.items
     if sum(stream.count for stream in entry.streams) > (dtype.itemsize + 1) * count + (1 << 16):
         raise PackError(f"{what} has more integers than its shape has room for")
     streams = [

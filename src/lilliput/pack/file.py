@@ -66,7 +66,10 @@ def unpack(packed: Packed, out: Path | str | None = None) -> Path:
     """
     source = packed.contents.source
     if source is None:
-        raise PackError(f"{packed.path.name} holds a model; open it with lilliput.load_packed")
+        raise PackError(
+            f"{packed.path.name} holds a model; open it with lilliput.load_packed, or write it "
+            "with unpack_model"
+        )
     out = packed.path.parent / _plain(source.name) if out is None else Path(out)
     data = _joined(packed)
     if hashlib.sha256(data).digest() != source.sha256:

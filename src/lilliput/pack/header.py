@@ -43,6 +43,8 @@ MOST_BLOCK = 1 << 22
 """Integers in a block, which may take 4 bytes each."""
 _MOST_TENSORS = 1 << 20
 _MOST_RAW_HEADER = 1 << 26
+_FREE_HEADER, _MOST_RATIO = 4096, 32
+"""Bytes that deflated fields may have been: so many, and so many for each byte."""
 _SHORT = 256
 """Bytes of fields that are left as they are."""
 _BYTES_PER_FIELD = 64
@@ -96,7 +98,7 @@ class Entry:
         name: Unique in the file.
         dtype: One of `DTYPES`.
         shape: Sizes of its axes.
-        coding: How streams make the tensor, a key of `lilliput.pack.arrays.CODINGS`.
+        coding: How streams make the tensor, a place in `lilliput.pack.arrays.CODINGS`.
         settings: Of the coding.
         streams: What the coding reads.
         digest: First 8 bytes of the SHA-256 of the tensor's bytes.
@@ -115,9 +117,14 @@ class Entry:
     ranges: tuple[tuple[int, int], ...] = ()
 
     @property
+    def items(self) -> int:
+        """How many there are."""
+        return math.prod(self.shape)
+
+    @property
     def size_bytes(self) -> int:
         """Bytes when unpacked."""
-        return math.prod(self.shape) * _ITEM_BYTES[self.dtype]
+        return self.items * _ITEM_BYTES[self.dtype]
 
     @property
     def stored_bytes(self) -> int:
@@ -246,7 +253,8 @@ def parse_header(data: bytes, name: str, most_bytes: int) -> Contents:
     """
     what = f"the header of {name}"
     head = FieldReader(data, what)
-    size = head.number(min(_MOST_RAW_HEADER, most_bytes // _BYTES_PER_FIELD))
+    fitting = min(_MOST_RAW_HEADER, most_bytes // _BYTES_PER_FIELD)
+    size = head.number(min(fitting, _FREE_HEADER + _MOST_RATIO * len(data)))
     is_deflated = head.number(1)
     raw = _inflated(data[head.at :], size, what) if is_deflated else data[head.at :]
     if len(raw) != size:

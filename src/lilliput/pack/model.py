@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from lilliput.core import PackError
+from lilliput.core.disk import replacing
 from lilliput.pack.arrays import Array, NamedArray, array_of, encode_arrays
 from lilliput.pack.container import Packed, write_packed
 from lilliput.pack.header import DTYPES, Contents, Entry
 
-__all__ = ["PackedModel", "Quantized", "load_packed", "pack_model"]
+__all__ = ["PackedModel", "Quantized", "load_packed", "pack_model", "unpack_model"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +96,28 @@ def load_packed(path: Path | str, most_bytes: int | None = None) -> "PackedModel
     if packed.contents.kind != "model":
         raise PackError(f"{packed.path.name} holds a file; give it back with lilliput unpack")
     return PackedModel(packed)
+
+
+def unpack_model(packed: Packed, out: Path | str | None = None) -> Path:
+    """Writes a packed model's tensors as safetensors, whole or not at all.
+
+    Args:
+        packed: An open file that holds a model.
+        out: Where to write; by default beside it.
+
+    Raises:
+        PackError: It is damaged; or the other cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    out = packed.path.with_suffix(".safetensors") if out is None else Path(out)
+    tensors = dict(PackedModel(packed))
+    try:
+        with replacing(out) as part:
+            save_file(tensors, part)
+    except OSError as error:
+        raise PackError(f"cannot write {out}: {error.strerror or error}") from error
+    return out
 
 
 class PackedModel(Mapping[str, Tensor]):
