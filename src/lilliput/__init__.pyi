@@ -59,6 +59,15 @@ from .measure import (
     Reference as Reference,
     measure as measure,
 )
+from .pack import (
+    PackedModel as PackedModel,
+    Quantized as Quantized,
+    load_packed as load_packed,
+    pack as pack,
+    pack_model as pack_model,
+    unpack as unpack,
+    unpack_model as unpack_model,
+)
 from .prune import (
     AcrossLayers as AcrossLayers,
     BatchNormScale as BatchNormScale,

@@ -6,7 +6,18 @@ import sys
 
 import pytest
 
-VERBS = ("inspect", "compress", "compare", "list", "show", "best", "report", "export", "measure")
+VERBS = (
+    "inspect",
+    "compress",
+    "compare",
+    "list",
+    "show",
+    "best",
+    "report",
+    "export",
+    "measure",
+    "pack",
+)
 
 
 def python(code):

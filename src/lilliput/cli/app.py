@@ -16,8 +16,10 @@ from lilliput.cli import (
     inspect,
     list as list_,
     measure,
+    pack,
     report,
     show,
+    unpack,
 )
 from lilliput.cli.output import complain
 
@@ -78,6 +80,8 @@ app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("measure")(measure.measure)
 app.command("c")(c.c)
+app.command("pack")(pack.pack)
+app.command("unpack")(unpack.unpack)
 
 
 def _print_version(is_wanted: bool) -> bool:

@@ -1,5 +1,6 @@
 """`lilliput inspect`: where a model's bytes, MACs, milliseconds and RAM are."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,8 +23,16 @@ def inspect(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Show where bytes, MACs, milliseconds and RAM are, and what could be done about each layer."""
+    """Show where bytes, MACs, milliseconds and RAM are, and what could be done about each layer.
+
+    Of a packed file (FILE.lil), show the bits per weight of each tensor.
+    """
     with answering(as_json) as answer:
+        if model_file.endswith(".lil"):
+            from lilliput.cli.packed import inspect_packed
+
+            inspect_packed(Path(model_file), answer)
+            return
         from dataclasses import asdict
 
         from lilliput.cli.layers import layers_table

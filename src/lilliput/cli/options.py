@@ -17,7 +17,9 @@ __all__ = [
     "MaxRam",
     "MaxSize",
     "ModelFile",
+    "MostBytes",
     "Out",
+    "PackedFile",
     "RunFolder",
     "Split",
     "Strict",
@@ -96,6 +98,16 @@ MaxInstructions = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option("--out", "-o", metavar="PATH", help="Where to write.", show_default=False),
+]
+PackedFile = Annotated[Path, typer.Argument(metavar="FILE.lil", help="A packed file.")]
+MostBytes = Annotated[
+    float | None,
+    typer.Option(
+        parser=parse_bytes,
+        metavar="SIZE",
+        help="Refuse to unpack to more; by default 64 MiB, or 1,000 times the file where that "
+        "is more.",
+    ),
 ]
 Split = Annotated[
     str,

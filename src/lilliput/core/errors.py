@@ -7,6 +7,7 @@ __all__ = [
     "MeasureError",
     "MissingExtraError",
     "ModelFileError",
+    "PackError",
     "PassError",
     "RecipeError",
     "RegistryError",
@@ -66,3 +67,7 @@ class ModelFileError(LilliputError):
 
 class BudgetError(LilliputError):
     """No variant meets the budget; the message names the nearest and what it misses."""
+
+
+class PackError(LilliputError):
+    """A packed file is cut off, damaged, or larger than it may be; or cannot hold what is given."""

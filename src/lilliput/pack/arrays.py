@@ -1,0 +1,255 @@
+"""Arrays as streams of integers, and back, bit for bit.
+
+Codings, by number:
+
+0. integers: one stream, the integers themselves.
+1. planes: the lowest byte of each item, then the next of each, and so on, in one stream or several;
+   bits of floats are turned left by one before, so that the exponent is not cut.
+2. palette: a stream of the bytes of a few values, and one of each item's place among them.
+3. sparse: a stream that is 0 where all bits of an item are, else 1; then planes of the others.
+4. products: float32 items that are others times a factor, as `products.py` tells: a stream of what
+   such items differ by from the product, in units of the last binary digit; then planes of the
+   others.
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lilliput.core import PackError
+from lilliput.pack.header import Entry
+from lilliput.pack.products import (
+    Segment,
+    divided,
+    multiplied,
+    read_segments,
+    write_segments,
+)
+from lilliput.pack.stream import Source, decode_stream, encode_streams
+
+__all__ = ["CODINGS", "Array", "NamedArray", "array_of", "digest", "encode_arrays"]
+
+Array = npt.NDArray[Any]
+
+INTEGERS, PLANES, PALETTE, SPARSE, PRODUCTS = range(5)
+CODINGS = ("integers", "planes", "palette", "sparse", "products")
+"""Their names."""
+_NATIVE = {"bfloat16": "uint16"}
+"""What NumPy, which does not know a type, sees instead."""
+_MOST_COLORS = 256
+_SAMPLE = 4096
+_SPARSE = 0.05
+"""Share of zeros from which they are told apart."""
+_SHORT = 1 << 14
+"""Bytes of planes that are coded in one stream."""
+
+
+@dataclass(frozen=True, eq=False)
+class NamedArray:
+    """An array to be packed.
+
+    Args:
+        name: Unique in the file.
+        values: Of a type that NumPy has; bfloat16 as uint16.
+        dtype: One of `DTYPES`.
+        step: Real value of an integer's unit; 0 where there is none.
+        ranges: Where its bytes go in an unpacked file.
+        is_text: Whether pieces of it may repeat.
+        segments: Which of its items are others times a factor, where that is known.
+    """
+
+    name: str
+    values: Array
+    dtype: str
+    step: float = 0.0
+    ranges: tuple[tuple[int, int], ...] = ()
+    is_text: bool = False
+    segments: tuple[Segment, ...] = ()
+
+
+def digest(values: Array) -> bytes:
+    """The first 8 bytes of the SHA-256 of an array's bytes, the lowest of each item first."""
+    return hashlib.sha256(_bytes(values)).digest()[:8]
+
+
+def _bytes(values: Array) -> bytes:
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
+
+
+def encode_arrays(arrays: Sequence[NamedArray]) -> tuple[list[Entry], list[list[list[bytes]]]]:
+    """Entries for the header, and the blocks of each stream of each."""
+    parts = [_parts(array) for array in arrays]
+    coded = encode_streams([source for _, sources in parts for source in sources])
+    entries, payloads, at = [], [], 0
+    for array, (coding, sources) in zip(arrays, parts, strict=True):
+        own = coded[at : at + len(sources)]
+        at += len(sources)
+        streams = tuple(stream for stream, _ in own)
+        entries.append(
+            Entry(
+                array.name,
+                array.dtype,
+                tuple(array.values.shape),
+                coding,
+                write_segments(array.segments),
+                streams,
+                digest(array.values),
+                array.step,
+                array.ranges,
+            )
+        )
+        payloads.append([blocks for _, blocks in own])
+    return entries, payloads
+
+
+def _parts(array: NamedArray) -> tuple[int, list[Source]]:
+    """How an array is coded, and its streams."""
+    values = array.values
+    columns = _columns(values.shape)
+    flat = np.ascontiguousarray(values).reshape(-1)
+    if values.dtype.kind in "iub" and values.itemsize <= 4 and array.dtype != "bfloat16":
+        width = values.itemsize
+        return INTEGERS, [Source(_signed(flat), width, columns, array.is_text)]
+    if array.segments:
+        return PRODUCTS, _product_parts(flat, array.segments)
+    items = flat.view(f"u{values.itemsize}")
+    colors = _colors(items)
+    if colors is not None:
+        places = np.searchsorted(colors, items).astype(np.int32)
+        return PALETTE, [_plain(colors.view(np.uint8)), Source(places, 1, columns)]
+    is_float = values.dtype.kind == "f" or array.dtype == "bfloat16"
+    zeros = items == 0
+    if is_float and np.count_nonzero(zeros) > _SPARSE * len(items):
+        mask = Source((~zeros).astype(np.int32), 1, columns)
+        return SPARSE, [mask, *_planes(items[~zeros], is_float, 0)]
+    return PLANES, _planes(items, is_float, columns)
+
+
+def _product_parts(flat: Array, segments: Sequence[Segment]) -> list[Source]:
+    differences, others = divided(segments, flat.view(np.uint32))
+    return [Source(differences, 4), *_planes(others, is_float=True, columns=0)]
+
+
+def _columns(shape: tuple[int, ...]) -> int:
+    """Integers in a row: all of a channel."""
+    if len(shape) < 2:
+        return 0
+    # depthwise filters of LiteRT have their channels last
+    return shape[-1] if shape[0] == 1 else math.prod(shape[1:])
+
+
+def _signed(flat: Array) -> npt.NDArray[np.int32]:
+    if flat.dtype == np.uint32:
+        return flat.view(np.int32)
+    return flat.astype(np.int32)
+
+
+def _plain(raw: npt.NDArray[np.uint8]) -> Source:
+    return Source(raw.astype(np.int32), 1)
+
+
+def _colors(items: Array) -> Array | None:
+    """The values there are, where they are few and each occurs often."""
+    if not len(items) or len(np.unique(items[:_SAMPLE])) > _MOST_COLORS:
+        return None
+    found: Array = np.unique(items)
+    return found if len(found) <= min(_MOST_COLORS, len(items) // 8) else None
+
+
+def _planes(items: Array, is_float: bool, columns: int) -> list[Source]:
+    """One stream for each plane; one in all where they are short."""
+    size = items.itemsize
+    if is_float:
+        items = (items << 1) | (items >> (8 * size - 1))
+    table = np.frombuffer(_bytes(items), np.uint8).reshape(-1, size).T.astype(np.int32)
+    if table.size <= _SHORT:
+        return [Source(table.reshape(-1), 1, len(items))]
+    return [
+        Source(np.ascontiguousarray(plane), 1, columns if place == size - 1 else 0)
+        for place, plane in enumerate(table)
+    ]
+
+
+def array_of(entry: Entry, blocks: Sequence[Sequence[bytes]], name: str) -> Array:
+    """The array of an entry.
+
+    Args:
+        entry: Of the header.
+        blocks: Of each of its streams.
+        name: The file's, for errors.
+
+    Raises:
+        PackError: It is damaged, and which block, or its digest is another.
+    """
+    what = f"tensor {entry.name!r} in {name}"
+    dtype = np.dtype(_NATIVE.get(entry.dtype, entry.dtype))
+    count = entry.items
+    if sum(stream.count for stream in entry.streams) > (dtype.itemsize + 1) * count + (1 << 16):
+        raise PackError(f"{what} has more integers than its shape has room for")
+    streams = [
+        decode_stream(stream, own, f"stream {place} of {what}")
+        for place, (stream, own) in enumerate(zip(entry.streams, blocks, strict=True))
+    ]
+    flat = _joined(entry, streams, dtype, what)
+    if flat.size != count:
+        raise PackError(f"{what} has {flat.size:,} items where its shape has {count:,}")
+    found = flat.view(dtype).reshape(entry.shape)
+    if digest(found) != entry.digest:
+        raise PackError(f"{what} is damaged: the digest of its integers is another")
+    return found
+
+
+def _joined(
+    entry: Entry, streams: Sequence[npt.NDArray[np.int32]], dtype: np.dtype[Any], what: str
+) -> Array:
+    """The items of an array, in order, as integers without a sign."""
+    size, coding = dtype.itemsize, entry.coding
+    fewest = {INTEGERS: 1, PLANES: 1, PALETTE: 2, SPARSE: 2, PRODUCTS: 2}.get(coding, 256)
+    if len(streams) < fewest:
+        raise PackError(f"{what} is coded in a way that is not known: {coding}")
+    unsigned = np.dtype(f"u{size}")
+    if coding == INTEGERS:
+        return streams[0].astype(unsigned)
+    if coding == PALETTE:
+        raw = streams[0].astype(np.uint8)
+        colors = raw[: len(raw) // size * size].view(unsigned.newbyteorder("<")).astype(unsigned)
+        places = streams[1]
+        if places.size and not 0 <= places.min() <= places.max() < len(colors):
+            raise PackError(f"{what} has a place that its palette has not")
+        return colors[places]
+    planes = np.concatenate(streams[0 if coding == PLANES else 1 :])
+    items = _together(planes, unsigned, "float" in entry.dtype, what)
+    if coding == PLANES:
+        return items
+    if coding == SPARSE:
+        return _filled(streams[0].astype(bool), items, what)
+    if entry.dtype != "float32":
+        raise PackError(f"{what} has products, which {entry.dtype} has not")
+    return multiplied(read_segments(entry.settings, what), items, streams[0], what)
+
+
+def _together(
+    planes: npt.NDArray[np.int32], unsigned: np.dtype[Any], is_float: bool, what: str
+) -> Array:
+    """Items of their planes."""
+    size = unsigned.itemsize
+    if len(planes) % size:
+        raise PackError(f"{what} has planes of different lengths")
+    table = np.ascontiguousarray(planes.astype(np.uint8).reshape(size, -1).T)
+    items: Array = table.reshape(-1).view(unsigned.newbyteorder("<")).astype(unsigned)
+    if is_float:
+        items = (items >> 1) | (items << (8 * size - 1))
+    return items
+
+
+def _filled(is_other: npt.NDArray[np.bool_], others: Array, what: str) -> Array:
+    if np.count_nonzero(is_other) != len(others):
+        raise PackError(f"{what} has {len(others):,} items that its mask does not say")
+    items = np.zeros(len(is_other), others.dtype)
+    items[is_other] = others
+    return items

@@ -1,0 +1,193 @@
+"""The `.lil` file: a header that names tensors, then their blocks, one after another.
+
+`docs/format.md` is the specification.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from lilliput.core import PackError
+from lilliput.core.disk import replacing
+from lilliput.pack.header import Contents, Entry, Stream, parse_header, write_header
+
+__all__ = ["Packed", "Payload", "Readable", "checksum", "read_stream", "write_packed"]
+
+MAGIC = b"\x8aLIL\r\n\x1a\n"
+"""Like PNG's: the first byte is no text, and the others show what text mode does to line ends."""
+VERSION = 1
+_FIXED_BYTES = 52
+_MOST_HEADER = 1 << 26
+_ALWAYS_BYTES = 1 << 26
+_MOST_RATIO = 1000
+"""What a file may unpack to where the caller sets no budget: 64 MiB, or 1,000 times its size."""
+
+Payload = Sequence[Sequence[bytes]]
+"""Of one tensor: the blocks of each of its streams."""
+
+
+_PIECE = 1 << 20
+"""Bytes read at once: a file that says more than it has costs no memory."""
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """What bytes arrive from."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def checksum(data: bytes) -> int:
+    """CRC-32 of a block, as in gzip."""
+    return zlib.crc32(data)
+
+
+def write_packed(path: Path, contents: Contents, payloads: Sequence[Payload]) -> None:
+    """Writes a file whole, or not at all.
+
+    Raises:
+        PackError: It cannot be written.
+    """
+    header = write_header(contents)
+    fixed = MAGIC + VERSION.to_bytes(4, "little") + len(header).to_bytes(8, "little")
+    digest = hashlib.sha256(fixed + header).digest()
+    try:
+        with replacing(path) as part, part.open("wb") as file:
+            file.write(fixed + digest + header)
+            for block in _blocks(payloads):
+                file.write(block)
+    except OSError as error:
+        raise PackError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _blocks(payloads: Sequence[Payload]) -> Iterator[bytes]:
+    for payload in payloads:
+        for stream in payload:
+            yield from stream
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """A packed file whose header was read; its blocks are read when they are asked for.
+
+    Args:
+        path: Where it is.
+        contents: The header.
+        data_start: Where the first block is.
+        most_bytes: What may be unpacked from it.
+    """
+
+    path: Path
+    contents: Contents
+    data_start: int
+    most_bytes: int
+
+    @classmethod
+    def open(cls, path: Path, most_bytes: int | None = None) -> "Packed":
+        """Reads and checks the header, and nothing else.
+
+        Args:
+            path: The file.
+            most_bytes: Refuse what would unpack to more; by default 64 MiB, or 1,000 times the
+                file's size where that is more.
+
+        Raises:
+            PackError: The file is missing, no packed file, of another version, damaged, or larger
+                than `most_bytes` when unpacked.
+        """
+        try:
+            with path.open("rb") as file:
+                size = path.stat().st_size
+                limit = max(_ALWAYS_BYTES, _MOST_RATIO * size) if most_bytes is None else most_bytes
+                contents, start = _read_header(file, path.name, limit)
+        except OSError as error:
+            raise PackError(f"cannot read {path}: {error.strerror or error}") from error
+        left = size - start - contents.stored_bytes
+        if left > 0:
+            raise PackError(f"{path.name} has {left:,} bytes after its end")
+        return cls(path, contents, start, limit)
+
+    def blocks(self, entry: Entry) -> list[list[bytes]]:
+        """The blocks of each stream of a tensor, their checksums checked.
+
+        Raises:
+            PackError: One is cut off or damaged; the message names it.
+        """
+        start = self.data_start + self.contents.offset_of(entry)
+        try:
+            with self.path.open("rb") as file:
+                file.seek(start)
+                return _read_blocks(file, entry, self.path.name)
+        except OSError as error:
+            raise PackError(f"cannot read {self.path}: {error.strerror or error}") from error
+
+
+def read_stream(
+    file: Readable, name: str, most_bytes: int
+) -> tuple[Contents, Iterator[tuple[Entry, list[list[bytes]]]]]:
+    """Reads a file from front to back, as it arrives: the header, then tensor after tensor.
+
+    Raises:
+        PackError: As for `Packed.open`; the tensors before a damaged one are given.
+    """
+    contents, _ = _read_header(file, name, most_bytes)
+    entries = ((entry, _read_blocks(file, entry, name)) for entry in contents.entries)
+    return contents, entries
+
+
+def _taken(file: Readable, size: int) -> bytes:
+    """The next bytes; fewer where the file ends."""
+    parts, left = [], size
+    while left and (part := file.read(min(left, _PIECE))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _read_header(file: Readable, name: str, most_bytes: int) -> tuple[Contents, int]:
+    fixed = _taken(file, _FIXED_BYTES)
+    if not fixed.startswith(MAGIC):
+        raise PackError(f"{name} is no packed file: it does not begin with {MAGIC!r}")
+    if len(fixed) < _FIXED_BYTES:
+        raise PackError(f"{name} is cut off: its first {_FIXED_BYTES} bytes are not all there")
+    version = int.from_bytes(fixed[8:12], "little")
+    if version != VERSION:
+        raise PackError(
+            f"{name} is of version {version}, this reads {VERSION}; install a newer lilliput"
+        )
+    size = int.from_bytes(fixed[12:20], "little")
+    if size > _MOST_HEADER:
+        raise PackError(f"{name} has a header of {size:,} bytes, more than {_MOST_HEADER:,}")
+    header = _taken(file, size)
+    if len(header) < size:
+        raise PackError(f"{name} is cut off in its header, of which {size:,} bytes must be")
+    if hashlib.sha256(fixed[:20] + header).digest() != fixed[20:]:
+        raise PackError(f"the header of {name} is damaged: its digest is another")
+    contents = parse_header(header, name, most_bytes)
+    if contents.unpacked_bytes > most_bytes:
+        raise PackError(
+            f"{name} unpacks to {contents.unpacked_bytes:,} bytes, at most {most_bytes:,} are "
+            "allowed; allow more with most_bytes (--most-bytes) if you trust it"
+        )
+    return contents, _FIXED_BYTES + size
+
+
+def _read_blocks(file: Readable, entry: Entry, name: str) -> list[list[bytes]]:
+    return [
+        [_read_block(file, entry, stream, place, name) for place in range(len(stream.blocks))]
+        for stream in entry.streams
+    ]
+
+
+def _read_block(file: Readable, entry: Entry, stream: Stream, place: int, name: str) -> bytes:
+    block = stream.blocks[place]
+    data = _taken(file, block.size)
+    where = f"block {place} of {len(stream.blocks)} of tensor {entry.name!r} in {name}"
+    if len(data) < block.size:
+        raise PackError(f"{where} is cut off; the tensors before it can be read")
+    if checksum(data) != block.checksum:
+        raise PackError(f"{where} is damaged: its checksum is another")
+    return data

@@ -1,0 +1,178 @@
+"""Finished files, packed without loss: their arrays by what they are, the rest as bytes."""
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lilliput.core import PackError
+from lilliput.core.disk import replacing
+from lilliput.core.progress import track
+from lilliput.pack.arrays import Array, NamedArray, array_of, encode_arrays
+from lilliput.pack.container import Packed, write_packed
+from lilliput.pack.files import FINDERS, Piece
+from lilliput.pack.header import Contents, SourceFile
+from lilliput.pack.products import segments_of
+
+__all__ = ["pack", "unpack"]
+
+_SMALL = 512
+"""Items below which arrays of a type are coded together."""
+_GATHERED = ("int8", "uint8", "int32", "float32")
+"""Types whose small arrays are; others stay among the bytes around them."""
+
+
+def pack(path: Path | str, out: Path | str | None = None) -> Packed:
+    """Packs a file so that `unpack` gives back the same bytes.
+
+    Arrays inside `.tflite`, `.onnx` and `.safetensors` files are coded as what they are; of other
+    files all is bytes.
+
+    Args:
+        path: The file.
+        out: Where to write; by default beside it, `.lil` after its name.
+
+    Raises:
+        PackError: The file cannot be read, or the other not written.
+    """
+    path = Path(path)
+    out = Path(f"{path}.lil") if out is None else Path(out)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PackError(f"cannot read {path}: {error.strerror or error}") from error
+    finder = FINDERS.get(path.suffix)
+    pieces = list(_apart((finder(data) if finder else None) or [], len(data)))
+    entries, payloads = encode_arrays(list(_arrays(data, pieces)))
+    source = SourceFile(path.name, len(data), hashlib.sha256(data).digest())
+    write_packed(out, Contents("file", tuple(entries), source), payloads)
+    packed = Packed.open(out, most_bytes=1 << 62)
+    if hashlib.sha256(_joined(packed)).digest() != source.sha256:
+        raise AssertionError("a packed file does not unpack to what it was made of")
+    return packed
+
+
+def unpack(packed: Packed, out: Path | str | None = None) -> Path:
+    """Writes the file that was packed, whole or not at all.
+
+    Args:
+        packed: An open file.
+        out: Where to write; by default beside it, under the name it had.
+
+    Raises:
+        PackError: It is damaged, or no file; or the other cannot be written.
+    """
+    source = packed.contents.source
+    if source is None:
+        raise PackError(
+            f"{packed.path.name} holds a model; open it with lilliput.load_packed, or write it "
+            "with unpack_model"
+        )
+    out = packed.path.parent / _plain(source.name) if out is None else Path(out)
+    data = _joined(packed)
+    if hashlib.sha256(data).digest() != source.sha256:
+        raise PackError(f"{packed.path.name} is damaged: it unpacks to another file")
+    try:
+        with replacing(out) as part:
+            part.write_bytes(data)
+    except OSError as error:
+        raise PackError(f"cannot write {out}: {error.strerror or error}") from error
+    return out
+
+
+def _plain(name: str) -> str:
+    """A name without folders: a packed file may come from anybody."""
+    if name in {"", ".", ".."} or set(name) & set("/\\:\0"):
+        raise PackError(f"the file was called {name!r}, which is no name here; say where with -o")
+    return name
+
+
+def _joined(packed: Packed) -> bytearray:
+    """The bytes of the file that was packed."""
+    source = packed.contents.source
+    data = bytearray(source.size if source else 0)
+    for entry in track(packed.contents.entries, "unpacking"):
+        raw = array_of(entry, packed.blocks(entry), packed.path.name).tobytes()
+        at = 0
+        for start, length in entry.ranges:
+            data[start : start + length] = raw[at : at + length]
+            at += length
+    return data
+
+
+def _apart(pieces: Iterable[Piece], size: int) -> Iterator[Piece]:
+    """Pieces that lie in the file, say what they are, and do not overlap, in order."""
+    at = 0
+    for piece in sorted(pieces, key=lambda piece: (piece.start, -piece.length)):
+        item = np.dtype("uint16" if piece.dtype == "bfloat16" else piece.dtype).itemsize
+        is_whole = min(piece.shape, default=1) > 0
+        is_whole = is_whole and math.prod(piece.shape) * item == piece.length
+        if is_whole and piece.start >= at and piece.end <= size:
+            yield piece
+            at = piece.end
+
+
+def _arrays(data: bytes, pieces: Sequence[Piece]) -> Iterator[NamedArray]:
+    """What is coded together: each large array, small ones by type, and all other bytes."""
+    names: set[str] = set()
+    small: dict[str, list[Piece]] = {dtype: [] for dtype in _GATHERED}
+    taken = []
+    for piece in pieces:
+        if piece.is_side or math.prod(piece.shape) < _SMALL:
+            if piece.dtype in small:
+                small[piece.dtype].append(piece)
+                taken.append(piece)
+            continue
+        taken.append(piece)
+        ranges = ((piece.start, piece.length),)
+        name = _new(piece.name or "unnamed", names)
+        yield NamedArray(name, _values(data, piece), piece.dtype, ranges=ranges)
+    for dtype, own in small.items():
+        if own:
+            yield _gathered(data, own, dtype, _new(f"small {dtype} arrays", names))
+    yield from _rest(data, taken, _new("structure", names))
+
+
+def _new(name: str, names: set[str]) -> str:
+    name = name[:1000]
+    found, number = name, 2
+    while found in names:
+        found, number = f"{name} ({number})", number + 1
+    names.add(found)
+    return found
+
+
+def _values(data: bytes, piece: Piece) -> Array:
+    dtype = np.dtype("uint16" if piece.dtype == "bfloat16" else piece.dtype).newbyteorder("<")
+    count = math.prod(piece.shape)
+    return np.frombuffer(data, dtype, count, piece.start).reshape(piece.shape)
+
+
+def _gathered(data: bytes, pieces: Sequence[Piece], dtype: str, name: str) -> NamedArray:
+    vectors = [_values(data, piece).reshape(-1) for piece in pieces]
+    segments = segments_of(vectors) if dtype == "float32" else ()
+    has_products = any(segment.source is not None for segment in segments)
+    return NamedArray(
+        name,
+        np.concatenate(vectors),
+        dtype,
+        ranges=tuple((piece.start, piece.length) for piece in pieces),
+        is_text=True,
+        segments=segments if has_products else (),
+    )
+
+
+def _rest(data: bytes, taken: Sequence[Piece], name: str) -> Iterator[NamedArray]:
+    """All bytes that are in no array."""
+    ranges, at = [], 0
+    ends = [(piece.start, piece.end) for piece in sorted(taken, key=lambda piece: piece.start)]
+    for start, end in [*ends, (len(data), len(data))]:
+        if start > at:
+            ranges.append((at, start - at))
+        at = end
+    if ranges:
+        raw = b"".join(data[start : start + length] for start, length in ranges)
+        values = np.frombuffer(raw, np.uint8)
+        yield NamedArray(name, values, "uint8", ranges=tuple(ranges), is_text=True)

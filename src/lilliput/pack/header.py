@@ -1,0 +1,341 @@
+"""The header of a packed file: what it holds, tensor by tensor, and where each block is."""
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from lilliput.core import PackError
+from lilliput.pack.fields import FieldReader, FieldWriter
+
+__all__ = [
+    "DTYPES",
+    "MOST_BLOCK",
+    "Block",
+    "Contents",
+    "Entry",
+    "Kind",
+    "SourceFile",
+    "Stream",
+    "parse_header",
+    "write_header",
+]
+
+DTYPES = (
+    "int8",
+    "uint8",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "int64",
+    "uint64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "bool",
+)
+_ITEM_BYTES = dict(zip(DTYPES, (1, 1, 2, 2, 4, 4, 8, 8, 2, 2, 4, 8, 1), strict=True))
+MOST_BLOCK = 1 << 22
+"""Integers in a block, which may take 4 bytes each."""
+_MOST_TENSORS = 1 << 20
+_MOST_RAW_HEADER = 1 << 26
+_FREE_HEADER, _MOST_RATIO = 4096, 32
+"""Bytes that deflated fields may have been: so many, and so many for each byte."""
+_SHORT = 256
+"""Bytes of fields that are left as they are."""
+_BYTES_PER_FIELD = 64
+"""Memory that a byte of the header may take once it is read."""
+_MOST_AXES = 32
+
+Kind = Literal["model", "file"]
+_KINDS: tuple[Kind, ...] = ("model", "file")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Integers that are decoded together.
+
+    Args:
+        count: How many.
+        size: Bytes they take in the file.
+        checksum: Of those bytes.
+    """
+
+    count: int
+    size: int
+    checksum: int
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Integers of one kind, in blocks.
+
+    Args:
+        width: Bytes of each when decoded: 1, 2 or 4.
+        columns: Integers in a row.
+        blocks: In order.
+    """
+
+    width: int
+    columns: int
+    blocks: tuple[Block, ...]
+
+    @property
+    def count(self) -> int:
+        """Integers in all."""
+        return sum(block.count for block in self.blocks)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tensor.
+
+    Args:
+        name: Unique in the file.
+        dtype: One of `DTYPES`.
+        shape: Sizes of its axes.
+        coding: How streams make the tensor, a place in `lilliput.pack.arrays.CODINGS`.
+        settings: Of the coding.
+        streams: What the coding reads.
+        digest: First 8 bytes of the SHA-256 of the tensor's bytes.
+        step: Real value of an integer's unit; 0 where integers are not quantized reals.
+        ranges: Where the bytes go in the unpacked file, each a start and a length.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    coding: int
+    settings: bytes
+    streams: tuple[Stream, ...]
+    digest: bytes
+    step: float = 0.0
+    ranges: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def items(self) -> int:
+        """How many there are."""
+        return math.prod(self.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes when unpacked."""
+        return self.items * _ITEM_BYTES[self.dtype]
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of its blocks."""
+        return sum(block.size for stream in self.streams for block in stream.blocks)
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of its integers when decoded, 4 for each, and of itself."""
+        return self.size_bytes + sum(4 * stream.count for stream in self.streams)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """What a file was before it was packed.
+
+    Args:
+        name: Without folders.
+        size: Bytes.
+        sha256: Of its bytes.
+    """
+
+    name: str
+    size: int
+    sha256: bytes
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A header.
+
+    Args:
+        kind: `model`, a state of named tensors; `file`, any file.
+        entries: Tensors in the order of their blocks.
+        source: The file; None for a model.
+    """
+
+    kind: Kind
+    entries: tuple[Entry, ...]
+    source: SourceFile | None = field(default=None)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of all blocks."""
+        return sum(entry.stored_bytes for entry in self.entries)
+
+    @property
+    def unpacked_bytes(self) -> int:
+        """Bytes that unpacking everything takes, the file itself too."""
+        whole = self.source.size if self.source else 0
+        return whole + sum(entry.decoded_bytes for entry in self.entries)
+
+    def offset_of(self, entry: Entry) -> int:
+        """Where a tensor's blocks begin, from the first block of the file."""
+        return self._offsets[entry.name]
+
+    @cached_property
+    def _offsets(self) -> dict[str, int]:
+        offsets, at = {}, 0
+        for entry in self.entries:
+            offsets[entry.name] = at
+            at += entry.stored_bytes
+        return offsets
+
+
+def write_header(contents: Contents) -> bytes:
+    """How long the fields are, 0 or 1, and the fields as they are or deflated."""
+    out = FieldWriter()
+    out.number(_KINDS.index(contents.kind))
+    if contents.source is not None:
+        out.text(contents.source.name)
+        out.number(contents.source.size)
+        out.data += contents.source.sha256
+    out.number(len(contents.entries))
+    for entry in contents.entries:
+        _write_entry(out, entry, contents.kind)
+    plain = bytes(out.data)
+    packer = zlib.compressobj(9, wbits=-15)
+    deflated = packer.compress(plain) + packer.flush()
+    head = FieldWriter()
+    head.number(len(plain))
+    if len(plain) < _SHORT or len(deflated) >= len(plain):
+        return bytes(head.data) + b"\0" + plain
+    return bytes(head.data) + b"\1" + deflated
+
+
+def _write_entry(out: FieldWriter, entry: Entry, kind: Kind) -> None:
+    out.text(entry.name)
+    out.number(DTYPES.index(entry.dtype))
+    out.number(len(entry.shape))
+    for size in entry.shape:
+        out.number(size)
+    out.number(entry.coding)
+    out.sized(entry.settings)
+    out.number(len(entry.streams))
+    for stream in entry.streams:
+        out.number(stream.width)
+        out.number(stream.columns)
+        out.number(len(stream.blocks))
+        for block in stream.blocks:
+            out.number(block.count)
+            out.number(block.size)
+            out.data += block.checksum.to_bytes(4, "little")
+    out.data += entry.digest
+    if kind == "model":
+        out.double(entry.step)
+        return
+    out.number(len(entry.ranges))
+    at = 0
+    for start, length in entry.ranges:
+        out.number(start - at)
+        out.number(length)
+        at = start + length
+
+
+def parse_header(data: bytes, name: str, most_bytes: int) -> Contents:
+    """The header that `write_header` made.
+
+    Args:
+        data: Its bytes.
+        name: Whose header it is.
+        most_bytes: Memory that it may take.
+
+    Raises:
+        PackError: It does not make sense, or takes more.
+    """
+    what = f"the header of {name}"
+    head = FieldReader(data, what)
+    fitting = min(_MOST_RAW_HEADER, most_bytes // _BYTES_PER_FIELD)
+    size = head.number(min(fitting, _FREE_HEADER + _MOST_RATIO * len(data)))
+    is_deflated = head.number(1)
+    raw = _inflated(data[head.at :], size, what) if is_deflated else data[head.at :]
+    if len(raw) != size:
+        raise PackError(f"{what} is not as long as it says, {size:,} bytes")
+    fields = FieldReader(raw, what)
+    kind = _KINDS[fields.number(len(_KINDS) - 1)]
+    source = None
+    if kind == "file":
+        source = SourceFile(fields.text(), fields.number(1 << 48), fields.take(32))
+    count = fields.number(_MOST_TENSORS)
+    contents = Contents(kind, tuple(_read_entry(fields, source) for _ in range(count)), source)
+    fields.end()
+    _check_names(contents.entries, what)
+    if source is not None:
+        _check_ranges(contents.entries, source.size, what)
+    return contents
+
+
+def _inflated(data: bytes, size: int, what: str) -> bytes:
+    packer = zlib.decompressobj(wbits=-15)
+    try:
+        raw = packer.decompress(data, size + 1)
+    except zlib.error as error:
+        raise PackError(f"{what} is damaged: {error}") from error
+    if not packer.eof or packer.unused_data:
+        raise PackError(f"{what} is not as long as it says, {size:,} bytes")
+    return raw
+
+
+def _read_entry(fields: FieldReader, source: SourceFile | None) -> Entry:
+    name = fields.text()
+    dtype = DTYPES[fields.number(len(DTYPES) - 1)]
+    shape = tuple(fields.number(1 << 48) for _ in range(fields.number(_MOST_AXES)))
+    coding, settings = fields.number(255), fields.sized(1 << 24)
+    streams = tuple(_read_stream(fields) for _ in range(fields.number(255)))
+    digest = fields.take(8)
+    if source is None:
+        step = fields.double()
+        if not (step >= 0 and math.isfinite(step)):
+            raise PackError(f"{fields.what}: the step of tensor {name!r} is {step}")
+        return Entry(name, dtype, shape, coding, settings, streams, digest, step)
+    ranges, at = [], 0
+    for _ in range(fields.number(_MOST_TENSORS)):
+        start = at + fields.number(source.size)
+        length = fields.number(source.size)
+        ranges.append((start, length))
+        at = start + length
+    return Entry(name, dtype, shape, coding, settings, streams, digest, 0.0, tuple(ranges))
+
+
+def _read_stream(fields: FieldReader) -> Stream:
+    width = fields.number(4)
+    if width not in {1, 2, 4}:
+        raise PackError(f"{fields.what} says integers of {width} bytes; they have 1, 2 or 4")
+    columns = fields.number(1 << 48)
+    blocks = tuple(_read_block(fields, width) for _ in range(fields.number(1 << 32)))
+    return Stream(width, columns, blocks)
+
+
+def _read_block(fields: FieldReader, width: int) -> Block:
+    count = fields.number(MOST_BLOCK)
+    # a byte for its form, and never more than the integers as they are
+    size = fields.number(1 + width * count)
+    return Block(count, size, int.from_bytes(fields.take(4), "little"))
+
+
+def _check_names(entries: Sequence[Entry], what: str) -> None:
+    names = [entry.name for entry in entries]
+    if len(set(names)) != len(names):
+        raise PackError(f"{what} names a tensor twice")
+
+
+def _check_ranges(entries: Sequence[Entry], size: int, what: str) -> None:
+    """All bytes of the file come from one tensor each."""
+    at = 0
+    for start, length in sorted(piece for entry in entries for piece in entry.ranges):
+        if start != at:
+            raise PackError(f"{what} leaves out or makes twice what is at {min(start, at):,}")
+        at += length
+    if at != size:
+        raise PackError(f"{what} makes {at:,} bytes of the file's {size:,}")
+    for entry in entries:
+        if sum(length for _, length in entry.ranges) != entry.size_bytes:
+            raise PackError(f"{what}: tensor {entry.name!r} has not the size of its places")

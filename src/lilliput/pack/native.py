@@ -1,0 +1,116 @@
+"""The C decoder, compiled once by this machine's own compiler, and called from Python."""
+
+import ctypes
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lilliput.core import PackError
+from lilliput.pack.block import Integers
+
+__all__ = ["native_decoder"]
+
+_COMPILERS = ("cc", "gcc", "clang")
+_FLAGS = ("-std=c99", "-O3", "-shared", "-fPIC")
+_SOURCES = ("block.c", "block.h", "shapes.inc")
+_ERRORS = {
+    1: "it is cut off",
+    2: "it says what cannot be",
+    3: "its code does not end where it must",
+}
+
+Decode = Callable[[bytes, int, int, str], Integers]
+
+
+@cache
+def native_decoder() -> Decode | None:
+    """Does what `decode_block` does, a hundred times as fast; None where no compiler is.
+
+    The compiled file is kept for the next time in the user's cache folder (`LILLIPUT_CACHE` names
+    another), under a name made of its sources, in a folder that nobody else may write to.
+    """
+    compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
+    try:
+        library = _kept(compiler)
+        loaded = ctypes.CDLL(str(library)) if library else None
+    except OSError:
+        return None  # no place to keep it, or a file of another machine: NumPy gives the same
+    return _decoder(loaded) if loaded else None
+
+
+def _kept(compiler: str | None) -> Path | None:
+    """The compiled file, compiled now where it is not there."""
+    with as_file(files("lilliput.pack") / "decoder") as sources:
+        texts = [(sources / name).read_bytes() for name in _SOURCES]
+        facts = [*_FLAGS, sys.platform, *os.uname()] if hasattr(os, "uname") else [*_FLAGS]
+        digest = hashlib.sha256(b"\0".join([*texts, *map(str.encode, facts)])).hexdigest()
+        folder = _folder()
+        if folder is None:
+            return None
+        library = folder / f"block-{digest[:32]}.so"
+        if library.is_file() and _is_ours(library):
+            return library
+        return library if compiler and _compiled(compiler, sources, library) else None
+
+
+def _folder() -> Path | None:
+    """A folder that only this user writes to."""
+    named = os.environ.get("LILLIPUT_CACHE")
+    general = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(named) if named else Path(general) / "lilliput"
+    folder = folder / "decoder"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder if _is_ours(folder) else None
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether this user owns it and nobody else may change it."""
+    found = path.stat()
+    is_open = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return not is_open and (not hasattr(os, "getuid") or found.st_uid == os.getuid())
+
+
+def _compiled(compiler: str, sources: Path, library: Path) -> bool:
+    with tempfile.TemporaryDirectory(dir=library.parent) as place:
+        made = Path(place) / library.name
+        command = [compiler, *_FLAGS, "-o", str(made), "block.c"]
+        done = subprocess.run(  # noqa: S603
+            command, cwd=sources, capture_output=True, check=False
+        )
+        if done.returncode:
+            return False
+        made.chmod(0o700)
+        made.replace(library)
+    return True
+
+
+def _decoder(library: Any) -> Decode:
+    function = library.lilliput_decode_block
+    function.restype = ctypes.c_int
+    size, place = ctypes.c_size_t, ctypes.c_void_p
+    function.argtypes = (ctypes.c_char_p, size, place, size, size, place)
+    library.lilliput_memory_bytes.restype = size
+    own = threading.local()
+
+    def decode(data: bytes, count: int, columns: int, what: str) -> Integers:
+        if not hasattr(own, "memory"):
+            own.memory = ctypes.create_string_buffer(library.lilliput_memory_bytes())
+        values = np.empty(count, np.int32)
+        error = function(data, len(data), values.ctypes.data, count, columns, own.memory)
+        if error:
+            raise PackError(f"{what} is damaged: {_ERRORS[error]}")
+        return values
+
+    return decode

@@ -1,0 +1,194 @@
+"""Streams of integers as blocks, each in the form that takes the fewest bytes, and back.
+
+The first byte of a block says its form: 0 for the integers as they are, 1 for range ANS
+(`block.py`), 2 for LZMA with its settings in the next byte. Integers of `width` bytes count modulo
+256^width.
+"""
+
+import lzma
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lilliput.core import PackError
+from lilliput.core.progress import track
+from lilliput.pack.block import Integers, Plan, decode_block, encode_plans
+from lilliput.pack.choose import plan_block
+from lilliput.pack.container import checksum
+from lilliput.pack.header import Block, Stream
+from lilliput.pack.native import native_decoder
+
+__all__ = ["Source", "decode_stream", "encode_streams"]
+
+_STORED, _CODED, _LZMA = 0, 1, 2
+_BLOCK = 1 << 18
+"""Integers in a block of weights."""
+_TEXT_BLOCK = 1 << 22
+"""Bytes in a block of what may repeat over long distances."""
+_SYMBOLS_AT_ONCE = 1 << 22
+_FULL = 0.998
+"""Of the bits of a byte: such bytes are stored as they are."""
+_LZMA_SETTINGS = ((3, 0, 0), (3, 0, 2), (0, 2, 2))
+"""Literal context bits, literal position bits and position bits that are tried."""
+_DICTIONARY = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Integers to be coded.
+
+    Args:
+        values: In order.
+        width: Bytes of each: 1, 2 or 4.
+        columns: Integers in a row; 0 where there are no rows.
+        is_text: Whether pieces are likely to repeat.
+    """
+
+    values: Integers
+    width: int
+    columns: int = 0
+    is_text: bool = False
+
+
+@dataclass(eq=False)
+class _Job:
+    """A block on its way."""
+
+    source: int
+    values: Integers
+    width: int
+    columns: int
+    is_text: bool
+    plan: Plan | None = None
+    data: bytes = field(default=b"")
+
+
+def encode_streams(sources: Sequence[Source]) -> list[tuple[Stream, list[bytes]]]:
+    """Each stream's description and blocks; every block was decoded again and compared."""
+    jobs = [job for place, source in enumerate(sources) for job in _blocks(place, source)]
+    waiting: list[_Job] = []
+    before: dict[int, Plan] = {}
+    symbols = 0
+    for job in track(jobs, "packing"):
+        if not _is_full(job):
+            job.plan = plan_block(job.values, job.columns, before.get(job.source))
+            before = {job.source: job.plan}
+            symbols += len(job.plan.frequencies)
+        waiting.append(job)
+        if symbols > _SYMBOLS_AT_ONCE:
+            _finish(waiting)
+            waiting, symbols = [], 0
+    _finish(waiting)
+    return [_described(place, source, jobs) for place, source in enumerate(sources)]
+
+
+def _described(place: int, source: Source, jobs: Sequence[_Job]) -> tuple[Stream, list[bytes]]:
+    own = [job for job in jobs if job.source == place]
+    blocks = tuple(Block(len(j.values), len(j.data), checksum(j.data)) for j in own)
+    return Stream(source.width, _columns(source), blocks), [job.data for job in own]
+
+
+def _columns(source: Source) -> int:
+    """Integers in a row; one row for all where a row would not fit into a block."""
+    return source.columns if 0 < source.columns <= _BLOCK else max(1, len(source.values))
+
+
+def _blocks(place: int, source: Source) -> Iterator[_Job]:
+    columns = _columns(source)
+    size = _TEXT_BLOCK if source.is_text else _BLOCK // min(columns, _BLOCK) * min(columns, _BLOCK)
+    for start in range(0, len(source.values), size):
+        values = source.values[start : start + size]
+        yield _Job(place, values, source.width, columns, source.is_text)
+
+
+def _is_full(job: _Job) -> bool:
+    """Whether bytes use all their bits, so that nothing can be saved."""
+    if job.width != 1:
+        return False
+    share = np.bincount(job.values & 255, minlength=256) / len(job.values)
+    used = share[share > 0]
+    return float(used @ -np.log2(used)) > 8 * _FULL
+
+
+def _finish(jobs: Sequence[_Job]) -> None:
+    """Codes blocks side by side, and takes the shortest form of each."""
+    planned = [job for job in jobs if job.plan is not None]
+    codes = encode_plans([job.plan for job in planned if job.plan is not None])
+    coded = {id(job): code for job, code in zip(planned, codes, strict=True)}
+    for job in jobs:
+        forms = [bytes([_STORED]) + _raw(job.values, job.width)]
+        if id(job) in coded:
+            forms.append(bytes([_CODED]) + coded[id(job)])
+        if job.is_text:
+            forms += [_squeezed(forms[0][1:], *settings) for settings in _LZMA_SETTINGS]
+        job.data = min(forms, key=len)
+        job.plan = None
+        back = _decoded(job.data, len(job.values), job.width, job.columns, "a block")
+        if _raw(back, job.width) != forms[0][1:]:
+            raise AssertionError("a block does not decode to what it was made of")
+
+
+def _raw(values: Integers, width: int) -> bytes:
+    return values.astype(f"<u{width}").tobytes()
+
+
+def _squeezed(raw: bytes, context: int, position: int, alignment: int) -> bytes:
+    settings = context + 9 * (position + 5 * alignment)
+    data = lzma.compress(raw, lzma.FORMAT_RAW, filters=_filters(settings))
+    return bytes([_LZMA, settings]) + data
+
+
+def _filters(settings: int) -> list[dict[str, int]]:
+    return [
+        {
+            "id": lzma.FILTER_LZMA1,
+            "preset": 9 | lzma.PRESET_EXTREME,
+            "dict_size": _DICTIONARY,
+            "lc": settings % 9,
+            "lp": settings // 9 % 5,
+            "pb": settings // 45,
+        }
+    ]
+
+
+def decode_stream(stream: Stream, blocks: Sequence[bytes], what: str) -> Integers:
+    """The integers of a stream.
+
+    Args:
+        stream: Its description.
+        blocks: Their bytes.
+        what: Whose stream it is, for errors.
+
+    Raises:
+        PackError: A block is damaged; the message names it.
+    """
+    parts = [
+        _decoded(data, block.count, stream.width, stream.columns, f"block {place} of {what}")
+        for place, (block, data) in enumerate(zip(stream.blocks, blocks, strict=True))
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int32)
+
+
+def _decoded(data: bytes, count: int, width: int, columns: int, what: str) -> Integers:
+    form, rest = data[:1], data[1:]
+    if form == bytes([_CODED]):
+        if columns < 1:
+            raise PackError(f"{what} says rows of {columns} integers")
+        return (native_decoder() or decode_block)(rest, count, columns, what)
+    raw = _expanded(rest, count * width, what) if form == bytes([_LZMA]) else rest
+    if form not in {bytes([_STORED]), bytes([_LZMA])}:
+        raise PackError(f"{what} has no form that is known: it begins with {form!r}")
+    if len(raw) != count * width:
+        raise PackError(f"{what} has {len(raw):,} bytes where {count * width:,} must be")
+    return np.frombuffer(raw, f"<u{width}").astype(np.uint32).view(np.int32)
+
+
+def _expanded(data: bytes, size: int, what: str) -> bytes:
+    if not data or data[0] >= 9 * 5 * 5:
+        raise PackError(f"{what} has no settings of LZMA")
+    try:
+        unpacker = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_filters(data[0]))
+        return unpacker.decompress(data[1:], size)
+    except (lzma.LZMAError, EOFError) as error:
+        raise PackError(f"{what} is damaged: {error}") from error

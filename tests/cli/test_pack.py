@@ -1,0 +1,67 @@
+"""pack and unpack give back the same bytes; inspect tells the bits of each tensor."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.pack.nets import onnx_file, pruned
+
+from lilliput.pack import Quantized, pack_model
+
+
+@pytest.fixture
+def net(tmp_path):
+    return onnx_file(tmp_path / "net.onnx", pruned())
+
+
+def test_there_and_back(lilliput, net, tmp_path):
+    done = lilliput("pack", net, "--json")
+    assert done.json["path"] == f"{net}.lil"
+    assert done.json["unpacked_bytes"] == net.stat().st_size > 3 * done.json["size_bytes"]
+    before = net.read_bytes()
+    net.unlink()
+    back = lilliput("unpack", f"{net}.lil")
+    assert back.code == 0
+    assert str(net) in back.out
+    assert net.read_bytes() == before
+
+
+def test_o_says_where(lilliput, net, tmp_path):
+    done = lilliput("pack", net, "-o", tmp_path / "small.lil")
+    assert "times smaller" in done.out
+    assert lilliput("unpack", tmp_path / "small.lil", "-o", tmp_path / "back").code == 0
+    assert (tmp_path / "back").read_bytes() == net.read_bytes()
+
+
+def test_inspect_tells_bits_per_weight(lilliput, net):
+    lilliput("pack", net)
+    found = lilliput("inspect", f"{net}.lil", "--json").json
+    tensors = {tensor["name"]: tensor for tensor in found["tensors"]}
+    layer = tensors["layer1.w"]
+    assert layer["shape"] == [64, 3, 3, 32]
+    assert layer["bits_per_weight"] == 8 * layer["stored_bytes"] / (64 * 9 * 32)
+    assert 0.7 < layer["bits_per_weight"] < 3
+    whole = sum(tensor["stored_bytes"] for tensor in found["tensors"])
+    assert whole + found["header_bytes"] == found["size_bytes"]
+    text = lilliput("inspect", f"{net}.lil").out
+    assert "bits per weight" in text
+    assert "layer1.w" in text
+    assert "layer1.w" in lilliput("inspect", f"{net}.lil", width=50).out
+
+
+def test_a_model_is_unpacked_as_safetensors(lilliput, tmp_path):
+    state = {"w": Quantized(torch.arange(-8, 8).reshape(4, 4), 0.5), "b": torch.ones(4)}
+    pack_model(state, tmp_path / "net.lil")
+    assert lilliput("inspect", tmp_path / "net.lil").code == 0
+    assert lilliput("unpack", tmp_path / "net.lil", "--json").json["kind"] == "model"
+    found = load_file(tmp_path / "net.safetensors")
+    assert torch.equal(found["w"], torch.arange(-8, 8).reshape(4, 4) * 0.5)
+    assert torch.equal(found["b"], torch.ones(4))
+
+
+def test_errors_are_one_line(lilliput, net, tmp_path):
+    lilliput("pack", net)
+    done = lilliput("unpack", f"{net}.lil", "--most-bytes", "80kB")
+    assert done.code == 1
+    assert "at most 80,000 are allowed" in done.err
+    assert "no packed file" in lilliput("unpack", net).err
+    assert "cannot read" in lilliput("pack", tmp_path / "none").err

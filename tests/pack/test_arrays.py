@@ -1,0 +1,114 @@
+"""Arrays of every type come back bit for bit, in the coding that suits them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from hypothesis.extra import numpy as arrays
+
+from lilliput.pack.arrays import (
+    INTEGERS,
+    PALETTE,
+    PLANES,
+    PRODUCTS,
+    SPARSE,
+    NamedArray,
+    array_of,
+    encode_arrays,
+)
+from lilliput.pack.header import DTYPES
+from lilliput.pack.products import segments_of
+
+NUMPY = {name: np.dtype("uint16" if name == "bfloat16" else name) for name in DTYPES}
+
+
+def packed(values, dtype=None, **more):
+    (entry,), (blocks,) = encode_arrays(
+        [NamedArray("x", values, dtype or values.dtype.name, **more)]
+    )
+    back = array_of(entry, blocks, "a file")
+    assert back.dtype == values.dtype
+    assert back.shape == values.shape
+    assert back.tobytes() == values.tobytes()
+    return entry
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data(), st.sampled_from(DTYPES))
+def test_any_array_comes_back_bit_for_bit(data, dtype):
+    shape = data.draw(arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=9))
+    values = data.draw(arrays.arrays(NUMPY[dtype], shape))
+    packed(values, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (1,), (70_000,), (1, 3, 3, 50)])
+def test_any_shape_comes_back(dtype, shape):
+    values = np.asarray(np.random.default_rng(0).normal(size=shape) * 50).astype(NUMPY[dtype])
+    packed(values, dtype)
+
+
+def floats(count=40_000):
+    return np.random.default_rng(1).normal(size=count).astype(np.float32)
+
+
+def test_floats_save_most_of_their_exponents():
+    entry = packed(floats())
+    assert entry.coding == PLANES
+    assert entry.stored_bytes < 27 / 32 * entry.size_bytes
+
+
+def test_nan_and_infinity_come_back():
+    values = floats(600)
+    values[::7] = np.nan
+    values[3::7] = -np.inf
+    values[4::7] = -0.0
+    packed(values)
+
+
+def test_clustered_floats_take_what_their_places_take():
+    entry = packed(floats(16)[np.random.default_rng(2).integers(0, 16, (200, 200))])
+    assert entry.coding == PALETTE
+    assert entry.stored_bytes < 40_000 / 2 * 1.01 + 200
+
+
+def test_pruned_floats_take_what_is_left():
+    values = floats()
+    values[np.random.default_rng(3).random(len(values)) < 0.9] = 0
+    entry = packed(values)
+    assert entry.coding == SPARSE
+    share = np.count_nonzero(values) / len(values)
+    where = -(share * np.log2(share) + (1 - share) * np.log2(1 - share))
+    assert entry.stored_bytes < (27 * share + where) * 40_000 / 8 + 250
+
+
+def test_bytes_that_use_all_their_bits_are_stored():
+    values = np.random.default_rng(4).integers(0, 256, 50_000, np.uint8)
+    entry = packed(values)
+    assert entry.coding == INTEGERS
+    assert entry.stored_bytes == 50_001
+
+
+def test_text_repeats():
+    values = np.frombuffer(b"model/layer/kernel " * 500, np.uint8)
+    assert packed(values, is_text=True).stored_bytes < 100
+
+
+def test_products_of_vectors_are_found():
+    scales = np.abs(floats(300)) + np.float32(0.01)
+    largest = (scales * np.float32(127)).astype(np.float32)
+    biases = (scales * np.float32(0.0235)).astype(np.float32)
+    smallest = np.where(np.arange(300) % 2, -largest, floats(300)).astype(np.float32)
+    vectors = [scales, largest, smallest, biases]
+    segments = segments_of(vectors)
+    assert [segment.source for segment in segments] == [None, 0, 0, 0]
+    plain = packed(np.concatenate(vectors))
+    entry = packed(np.concatenate(vectors), segments=segments)
+    assert entry.coding == PRODUCTS
+    assert entry.stored_bytes < 0.6 * plain.stored_bytes
+
+
+def test_vectors_without_relation_are_left():
+    vectors = [floats(300), np.random.default_rng(9).normal(size=300).astype(np.float32)]
+    assert [segment.source for segment in segments_of(vectors)] == [None, None]
+    vectors.append(np.full(300, np.nan, np.float32))
+    assert segments_of(vectors)[-1].source is None
