@@ -16,12 +16,11 @@ from lilliput.export.c.calls import Argument, Call, calls_text
 from lilliput.export.c.generate import Generated, generate
 from lilliput.export.c.lower.lower import lower
 from lilliput.export.c.lower.quicker import quick
-from lilliput.export.c.lower.rows import is_by_rows
 from lilliput.export.c.lower.sums import with_sums
 from lilliput.export.c.plan import plan_of
 from lilliput.export.c.read import read_network
 from lilliput.export.c.schedule import Schedule
-from lilliput.export.c.stream import Stream, streamed
+from lilliput.export.c.stream import Stream, can_stream, streamed
 
 pytest.importorskip("ai_edge_litert")
 
@@ -82,6 +81,16 @@ def met(net, rng, x):
     return net.add(kind, [x, other], [y], f"{kind.title()}Options")
 
 
+def turned(net, x):
+    """The same bytes as a map of other height and width."""
+    tensor = net.tensors[x]
+    _, height, width, channels = (int(size) for size in tensor.shape)
+    scale, zero = tensor.quantization.scale[0], tensor.quantization.zeroPoint[0]
+    y = net.tensor([1, width, height, channels], scale, zero)
+    shape = net.constant(np.asarray([1, width, height, channels], np.int32))
+    return net.add("RESHAPE", [x, shape], [y])
+
+
 def random_chain(rng):
     """Some layers over one map, a mean over all of it perhaps."""
     net = Net()
@@ -94,8 +103,10 @@ def random_chain(rng):
             x = convolved(net, rng, x)
         elif kind < 0.7:
             x = pooled(net, rng, x)
-        elif kind < 0.9:
+        elif kind < 0.85:
             x = met(net, rng, x)
+        elif kind < 0.9:
+            x = turned(net, x)
         else:
             y = net.tensor(net.tensors[x].shape, 1 / 256, -128)
             x = net.add("LOGISTIC", [x], [y])
@@ -109,7 +120,7 @@ def random_chain(rng):
 
 def some_stream(program, rng):
     """Layers next to each other that go by rows, if there are any."""
-    fits = [is_by_rows(program.network, step) for step in program.steps]
+    fits = [can_stream(program, step) for step in program.steps]
     runs = [
         range(a, b) for a in range(len(fits)) for b in range(a + 2, len(fits) + 1) if all(fits[a:b])
     ]

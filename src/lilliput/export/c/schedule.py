@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from lilliput.export.c.lower.quicker import quick
-from lilliput.export.c.lower.rows import is_by_rows
+from lilliput.export.c.lower.rows import Rows
 from lilliput.export.c.lower.step import Program
 from lilliput.export.c.lower.sums import with_sums
 from lilliput.export.c.packing import Packing, packed
 from lilliput.export.c.plan import Plan, needs_of, plan_of
-from lilliput.export.c.stream import Stream, streamed
+from lilliput.export.c.stream import Stream, can_stream, streamed
 
 __all__ = ["Schedule", "schedule"]
 
 _TRIES = 20
 """Streams that are packed, until one fits."""
+_MOST_ROUNDS = 1024
+"""Of a stream, so that the search for one ends soon."""
 _ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 
@@ -87,7 +89,7 @@ def _runs(summed: Program, whole: Schedule) -> Iterator[range]:
     steps = summed.steps
     layer = whole.program.steps[whole.plan.peak].layer
     peak = next(k for k, step in enumerate(steps) if step.layer == layer)
-    by_rows = [is_by_rows(summed.network, step) for step in steps]
+    by_rows = [can_stream(summed, step) for step in steps]
     if not by_rows[peak]:
         return
     first = peak - len(list(takewhile(bool, by_rows[peak::-1]))) + 1
@@ -100,10 +102,13 @@ def _runs(summed: Program, whole: Schedule) -> Iterator[range]:
 
 def _largest(summed: Program, layers: range, max_ram_bytes: float) -> Iterator[_Trial]:
     """As many rows at a time as fit, or one; more rows never need less."""
-    low, high = 0, len(_ROWS) - 1
+    steps = summed.steps[layers.start : layers.stop]
+    tallest = max(Rows.of(summed.network, step).height for step in steps)
+    choices = [rows for rows in _ROWS if tallest // rows <= _MOST_ROUNDS]
+    low, high = 0, len(choices) - 1
     while low <= high:
         middle = (low + high) // 2
-        stream = Stream(layers, _ROWS[middle])
+        stream = Stream(layers, choices[middle])
         program = quick(streamed(summed, stream))
         trial = _Trial(stream, max(needs_of(program), default=0), len(program.steps))
         fits = trial.bound <= max_ram_bytes

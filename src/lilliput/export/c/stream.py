@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from lilliput.export.c.lower.rows import Rows
+from lilliput.export.c.lower.rows import Rows, is_by_rows
 from lilliput.export.c.lower.step import Program, Step
 from lilliput.export.c.network import Network
 
-__all__ = ["Stream", "streamed"]
+__all__ = ["Stream", "can_stream", "streamed"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,12 @@ class Stream:
 
     layers: range
     rows: int
+
+
+def can_stream(program: Program, step: Step) -> bool:
+    """Whether rows can stream through a layer: it goes by rows and reads no map of a new shape."""
+    is_renamed = any(tensor in program.places for tensor in step.reads)
+    return not is_renamed and is_by_rows(program.network, step)
 
 
 def streamed(program: Program, stream: Stream) -> Program:
