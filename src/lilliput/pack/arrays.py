@@ -30,7 +30,7 @@ from lilliput.pack.products import (
     read_segments,
     write_segments,
 )
-from lilliput.pack.stream import Source, decode_stream, encode_streams
+from lilliput.pack.stream import Source, Unsigned, decode_stream, encode_streams
 
 __all__ = ["CODINGS", "Array", "NamedArray", "array_of", "digest", "encode_arrays"]
 
@@ -204,9 +204,7 @@ def array_of(entry: Entry, blocks: Sequence[Sequence[bytes]], name: str) -> Arra
     return found
 
 
-def _joined(
-    entry: Entry, streams: Sequence[npt.NDArray[np.int32]], dtype: np.dtype[Any], what: str
-) -> Array:
+def _joined(entry: Entry, streams: Sequence[Unsigned], dtype: np.dtype[Any], what: str) -> Array:
     """The items of an array, in order, as integers without a sign."""
     size, coding = dtype.itemsize, entry.coding
     fewest = {INTEGERS: 1, PLANES: 1, PALETTE: 2, SPARSE: 2, PRODUCTS: 2}.get(coding, 256)
@@ -219,7 +217,7 @@ def _joined(
         raw = streams[0].astype(np.uint8)
         colors = raw[: len(raw) // size * size].view(unsigned.newbyteorder("<")).astype(unsigned)
         places = streams[1]
-        if places.size and not 0 <= places.min() <= places.max() < len(colors):
+        if places.size and places.max() >= len(colors):
             raise PackError(f"{what} has a place that its palette has not")
         return colors[places]
     planes = np.concatenate(streams[0 if coding == PLANES else 1 :])
@@ -230,17 +228,16 @@ def _joined(
         return _filled(streams[0].astype(bool), items, what)
     if entry.dtype != "float32":
         raise PackError(f"{what} has products, which {entry.dtype} has not")
-    return multiplied(read_segments(entry.settings, what), items, streams[0], what)
+    differences = streams[0].astype(np.uint32).view(np.int32)
+    return multiplied(read_segments(entry.settings, what), items, differences, what)
 
 
-def _together(
-    planes: npt.NDArray[np.int32], unsigned: np.dtype[Any], is_float: bool, what: str
-) -> Array:
+def _together(planes: Unsigned, unsigned: np.dtype[Any], is_float: bool, what: str) -> Array:
     """Items of their planes."""
     size = unsigned.itemsize
     if len(planes) % size:
         raise PackError(f"{what} has planes of different lengths")
-    table = np.ascontiguousarray(planes.astype(np.uint8).reshape(size, -1).T)
+    table = np.ascontiguousarray(planes.astype(np.uint8, copy=False).reshape(size, -1).T)
     items: Array = table.reshape(-1).view(unsigned.newbyteorder("<")).astype(unsigned)
     if is_float:
         items = (items >> 1) | (items << (8 * size - 1))

@@ -13,6 +13,7 @@ from lilliput.pack.fields import FieldReader, FieldWriter
 __all__ = [
     "DTYPES",
     "MOST_BLOCK",
+    "MOST_STEP",
     "Block",
     "Contents",
     "Entry",
@@ -41,6 +42,8 @@ DTYPES = (
 _ITEM_BYTES = dict(zip(DTYPES, (1, 1, 2, 2, 4, 4, 8, 8, 2, 2, 4, 8, 1), strict=True))
 MOST_BLOCK = 1 << 22
 """Integers in a block, which may take 4 bytes each."""
+MOST_STEP = 2.0**64
+"""Above what a step can be; times any integer of 32 bits it is a float32."""
 _MOST_TENSORS = 1 << 20
 _MOST_RAW_HEADER = 1 << 26
 _FREE_HEADER, _MOST_RATIO = 4096, 32
@@ -50,6 +53,7 @@ _SHORT = 256
 _BYTES_PER_FIELD = 64
 """Memory that a byte of the header may take once it is read."""
 _MOST_AXES = 32
+_MOST_ITEMS = 1 << 48
 
 Kind = Literal["model", "file"]
 _KINDS: tuple[Kind, ...] = ("model", "file")
@@ -287,14 +291,16 @@ def _inflated(data: bytes, size: int, what: str) -> bytes:
 def _read_entry(fields: FieldReader, source: SourceFile | None) -> Entry:
     name = fields.text()
     dtype = DTYPES[fields.number(len(DTYPES) - 1)]
-    shape = tuple(fields.number(1 << 48) for _ in range(fields.number(_MOST_AXES)))
+    shape = tuple(fields.number(_MOST_ITEMS) for _ in range(fields.number(_MOST_AXES)))
+    if math.prod(max(size, 1) for size in shape) > _MOST_ITEMS:
+        raise PackError(f"{fields.what}: the shape of tensor {name!r} is {list(shape)}")
     coding, settings = fields.number(255), fields.sized(1 << 24)
     streams = tuple(_read_stream(fields) for _ in range(fields.number(255)))
     digest = fields.take(8)
     if source is None:
         step = fields.double()
-        if not (step >= 0 and math.isfinite(step)):
-            raise PackError(f"{fields.what}: the step of tensor {name!r} is {step}")
+        if not 0 <= step < MOST_STEP or (step and "int" not in dtype):
+            raise PackError(f"{fields.what}: the step of tensor {name!r}, {dtype}, is {step}")
         return Entry(name, dtype, shape, coding, settings, streams, digest, step)
     ranges, at = [], 0
     for _ in range(fields.number(_MOST_TENSORS)):

@@ -1,6 +1,5 @@
 """A model's state as a packed file: integers with steps, and what stayed float."""
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from lilliput.core import PackError
 from lilliput.core.disk import replacing
 from lilliput.pack.arrays import Array, NamedArray, array_of, encode_arrays
 from lilliput.pack.container import Packed, write_packed
-from lilliput.pack.header import DTYPES, Contents, Entry
+from lilliput.pack.header import DTYPES, MOST_STEP, Contents, Entry
 
 __all__ = ["PackedModel", "Quantized", "load_packed", "pack_model", "unpack_model"]
 
@@ -24,7 +23,7 @@ class Quantized:
 
     Args:
         integers: Of any integer type.
-        step: Above 0.
+        step: Above 0, below 2^64.
     """
 
     integers: Tensor
@@ -33,8 +32,8 @@ class Quantized:
     def __post_init__(self) -> None:
         if self.integers.is_floating_point() or self.integers.is_complex():
             raise ValueError(f"integers must be of an integer type, got {self.integers.dtype}")
-        if not (self.step > 0 and math.isfinite(self.step)):
-            raise ValueError(f"step must be above 0, got {self.step}")
+        if not 0 < self.step < MOST_STEP:
+            raise ValueError(f"step must be above 0 and below 2^64, got {self.step}")
 
 
 def pack_model(state: Mapping[str, Tensor | Quantized], out: Path | str) -> Packed:

@@ -8,8 +8,10 @@ The first byte of a block says its form: 0 for the integers as they are, 1 for r
 import lzma
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lilliput.core import PackError
 from lilliput.core.progress import track
@@ -19,7 +21,9 @@ from lilliput.pack.container import checksum
 from lilliput.pack.header import Block, Stream
 from lilliput.pack.native import native_decoder
 
-__all__ = ["Source", "decode_stream", "encode_streams"]
+__all__ = ["Source", "Unsigned", "decode_stream", "encode_streams"]
+
+Unsigned = npt.NDArray[np.unsignedinteger[Any]]
 
 _STORED, _CODED, _LZMA = 0, 1, 2
 _BLOCK = 1 << 18
@@ -152,8 +156,8 @@ def _filters(settings: int) -> list[dict[str, int]]:
     ]
 
 
-def decode_stream(stream: Stream, blocks: Sequence[bytes], what: str) -> Integers:
-    """The integers of a stream.
+def decode_stream(stream: Stream, blocks: Sequence[bytes], what: str) -> Unsigned:
+    """The integers of a stream, in as many bytes as they count.
 
     Args:
         stream: Its description.
@@ -163,11 +167,15 @@ def decode_stream(stream: Stream, blocks: Sequence[bytes], what: str) -> Integer
     Raises:
         PackError: A block is damaged; the message names it.
     """
-    parts = [
-        _decoded(data, block.count, stream.width, stream.columns, f"block {place} of {what}")
-        for place, (block, data) in enumerate(zip(stream.blocks, blocks, strict=True))
-    ]
-    return np.concatenate(parts) if parts else np.zeros(0, np.int32)
+    found = np.empty(stream.count, f"u{stream.width}")
+    at = 0
+    for place, (block, data) in enumerate(zip(stream.blocks, blocks, strict=True)):
+        where = f"block {place} of {what}"
+        found[at : at + block.count] = _decoded(
+            data, block.count, stream.width, stream.columns, where
+        ).view(np.uint32)
+        at += block.count
+    return found
 
 
 def _decoded(data: bytes, count: int, width: int, columns: int, what: str) -> Integers:

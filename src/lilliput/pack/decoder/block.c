@@ -345,6 +345,9 @@ int lilliput_decode_block(const uint8_t *bytes, size_t size, uint32_t *values, s
         meaning[i] = of.classes ? i : unfolded(i, middle);
     }
     begin(&from, &in);
+    if (from.in.error) {
+        return from.in.error;
+    }
     if (flags) {
         read_lines(&from, flags & 1 ? &memory->lines[0] : NULL, memory->rows, rows);
         read_lines(&from, flags & 2 ? &memory->lines[1] : NULL, memory->columns, columns);

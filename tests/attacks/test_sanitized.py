@@ -1,0 +1,86 @@
+"""The C decoder under address and undefined-behaviour sanitizers, fed with damaged blocks."""
+
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.attacks.packed import blocks_of, model_file, onnx_packed
+
+from lilliput.pack import Packed
+
+HERE = Path(__file__).parent
+DECODER = HERE.parents[1] / "src" / "lilliput" / "pack" / "decoder"
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
+COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
+pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Coded blocks of packed files: size, count, columns, bytes."""
+    folder = tmp_path_factory.mktemp("corpus")
+    out = b""
+    for path in (onnx_packed(folder), model_file(folder)):
+        packed = Packed.open(path)
+        for entry, payload in zip(packed.contents.entries, blocks_of(packed), strict=True):
+            for stream, own in zip(entry.streams, payload, strict=True):
+                for block, data in zip(stream.blocks, own, strict=True):
+                    if data[:1] == b"\1":
+                        facts = (len(data) - 1, block.count, stream.columns)
+                        out += struct.pack("<III", *facts) + data[1:]
+    (folder / "corpus").write_bytes(out)
+    return folder / "corpus"
+
+
+def fuzz(compiler, corpus, rounds):
+    program = corpus.parent / f"fuzz-{compiler}"
+    if not program.exists():
+        flags = ["-std=c99", "-g", "-O1", "-fsanitize=address,undefined"]
+        flags += ["-fno-sanitize-recover=all", f"-I{DECODER}", *WARNINGS]
+        sources = [str(HERE / "fuzz_block.c"), str(DECODER / "block.c")]
+        made = subprocess.run(
+            [compiler, *flags, *sources, "-o", str(program)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if "cannot find" in made.stderr:
+            pytest.skip(f"{compiler} has no sanitizers here")
+        assert made.returncode == 0, made.stderr
+    done = subprocess.run(
+        [str(program), str(corpus), str(rounds), "7"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [int(number) for number in done.stdout.split()]
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_damaged_blocks_do_no_harm(compiler, corpus):
+    results = fuzz(compiler, corpus, 3000)
+    assert sum(results) == 3000
+    assert all(results[1:])  # every kind of refusal was met
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_a_million_damaged_blocks_do_no_harm(compiler, corpus):
+    assert sum(fuzz(compiler, corpus, 500_000)) == 500_000
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("level", ["-O0", "-O3"])
+def test_the_decoder_compiles_without_a_warning(compiler, level, tmp_path):
+    command = [compiler, "-std=c99", "-pedantic", level, *WARNINGS, "-c", "block.c"]
+    done = subprocess.run(
+        [*command, "-o", str(tmp_path / "block.o")],
+        cwd=DECODER,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
