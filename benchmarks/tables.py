@@ -13,6 +13,7 @@ MICROCONTROLLERS = HOME / "docs" / "microcontrollers.md"
 TECHNIQUES = HOME / "docs" / "techniques.md"
 COMPARE = HOME / "docs" / "compare.md"
 PACKED = "lilliput, packed"
+PACK = HOME / "docs" / "pack.md"
 SCORES = ("top-1", "metric")
 DROPS = ("drop", "drop of validation")
 DISTANCES = ("KL to the float softmax", "cosine to the float embedding")
@@ -145,6 +146,50 @@ def table_spoken_digits() -> str:
     return "\n".join(lines)
 
 
+def table_pack_files() -> str:
+    """One line for each file and system: bytes, and how many times smaller."""
+    rows = [row for row in read("pack") if row.case.startswith("lossless")]
+    lines = ["| file | system | B | times smaller |", "| --- | --- | --- | --- |"]
+    for row in rows:
+        if row.quantity == "size":
+            key = (row.case, row.system, "file / size")
+            ratio = next((other for other in rows if other.key == key), None)
+            name = row.case.removeprefix("lossless ")
+            times = _number(ratio, 1, "{:.2f}")
+            lines.append(f"| {name} | {row.system} | {row.value:,.0f} | {times} |")
+    return "\n".join(lines)
+
+
+def table_pack_integers() -> str:
+    """One line for each network and step: bits per weight beside the entropy."""
+    rows = [row for row in read("pack") if row.case.startswith("integers")]
+    lines = [
+        "| network, step | bits per weight | order-0 entropy | of it | worst tensor |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for case in dict.fromkeys(row.case for row in rows):
+        found = {(row.system, row.quantity): row for row in rows if row.case == case}
+        cells = [
+            case.removeprefix("integers "),
+            _number(found.get(("lilliput", "bits per weight")), 1, "{:.3f}"),
+            _number(found.get(("order-0 entropy", "bits per weight")), 1, "{:.3f}"),
+            _number(found.get(("lilliput", "bits / entropy")), 100, "{:.1f} %"),
+            _number(found.get(("lilliput", "worst tensor")), 100, "{:.1f} %"),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def table_pack_speed() -> str:
+    """One line for each network and direction."""
+    lines = ["| network, step | | MB/s of fp32 | range of 5 runs |", "| --- | --- | --- | --- |"]
+    for row in (row for row in read("pack") if row.case.startswith("speed")):
+        spread = f"{row.low:.0f} to {row.high:.0f}" if row.low is not None else ""
+        name = row.case.removeprefix("speed ")
+        lines.append(f"| {name} | {row.quantity} | {row.value:.0f} | {spread} |")
+    return "\n".join(lines)
+
+
 def _number(row: Row | None, scale: float, form: str) -> str:
     return form.format(row.value * scale) if row else "-"
 
@@ -168,6 +213,9 @@ def main() -> None:
         (MICROCONTROLLERS, "microcontroller", table_microcontroller),
         (MICROCONTROLLERS, "packed", table_packed),
         (MICROCONTROLLERS, "spoken_digits", table_spoken_digits),
+        (PACK, "pack files", table_pack_files),
+        (PACK, "pack integers", table_pack_integers),
+        (PACK, "pack speed", table_pack_speed),
         (TECHNIQUES, "techniques", table_techniques),
         (TECHNIQUES, "each", table_each),
         (TECHNIQUES, "structures", table_structures),

@@ -45,7 +45,7 @@ def native_decoder() -> Decode | None:
     try:
         library = _kept(compiler)
         loaded = ctypes.CDLL(str(library)) if library else None
-    except OSError:
+    except (OSError, RuntimeError):
         return None  # no place to keep it, or a file of another machine: NumPy gives the same
     return _decoder(loaded) if loaded else None
 

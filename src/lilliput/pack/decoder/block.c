@@ -23,12 +23,15 @@ static void fail(reader *in, int error)
 static uint32_t number(reader *in, uint32_t most)
 {
     uint64_t value = 0;
-    for (unsigned shift = 0; shift < 35; shift += 7) {
+    for (unsigned shift = 0; shift < 70; shift += 7) {
         if (in->at == in->end) {
             fail(in, LILLIPUT_CUT_OFF);
             return 0;
         }
         uint8_t byte = *in->at++;
+        if (shift == 63 && byte > 1) {
+            break; /* more than 64 bits */
+        }
         value |= (uint64_t)(byte & 127u) << shift;
         if (byte < 128) {
             if (value > most) {
