@@ -176,4 +176,4 @@ def test_long_filters_are_for_the_vectors(tmp_path):
     made = generate(net.write(tmp_path / "net.tflite", outputs))
     kernels = [step.kernel for step in made.program.steps]
     assert kernels.count("conv_2d") > 20
-    assert "filters_by_2x4(&of)" in made.source
+    assert "filters_by_2x4(&four)" in made.source
