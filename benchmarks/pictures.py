@@ -162,10 +162,9 @@ def compare(rows: list[Row]) -> None:
     for arm, size, colour in zip(arms, sizes, colours, strict=True):
         row = case[arm, "top-1"]
         dots(axes, [size], [row], colour)
-        axes.annotate(
-            arm, (size, row.value), (8, 0), textcoords="offset points", va="center", color=colour
-        )
-    axes.set_xscale("log")
+        left = size == min(sizes)
+        place = {"textcoords": "offset points", "va": "center", "ha": "right" if left else "left"}
+        axes.annotate(arm, (size, row.value), (-8 if left else 8, 0), color=colour, **place)
     axes.set_xlabel("kB of the file")
     axes.set_title("ResNet-20 on CIFAR-10: pruned, or trained small (top-1, 95 % over seeds)")
     axes.yaxis.set_major_formatter(PERCENT)
