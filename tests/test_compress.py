@@ -1,5 +1,6 @@
 """The one-call road, on tasks of every kind."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,6 @@ def test_flash_limits_are_for_what_has_flash(tmp_path: Path) -> None:
         lp.compress(model, task, lp.Budget(max_instructions=1000), out=tmp_path)
     with pytest.raises(UnsupportedError, match="max_instructions"):
         lp.compress(model, task, lp.Budget(max_latency_ms=1), "cortex-m4", out=tmp_path)
+    budget = lp.Budget(max_latency_ms=1, max_ram_bytes=math.inf)  # which is no limit
+    with pytest.raises(UnsupportedError, match="max_latency_ms"):
+        lp.compress(model, task, budget, "cortex-m4", out=tmp_path)

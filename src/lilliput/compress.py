@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import torch
@@ -131,7 +132,7 @@ def _climb(ladder: Ladder) -> None:
 
 def _with_room(target: Target, budget: Budget) -> Target:
     """A microcontroller that has no more RAM than is allowed, so that its C is made for that."""
-    if not target.has_flash or budget.max_ram_bytes is None:
+    if not target.has_flash or budget.max_ram_bytes in {None, inf}:
         return target
     allowed = int(budget.max_ram_bytes)
     return replace(target, ram_bytes=min(allowed, target.ram_bytes or allowed))

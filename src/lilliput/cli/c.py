@@ -41,6 +41,7 @@ def c(  # noqa: PLR0913, PLR0917
         made = generate(file, max_ram, max_flash, gives_largest=argmax, packs_weights=pack)
         written = made.write(out or Path("out"), vectors)
         plan = made.plan
+        packed = f", {made.packed_layers} layers packed" if made.packed_layers else ""
         value = {
             "files": [str(path) for path in written],
             "arena_bytes": plan.size,
@@ -57,8 +58,8 @@ def c(  # noqa: PLR0913, PLR0917
             f"arena {bytes_text(plan.size)}, of which {bytes_text(plan.bound)} are needed at once "
             f"by {made.peak}",
             *_told(made.schedule.stream),
-            f"constants {bytes_text(made.constant_bytes)}, {made.packed_layers} layers packed; "
-            f"{made.macs:,} multiplications a run",
+            f"constants {bytes_text(made.constant_bytes)}{packed}; {made.macs:,} multiplications a "
+            "run",
         )
 
 

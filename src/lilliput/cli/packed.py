@@ -56,7 +56,7 @@ def inspect_packed(path: Path, answer: Answer) -> None:
 def _table(tensors: list[dict[str, Any]], width: int) -> "Table":
     bits = [tensor["bits_per_weight"] for tensor in tensors]
     columns = [
-        Column("tensor", [tensor["name"] for tensor in tensors]),
+        Column("tensor", [tensor["name"] for tensor in tensors], wraps=True),
         Column("type", [tensor["type"] for tensor in tensors], 2),
         Column("shape", [" x ".join(map(str, tensor["shape"])) for tensor in tensors], 3),
         Column("unpacked", _sizes(tensors, "unpacked_bytes"), 1, is_number=True),

@@ -257,8 +257,12 @@ def parse_header(data: bytes, name: str, most_bytes: int) -> Contents:
     """
     what = f"the header of {name}"
     head = FieldReader(data, what)
-    fitting = min(_MOST_RAW_HEADER, most_bytes // _BYTES_PER_FIELD)
-    size = head.number(min(fitting, _FREE_HEADER + _MOST_RATIO * len(data)))
+    size = head.number(min(_MOST_RAW_HEADER, _FREE_HEADER + _MOST_RATIO * len(data)))
+    if size * _BYTES_PER_FIELD > most_bytes:
+        raise PackError(
+            f"{what} may take {size * _BYTES_PER_FIELD:,} bytes when read, at most {most_bytes:,} "
+            "are allowed; allow more with most_bytes (--most-bytes) if you trust it"
+        )
     is_deflated = head.number(1)
     raw = _inflated(data[head.at :], size, what) if is_deflated else data[head.at :]
     if len(raw) != size:

@@ -51,7 +51,7 @@ _HOOK = (
     "#endif\n",
 )
 _Held = dict[tuple[str, bytes, bytes], str]
-"""What constant arrays are called."""
+"""What constant arrays and structs are called."""
 _TYPES = {name: f"{name}_t" for name in ("int8", "uint8", "int16", "uint16", "int32", "uint32")}
 
 
@@ -259,11 +259,11 @@ def _calls(program: Program, plan: Plan, held: _Held) -> Iterable[Call]:
 
 def _table(program: Program, plan: Plan) -> str:
     lines = [f"   {'layer':32} {'output':20} {'MACs':>12} {'constants':>12} {'calls':>6}"]
-    layers = [step.layer for step in program.steps]
-    for layer in dict.fromkeys(layers):
-        calls = [step for step in program.steps if step.layer == layer]
-        if layer is None:
-            continue
+    layers: dict[int, list[Step]] = {}
+    for step in program.steps:
+        if step.layer is not None:
+            layers.setdefault(step.layer, []).append(step)
+    for calls in layers.values():
         step = calls[-1]
         shape = " x ".join(str(size) for size in program.network.tensors[step.writes].shape)
         held = sum(array.nbytes for array in step.arrays.values())

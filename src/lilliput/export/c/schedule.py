@@ -55,6 +55,7 @@ def schedule(
 
 
 def _fitting(program: Program, max_ram_bytes: float | None, packing: Packing) -> Schedule:
+    """As `schedule`, with this packing and no other."""
     whole = packed(quick(program), packing)
     best = Schedule(whole, plan_of(whole))
     if max_ram_bytes is None or best.plan.size <= max_ram_bytes:
