@@ -16,6 +16,7 @@ REQUIREMENTS = (
     "onnxruntime==1.32.0",
     "torch-pruning==1.6.1",
     "emx-onnx-cgen==1.4.0",
+    "nncodec==2.1.3",
     "safetensors",
     "pillow",
     "numpy",
@@ -56,7 +57,7 @@ def create() -> None:
     stamp.write_text(wanted)
 
 
-def run(script: str, *arguments: Path) -> None:
+def run(script: str, *arguments: Path | int | bool) -> None:
     """Runs one of the scripts here in the environment.
 
     Raises:

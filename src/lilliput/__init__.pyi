@@ -124,6 +124,7 @@ from .quantize import (
     PerTensor as PerTensor,
     Precision as Precision,
     QuantizeAware as QuantizeAware,
+    QuantizeCoded as QuantizeCoded,
     QuantizeDynamic as QuantizeDynamic,
     QuantizeMixed as QuantizeMixed,
     QuantizeStatic as QuantizeStatic,

@@ -10,6 +10,7 @@ Codings, by number:
 4. products: float32 items that are others times a factor, as `products.py` tells: a stream of what
    such items differ by from the product, in units of the last binary digit; then planes of the
    others.
+5. multiples: float32 items that are integers times a step: a stream of the integers.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ import numpy.typing as npt
 
 from lilliput.core import PackError
 from lilliput.pack.header import Entry
+from lilliput.pack.multiples import integers_of, reals_of, step_of
 from lilliput.pack.products import (
     Segment,
     divided,
@@ -36,9 +38,11 @@ __all__ = ["CODINGS", "Array", "NamedArray", "array_of", "digest", "encode_array
 
 Array = npt.NDArray[Any]
 
-INTEGERS, PLANES, PALETTE, SPARSE, PRODUCTS = range(5)
-CODINGS = ("integers", "planes", "palette", "sparse", "products")
+INTEGERS, PLANES, PALETTE, SPARSE, PRODUCTS, MULTIPLES = range(6)
+CODINGS = ("integers", "planes", "palette", "sparse", "products", "multiples")
 """Their names."""
+_FEWEST = (1, 1, 2, 2, 2, 1)
+"""Streams of each."""
 _NATIVE = {"bfloat16": "uint16"}
 """What NumPy, which does not know a type, sees instead."""
 _MOST_COLORS = 256
@@ -84,9 +88,9 @@ def _bytes(values: Array) -> bytes:
 def encode_arrays(arrays: Sequence[NamedArray]) -> tuple[list[Entry], list[list[list[bytes]]]]:
     """Entries for the header, and the blocks of each stream of each."""
     parts = [_parts(array) for array in arrays]
-    coded = encode_streams([source for _, sources in parts for source in sources])
+    coded = encode_streams([source for _, _, sources in parts for source in sources])
     entries, payloads, at = [], [], 0
-    for array, (coding, sources) in zip(arrays, parts, strict=True):
+    for array, (coding, settings, sources) in zip(arrays, parts, strict=True):
         own = coded[at : at + len(sources)]
         at += len(sources)
         streams = tuple(stream for stream, _ in own)
@@ -96,7 +100,7 @@ def encode_arrays(arrays: Sequence[NamedArray]) -> tuple[list[Entry], list[list[
                 array.dtype,
                 tuple(array.values.shape),
                 coding,
-                write_segments(array.segments),
+                settings,
                 streams,
                 digest(array.values),
                 array.step,
@@ -107,27 +111,30 @@ def encode_arrays(arrays: Sequence[NamedArray]) -> tuple[list[Entry], list[list[
     return entries, payloads
 
 
-def _parts(array: NamedArray) -> tuple[int, list[Source]]:
-    """How an array is coded, and its streams."""
+def _parts(array: NamedArray) -> tuple[int, bytes, list[Source]]:
+    """How an array is coded, the coding's settings, and its streams."""
     values = array.values
     columns = _columns(values.shape)
     flat = np.ascontiguousarray(values).reshape(-1)
     if values.dtype.kind in "iub" and values.itemsize <= 4 and array.dtype != "bfloat16":
         width = values.itemsize
-        return INTEGERS, [Source(_signed(flat), width, columns, array.is_text)]
+        return INTEGERS, b"", [Source(_signed(flat), width, columns, array.is_text)]
     if array.segments:
-        return PRODUCTS, _product_parts(flat, array.segments)
+        settings = write_segments(array.segments)
+        return PRODUCTS, settings, _product_parts(flat, array.segments)
+    if array.dtype == "float32" and (step := step_of(flat)) is not None:
+        return MULTIPLES, step.tobytes(), [Source(integers_of(flat, step), 2, columns)]
     items = flat.view(f"u{values.itemsize}")
     colors = _colors(items)
     if colors is not None:
         places = np.searchsorted(colors, items).astype(np.int32)
-        return PALETTE, [_plain(colors.view(np.uint8)), Source(places, 1, columns)]
+        return PALETTE, b"", [_plain(colors.view(np.uint8)), Source(places, 1, columns)]
     is_float = values.dtype.kind == "f" or array.dtype == "bfloat16"
     zeros = items == 0
     if is_float and np.count_nonzero(zeros) > _SPARSE * len(items):
         mask = Source((~zeros).astype(np.int32), 1, columns)
-        return SPARSE, [mask, *_planes(items[~zeros], is_float, 0)]
-    return PLANES, _planes(items, is_float, columns)
+        return SPARSE, b"", [mask, *_planes(items[~zeros], is_float, 0)]
+    return PLANES, b"", _planes(items, is_float, columns)
 
 
 def _product_parts(flat: Array, segments: Sequence[Segment]) -> list[Source]:
@@ -207,7 +214,9 @@ def array_of(entry: Entry, blocks: Sequence[Sequence[bytes]], name: str) -> Arra
 def _joined(entry: Entry, streams: Sequence[Unsigned], dtype: np.dtype[Any], what: str) -> Array:
     """The items of an array, in order, as integers without a sign."""
     size, coding = dtype.itemsize, entry.coding
-    fewest = {INTEGERS: 1, PLANES: 1, PALETTE: 2, SPARSE: 2, PRODUCTS: 2}.get(coding, 256)
+    fewest = {INTEGERS: 1, PLANES: 1, PALETTE: 2, SPARSE: 2, PRODUCTS: 2, MULTIPLES: 1}.get(
+        coding, 256
+    )
     if len(streams) < fewest:
         raise PackError(f"{what} is coded in a way that is not known: {coding}")
     unsigned = np.dtype(f"u{size}")
@@ -220,6 +229,8 @@ def _joined(entry: Entry, streams: Sequence[Unsigned], dtype: np.dtype[Any], wha
         if places.size and places.max() >= len(colors):
             raise PackError(f"{what} has a place that its palette has not")
         return colors[places]
+    if coding == MULTIPLES:
+        return _multiples(entry, streams[0], what)
     planes = np.concatenate(streams[0 if coding == PLANES else 1 :])
     items = _together(planes, unsigned, "float" in entry.dtype, what)
     if coding == PLANES:
@@ -230,6 +241,15 @@ def _joined(entry: Entry, streams: Sequence[Unsigned], dtype: np.dtype[Any], wha
         raise PackError(f"{what} has products, which {entry.dtype} has not")
     differences = streams[0].astype(np.uint32).view(np.int32)
     return multiplied(read_segments(entry.settings, what), items, differences, what)
+
+
+def _multiples(entry: Entry, stream: Unsigned, what: str) -> Array:
+    if entry.dtype != "float32" or len(entry.settings) != 4 or stream.itemsize != 2:
+        raise PackError(f"{what} has multiples of a step that is not there")
+    step = np.frombuffer(entry.settings, "<f4").astype(np.float32)[0]
+    if not 0 < step < np.inf:
+        raise PackError(f"{what} has multiples of {step}")
+    return reals_of(stream.view(np.int16).astype(np.int32), step).view(np.uint32)
 
 
 def _together(planes: Unsigned, unsigned: np.dtype[Any], is_float: bool, what: str) -> Array:

@@ -18,6 +18,7 @@ from lilliput.quantize.bits.mixed import Allotment, QuantizeMixed, allot_bits, b
 from lilliput.quantize.bits.precision import Precision
 from lilliput.quantize.bits.progressive import LowerBits
 from lilliput.quantize.check import check_rules, weights_line
+from lilliput.quantize.coded.quantize_coded import QuantizeCoded
 from lilliput.quantize.dynamic import QuantizeDynamic
 from lilliput.quantize.floats import ConvertFloat
 from lilliput.quantize.numbers.fake import FakeQuantize, quantizers
@@ -60,6 +61,7 @@ __all__ = [
     "Percentile",
     "Precision",
     "QuantizeAware",
+    "QuantizeCoded",
     "QuantizeDynamic",
     "QuantizeMixed",
     "QuantizeStatic",

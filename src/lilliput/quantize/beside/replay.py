@@ -14,6 +14,7 @@ from torch.fx import Node
 from lilliput.quantize.numbers.fake import FakeQuantize
 
 __all__ = [
+    "KEPT",
     "Replay",
     "attribute_of",
     "constants",
@@ -24,7 +25,8 @@ __all__ = [
     "parameter_of",
 ]
 
-_KEPT = "_float"
+KEPT = "_float"
+"""Ends the name of what is kept beside a weight or bias."""
 
 
 class Replay:
@@ -132,7 +134,7 @@ def attribute_of(module: nn.Module, name: str, is_float: bool) -> Any:
     owner, _, leaf = name.rpartition(".")
     holder = module.get_submodule(owner)
     value = getattr(holder, leaf)
-    kept = getattr(holder, leaf + _KEPT, None) if is_float else None
+    kept = getattr(holder, leaf + KEPT, None) if is_float else None
     value = value if kept is None else kept
     return value.detach() if isinstance(value, Tensor) else value
 
@@ -140,7 +142,7 @@ def attribute_of(module: nn.Module, name: str, is_float: bool) -> Any:
 def float_beside(module: nn.Module, name: str) -> Tensor | None:
     """What a weight or bias was before a pass changed it; None where none did."""
     owner, _, leaf = name.rpartition(".")
-    kept: Tensor | None = getattr(module.get_submodule(owner), leaf + _KEPT, None)
+    kept: Tensor | None = getattr(module.get_submodule(owner), leaf + KEPT, None)
     return kept
 
 
@@ -148,8 +150,8 @@ def floats_beside(module: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
     """Every float that was kept: the layer, what it is called there, and its values."""
     for holder in module.modules():
         for name, value in holder.named_buffers(recurse=False):
-            if name.endswith(_KEPT):
-                yield holder, name.removesuffix(_KEPT), value
+            if name.endswith(KEPT):
+                yield holder, name.removesuffix(KEPT), value
 
 
 def keep(module: nn.Module, name: str | None) -> None:
@@ -158,9 +160,9 @@ def keep(module: nn.Module, name: str | None) -> None:
         return
     owner, _, leaf = name.rpartition(".")
     holder = module.get_submodule(owner)
-    if not hasattr(holder, leaf + _KEPT):
+    if not hasattr(holder, leaf + KEPT):
         value: Tensor = getattr(holder, leaf)
-        holder.register_buffer(leaf + _KEPT, value.detach().clone())
+        holder.register_buffer(leaf + KEPT, value.detach().clone())
 
 
 def last_uses(graph: fx.Graph, constants: Collection[Node] = ()) -> dict[Node, list[Node]]:

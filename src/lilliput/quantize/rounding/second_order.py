@@ -14,7 +14,7 @@ from lilliput.quantize.numbers.grid import Grid
 from lilliput.quantize.rounding.gram import is_linear
 from lilliput.quantize.rounding.least_squares import LeastSquares
 
-__all__ = ["RoundSecondOrder", "rounded"]
+__all__ = ["RoundSecondOrder", "on_grid", "rounded"]
 
 Filters = Shaped[Tensor, "groups each fan"]
 Matrix = Float[Tensor, "groups fan fan"]
@@ -82,6 +82,17 @@ def rounded(problem: LeastSquares, sweeps: int) -> Filters:
         sweeps: Most times that all codes are looked at again.
     """
     _draw_in(problem)
+    return on_grid(problem, sweeps)
+
+
+@torch.no_grad()
+def on_grid(problem: LeastSquares, sweeps: int) -> Filters:
+    """The weights on the quantizer's grid as it is.
+
+    Args:
+        problem: Of one layer, whose weight and bias stay as they are.
+        sweeps: Most times that all codes are looked at again.
+    """
     grid = problem.grid()
     starts = (_with_feedback(problem, grid), grid.codes(problem.best))
     ends = [grid.real(_looked_at_again(s, problem, grid, sweeps)) for s in starts]

@@ -1,0 +1,37 @@
+"""NNCodec on a whole network: `python peers_nncodec_network.py STATE OUT QP OPT_QP`.
+
+Reads a safetensors state, writes OUT (the bitstream) and OUT.safetensors (what it decodes to).
+Dependent quantization and parameter optimization are on, as its own defaults have them.
+"""
+
+import sys
+from pathlib import Path
+from unittest.mock import MagicMock
+
+# only its data sets use torchvision, whose builds do not import beside every torch
+for name in ("torchvision", "torchvision.transforms", "torchvision.datasets", "torchvision.models"):
+    sys.modules[name] = MagicMock()
+
+import numpy as np
+import torch
+from nncodec import nnc
+from safetensors.numpy import load_file, save_file
+
+
+def main(state: Path, out: Path, qp: int, is_optimized: bool) -> None:
+    """Codes floats; the rest is not of the network's weights."""
+    arrays = {k: v for k, v in load_file(state).items() if v.dtype == np.float32}
+    torch.set_num_threads(1)
+    options = {"opt_qp": True} if is_optimized else {}
+    bitstream = nnc.compress(
+        arrays, qp=qp, use_dq=True, param_opt=True, verbose=False, return_bitstream=True, **options
+    )
+    out.write_bytes(bitstream)
+    decoded = nnc.decompress(str(out), verbose=False)
+    save_file(
+        {k: np.ascontiguousarray(v, np.float32) for k, v in decoded.items()}, f"{out}.safetensors"
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "True")

@@ -1,0 +1,93 @@
+"""Floats that are integers times a step, as weights are that were rounded to a grid."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["integers_of", "reals_of", "step_of"]
+
+Reals = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int32]
+
+_MOST = 2**15 - 1
+_SAMPLE, _FEW = 4096, 64
+_NEAR = 0.1
+"""Share of a step that multiples may be off by while its digits are found."""
+_NEIGHBOURS = 8
+"""Floats on either side of an estimate of the step that are tried."""
+
+
+def step_of(values: Reals) -> np.float32 | None:
+    """The largest step that all numbers are multiples of, bit for bit; None where there is none.
+
+    Args:
+        values: Of one axis.
+    """
+    some = _sizes(values[:: max(1, len(values) // _SAMPLE)])
+    step = _common(some)
+    if step is None:
+        return None
+    sizes = _sizes(values)
+    counts = np.rint(sizes / step)
+    if counts[-1] > _MOST:
+        return None
+    estimate = np.float32((sizes @ counts) / (counts @ counts))
+    largest = sizes[-_FEW:].astype(np.float32)  # they say most of the step's last digits
+    for candidate in _near(estimate):
+        if _agrees(largest, candidate) and _agrees(values, candidate):
+            return candidate
+    return None
+
+
+def _sizes(values: Reals) -> npt.NDArray[np.float64]:
+    """The numbers without zero and sign, each once, the smallest first."""
+    sizes = np.unique(np.abs(values)).astype(np.float64)
+    return sizes[sizes > 0]
+
+
+def _common(sizes: npt.NDArray[np.float64]) -> float | None:
+    """About the greatest common divisor of sizes, by Euclid; None where it is too small a part."""
+    if not len(sizes) or not math.isfinite(sizes[-1]):
+        return None
+    least = sizes[-1] / _MOST / 2
+    gaps = np.diff(sizes, prepend=0.0)
+    found = float(np.min(gaps[gaps > least], initial=sizes[0]))
+    places = np.linspace(0, len(sizes) - 1, min(_FEW, len(sizes))).astype(int)
+    for size in sizes[places].tolist():
+        found = _divisor(size, found)
+        if found < least:
+            return None
+        found = size / round(size / found)  # larger numbers say more of its digits
+    return found
+
+
+def _divisor(size: float, step: float) -> float:
+    """What divides both, by Euclid; remainders near 0 or a whole step are taken for rounding."""
+    while (rest := abs(size - round(size / step) * step)) > _NEAR * step:
+        size, step = step, rest
+    return step
+
+
+def _near(estimate: np.float32) -> list[np.float32]:
+    """An estimate and its neighbours, the nearest first."""
+    found, low, high = [estimate], estimate, estimate
+    for _ in range(_NEIGHBOURS):
+        low, high = np.nextafter(low, np.float32(0)), np.nextafter(high, np.float32(np.inf))
+        found += [low, high]
+    return found
+
+
+def _agrees(values: Reals, step: np.float32) -> bool:
+    back = reals_of(integers_of(values, step), step)
+    return bool(np.array_equal(back.view(np.uint32), values.view(np.uint32)))
+
+
+def integers_of(values: Reals, step: np.float32) -> Integers:
+    """How many steps each number is."""
+    return np.rint(values / np.float64(step)).astype(np.int32)
+
+
+def reals_of(integers: Integers, step: np.float32) -> Reals:
+    """The multiples: products exact as doubles and rounded once, on every machine."""
+    return (integers * np.float64(step)).astype(np.float32)

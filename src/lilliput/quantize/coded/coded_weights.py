@@ -1,0 +1,171 @@
+"""A network whose weights are to be coded, and the steps that keep a limit."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lilliput.core import Model, Task
+from lilliput.core.progress import track
+from lilliput.quantize.beside.distance import distance_of
+from lilliput.quantize.beside.lockstep import Lockstep, alone, small_batches, weighted
+from lilliput.quantize.coded.allot import Allotment, allotment_of, refined
+from lilliput.quantize.coded.budgets import Limit, Trial, search
+from lilliput.quantize.coded.curve import Choice, entropy_bits, rounded_to
+from lilliput.quantize.coded.stepped import Seen, Stepped
+from lilliput.quantize.rounding.gram import is_linear
+from lilliput.quantize.rounding.least_squares import LeastSquares
+from lilliput.quantize.rounding.second_order import on_grid
+
+__all__ = ["CodedWeights", "Rounding"]
+
+Rounding = Literal["nearest", "second-order"]
+
+_LOOKED = 64
+"""Examples on which tensors are looked at one by one."""
+_DAMPING = 1.0
+_SWEEPS = 3
+_CHEAPEST, _DEAREST = 1e2, 1e14
+"""Bits that a unit of distance may be worth."""
+_FIRST = 0.02
+"""The sum of distances to begin with where the limit is on the metric."""
+_SHORT = 16
+"""Biases of fewer numbers stay as they are."""
+_VECTOR_STEP = 1 / 32
+"""Of the root mean square of a bias or of scales: a hundredth of it is lost."""
+
+
+class CodedWeights:
+    """A network's weights, to be rounded to steps that keep one limit after another.
+
+    Args:
+        model: It is not changed.
+        task: Its training inputs are looked at, without labels; outputs are compared on as many
+            validation inputs.
+        samples: How many examples of each split.
+        rounding: How weights become integers.
+
+    Raises:
+        UnsupportedError: The network has no weights to round.
+        TraceError: The network cannot be traced.
+        PassError: A weight is NaN or infinite.
+    """
+
+    def __init__(self, model: Model, task: Task, samples: int, rounding: Rounding) -> None:
+        self.task, self.rounding = task, rounding
+        self.stepped = Stepped(model)
+        self.distance = distance_of(model, task)
+        self.read = small_batches(task.calibration(samples))
+        self._seen = self._look(min(samples, _LOOKED))
+        self._compared = self._look(samples)
+        self._put: float | None = None
+
+    def _look(self, samples: int) -> Seen:
+        """What the float network gives for validation inputs."""
+        batches = small_batches(_inputs(self.task, samples))
+        return Seen(batches, self.stepped.outputs(batches), self.distance)
+
+    @cached_property
+    def _float_metric(self) -> float:
+        """Asked for before anything is rounded."""
+        return self._metric()
+
+    @cached_property
+    def _rough(self) -> Allotment:
+        return allotment_of(self.stepped, self._seen)
+
+    def within(self, limit: Limit) -> Trial:
+        """Rounds all weights so that a limit is kept.
+
+        Raises:
+            BudgetError: No steps keep it; says the closest.
+        """
+        self.stepped.restore()
+        if limit.quantity == "drop":
+            _ = self._float_metric
+        price = _price(self._rough, limit)
+        self.stepped.set_steps(_steps(self._rough.at(price)))
+        allotment = refined(self._rough, self.stepped, self._seen)
+
+        def attempt(price: float) -> Trial:
+            return self._try(allotment, price, limit)
+
+        found = search(limit, _price(allotment, limit), attempt)
+        if self._put != found.price:
+            self._round(allotment.at(found.price))
+        return found
+
+    def _try(self, allotment: Allotment, price: float, limit: Limit) -> Trial:
+        self._round(allotment.at(price))
+        self._put = price
+        size = sum(
+            entropy_bits(rounded_to(weight.step, weight.value)) for weight in self.stepped.weights
+        )
+        drop = 0.0
+        if limit.quantity == "drop":
+            worse = 1 if self.task.higher_is_better else -1
+            drop = worse * (self._float_metric - self._metric())
+        return Trial(price, size / 8, self.stepped.distance(self._compared), drop)
+
+    @torch.no_grad()
+    def _round(self, chosen: Mapping[str, Choice]) -> None:
+        """Gives every weight its step, and the integers and biases that suit it."""
+        self.stepped.set_steps(_steps(chosen))
+        walk = Lockstep(self.stepped.module, self.read)
+        once = alone(walk.module)
+        for place in track(walk.walk(), "round", len(weighted(walk.module))):
+            if is_linear(place) and place.node in once:
+                problem = LeastSquares.of(place, _DAMPING)
+                if self.rounding == "nearest":
+                    grid = problem.grid()
+                    problem.set(grid.real(grid.codes(problem.weight)))
+                else:
+                    problem.set(on_grid(problem, _SWEEPS))
+
+    def _metric(self) -> float:
+        metric = self.task.fresh_metric()
+        with torch.no_grad():
+            for inputs, labels in self.task.batches("validation"):
+                metric.update(self.stepped.module(*inputs), labels)
+        return float(metric.compute())
+
+    @torch.no_grad()
+    def model(self) -> Model:
+        """A network of its own with plain weights, each a multiple of its step, biases too."""
+        settled = copy.deepcopy(self.stepped).settled()
+        for parameter in settled.module.parameters():
+            if parameter.dim() < 2 and parameter.numel() >= _SHORT:
+                step = float(parameter.square().mean().sqrt()) * _VECTOR_STEP
+                if step:
+                    parameter.copy_(rounded_to(step, parameter) * step)
+        return settled
+
+
+def _price(allotment: Allotment, limit: Limit) -> float:
+    """Where a limit is about kept, by what was measured tensor by tensor."""
+    most = limit.value if limit.quantity == "distance" else _FIRST
+    price = _CHEAPEST
+    while price < _DEAREST:
+        chosen = allotment.at(price)
+        if limit.quantity == "bytes":
+            if sum(choice.bits for choice in chosen.values()) / 8 > limit.value:
+                break
+        elif sum(allotment.slopes[n] * c.error for n, c in chosen.items()) < most:
+            break
+        price *= 1.25
+    return price
+
+
+def _steps(chosen: Mapping[str, Choice]) -> dict[str, float]:
+    return {name: choice.step for name, choice in chosen.items()}
+
+
+def _inputs(task: Task, samples: int) -> Iterator[tuple[Tensor, ...]]:
+    """Validation inputs, so many."""
+    left = samples
+    for inputs, _ in task.first("validation", samples):
+        yield tuple(x[:left] for x in inputs)
+        left -= len(inputs[0])
