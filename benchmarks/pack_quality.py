@@ -15,12 +15,11 @@ Rows go to `benchmarks/results/pack_quality.json`.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import peers_environment as environment
 import torch
 from cases import Case, run_cases
@@ -81,7 +80,7 @@ def answers(module: nn.Module, test: object) -> tuple[Tensor, Tensor]:
     return torch.cat([scores for scores, _ in pairs]), torch.cat([labels for _, labels in pairs])
 
 
-def rows_of(
+def rows_of(  # noqa: PLR0913, PLR0917
     case: str, system: str, size: int, scores: Tensor, wanted: Tensor, labels: Tensor
 ) -> list[Row]:
     """Size, and what is left of the outputs, each with a 95 % interval over examples."""

@@ -12,10 +12,10 @@ from unittest.mock import MagicMock
 for name in ("torchvision", "torchvision.transforms", "torchvision.datasets", "torchvision.models"):
     sys.modules[name] = MagicMock()
 
-import numpy as np
-import torch
-from nncodec import nnc
-from safetensors.numpy import load_file, save_file
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from nncodec import nnc  # noqa: E402
+from safetensors.numpy import load_file, save_file  # noqa: E402
 
 
 def main(state: Path, out: Path, qp: int, is_optimized: bool) -> None:

@@ -1,42 +1,113 @@
-"""`lilliput pack`: a finished file, packed without loss."""
+"""`lilliput pack`: a finished file without loss, or a network with its weights rounded for it."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lilliput.cli.options import Json, Out
-from lilliput.cli.output import answering
+from lilliput.cli.options import Data, Json, MaxDrop, MaxSize, Out
+from lilliput.cli.output import Answer, answering
+from lilliput.cli.values import parse_share
 
 __all__ = ["pack"]
 
 
-def pack(
+def pack(  # noqa: PLR0913, PLR0917
     file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help="A .tflite, .onnx, .safetensors or any other file."),
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A .tflite, .onnx, .safetensors or any other file; or FILE.py[:NAME] with "
+            "model() and task(), and one of the limits.",
+        ),
     ],
+    data: Data = None,
+    max_kl: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NATS",
+            help="How far outputs may move: KL divergence of class scores, or the squared error "
+            "of other outputs as a share of their square.",
+            rich_help_panel="Limits",
+        ),
+    ] = None,
+    max_drop: MaxDrop = None,
+    max_size: MaxSize = None,
+    samples: Annotated[int, typer.Option(help="Examples to look at, without labels.")] = 200,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Pack a file so that unpack gives back the same bytes (into FILE.lil)."""
+    """Pack a file so that unpack gives back the same bytes, or a network (into FILE.lil)."""
+    drop = None if max_drop is None else parse_share(max_drop)
     with answering(as_json) as answer:
-        from lilliput.core.amounts import bytes_text, short
-        from lilliput.pack import pack as run
+        from lilliput.core import LilliputError
+        from lilliput.core.data import set_data_dir
 
-        packed = run(file, out)
-        before, after = file.stat().st_size, packed.path.stat().st_size
-        arrays = sum(entry.name != "structure" for entry in packed.contents.entries)
-        value = {
-            "path": str(packed.path),
-            "size_bytes": after,
-            "unpacked_bytes": before,
-            "ratio": before / after,
-            "arrays": arrays,
-        }
-        answer.give(
-            value,
-            str(packed.path),
-            f"{bytes_text(before)} became {bytes_text(after)}, {short(before / after)} times "
-            f"smaller; {arrays} arrays were coded as what they are",
-        )
+        set_data_dir(data)
+        limits = {"max_distance": max_kl, "max_drop": drop, "max_bytes": max_size}
+        given = {name: value for name, value in limits.items() if value is not None}
+        if not file.partition(":")[0].endswith(".py"):
+            if given:
+                raise LilliputError(
+                    f"{file} is packed without loss, so it takes no limit; give a FILE.py with "
+                    "model() and task() to have its weights rounded"
+                )
+            _pack_file(Path(file), out, answer)
+            return
+        if len(given) != 1:
+            raise LilliputError("give one of --max-kl, --max-drop and --max-size")
+        if max_size is not None:
+            given["max_bytes"] = int(max_size)
+        _pack_network(file, given, samples, out, answer)
+
+
+def _pack_file(file: Path, out: Path | None, answer: Answer) -> None:
+    from lilliput.core.amounts import bytes_text, short
+    from lilliput.pack import pack as run
+
+    packed = run(file, out)
+    before, after = file.stat().st_size, packed.path.stat().st_size
+    arrays = sum(entry.name != "structure" for entry in packed.contents.entries)
+    value = {
+        "path": str(packed.path),
+        "size_bytes": after,
+        "unpacked_bytes": before,
+        "ratio": before / after,
+        "arrays": arrays,
+    }
+    answer.give(
+        value,
+        str(packed.path),
+        f"{bytes_text(before)} became {bytes_text(after)}, {short(before / after)} times "
+        f"smaller; {arrays} arrays were coded as what they are",
+    )
+
+
+def _pack_network(
+    file: str, limits: dict[str, float], samples: int, out: Path | None, answer: Answer
+) -> None:
+    from lilliput.cli.model_file import load_both, name_of
+    from lilliput.core import run
+    from lilliput.core.amounts import bytes_text, short
+    from lilliput.core.check import check_task
+    from lilliput.pack import pack_model
+    from lilliput.quantize import QuantizeCoded
+
+    model, task = load_both(file)
+    check_task(model, task)
+    pass_: QuantizeCoded = QuantizeCoded(task, samples=samples, **limits)  # type: ignore[arg-type]
+    small = run(model, [pass_])
+    packed = pack_model(small, out or Path(f"{name_of(file)}.lil"))
+    state = model.module.state_dict().values()
+    before = sum(value.numel() * value.element_size() for value in state)
+    after = packed.path.stat().st_size
+    notes = [note.text for note in small.notes]
+    value = {
+        "path": str(packed.path),
+        "size_bytes": after,
+        "unpacked_bytes": before,
+        "ratio": before / after,
+        "notes": notes,
+    }
+    told = f"{bytes_text(before)} became {bytes_text(after)}, {short(before / after)} times smaller"
+    answer.give(value, str(packed.path), told, *notes)

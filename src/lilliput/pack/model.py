@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lilliput.core import PackError
+from lilliput.core import Model, PackError
 from lilliput.core.disk import replacing
 from lilliput.pack.arrays import Array, NamedArray, array_of, encode_arrays
 from lilliput.pack.container import Packed, write_packed
@@ -36,17 +36,20 @@ class Quantized:
             raise ValueError(f"step must be above 0 and below 2^64, got {self.step}")
 
 
-def pack_model(state: Mapping[str, Tensor | Quantized], out: Path | str) -> Packed:
+def pack_model(model: Model | Mapping[str, Tensor | Quantized], out: Path | str) -> Packed:
     """Packs named tensors: integers with their steps, all others bit for bit.
 
+    Floats that are multiples of one step, as `QuantizeCoded` leaves them, are packed as integers.
+
     Args:
-        state: Such as a `state_dict`, with `Quantized` in the place of what was quantized.
+        model: A model, or its `state_dict`, which may have `Quantized` in the place of tensors.
         out: Where to write.
 
     Raises:
         PackError: A tensor holds NaN or infinity, or is of a type that is not packed; the message
             names it. Or the file cannot be written.
     """
+    state = model.module.state_dict() if isinstance(model, Model) else model
     arrays = [_named(name, value) for name, value in state.items()]
     entries, payloads = encode_arrays(arrays)
     write_packed(Path(out), Contents("model", tuple(entries)), payloads)

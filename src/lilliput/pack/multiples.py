@@ -12,8 +12,9 @@ Integers = npt.NDArray[np.int32]
 
 _MOST = 2**15 - 1
 _SAMPLE, _FEW = 4096, 64
-_NEAR = 0.1
-"""Share of a step that multiples may be off by while its digits are found."""
+_ROUNDING = 2.0**-24
+"""Of a float32, half a unit of its last digit as a share of it."""
+_SLACK = 4
 _NEIGHBOURS = 8
 """Floats on either side of an estimate of the step that are tried."""
 
@@ -51,21 +52,27 @@ def _common(sizes: npt.NDArray[np.float64]) -> float | None:
     if not len(sizes) or not math.isfinite(sizes[-1]):
         return None
     least = sizes[-1] / _MOST / 2
-    gaps = np.diff(sizes, prepend=0.0)
-    found = float(np.min(gaps[gaps > least], initial=sizes[0]))
     places = np.linspace(0, len(sizes) - 1, min(_FEW, len(sizes))).astype(int)
-    for size in sizes[places].tolist():
+    some = [float(size) for size in sizes[places]]
+    found = some[0]
+    for place, size in enumerate(some):
         found = _divisor(size, found)
         if found < least:
             return None
-        found = size / round(size / found)  # larger numbers say more of its digits
+        for other in some[: place + 1]:  # larger numbers say more of its digits
+            found = other / round(other / found)
     return found
 
 
 def _divisor(size: float, step: float) -> float:
-    """What divides both, by Euclid; remainders near 0 or a whole step are taken for rounding."""
-    while (rest := abs(size - round(size / step) * step)) > _NEAR * step:
-        size, step = step, rest
+    """What divides both, by Euclid; remainders no larger than what rounding leaves count as 0."""
+    error, step_error = size * _ROUNDING, step * _ROUNDING
+    while step > step_error:
+        count = round(size / step)
+        rest, rest_error = abs(size - count * step), error + count * step_error
+        if rest <= _SLACK * rest_error:
+            break
+        size, error, step, step_error = step, step_error, rest, rest_error
     return step
 
 

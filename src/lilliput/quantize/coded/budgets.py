@@ -85,7 +85,7 @@ def search(limit: Limit, start: float, attempt: Callable[[float], Trial]) -> Tri
     if inside is None:
         raise BudgetError(_unmet(limit, done))
     while outside is not None and len(done) < _MOST_STRIDES + _MOST_TRIALS:
-        if abs(math.log(inside.size_bytes / outside.size_bytes)) < _CLOSE:
+        if abs(math.log((inside.size_bytes + 1) / (outside.size_bytes + 1))) < _CLOSE:
             break
         trial = attempt(_between(inside, outside, limit))
         done.append(trial)

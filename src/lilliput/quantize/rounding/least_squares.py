@@ -17,6 +17,8 @@ __all__ = ["LeastSquares"]
 Filters = Shaped[Tensor, "groups each fan"]
 Matrix = Float[Tensor, "groups fan fan"]
 _TINY = 1e-12
+_ROUNDING = 1e-4
+"""Of sums of float32 products, a share of the squared mean that is surely more than rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,10 @@ class LeastSquares:
         groups = groups_of(place.node, place.weight)
         gram = gram or gram_of(place, has_bias=place.bias is not None)
         weight = filters(place.weight_float.float(), groups)
-        ridge = damping * gram.read.diagonal(dim1=1, dim2=2).mean(1).clamp_min(_TINY)
+        spread = gram.read.diagonal(dim1=1, dim2=2).mean(1)
+        # where inputs hardly change, their products about the mean are what rounding left of them
+        floor = (_ROUNDING * gram.mean.square().mean(1)).clamp_min(_TINY)
+        ridge = damping * torch.maximum(spread, floor)
         metric = gram.read + ridge[:, None, None] * torch.eye(weight.shape[-1])
         wanted = weight @ gram.both + ridge[:, None, None] * weight
         best = torch.linalg.solve(metric, wanted.mT).mT
