@@ -17,6 +17,10 @@ def pack(
         typer.Argument(metavar="FILE", help="A .tflite, .onnx, .safetensors or any other file."),
     ],
     out: Out = None,
+    smallest: Annotated[
+        bool,
+        typer.Option("--max", help="Take long for the fewest bytes; unpacking is slower too."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Pack a file so that unpack gives back the same bytes (into FILE.lil)."""
@@ -24,7 +28,7 @@ def pack(
         from lilliput.core.amounts import bytes_text, short
         from lilliput.pack import pack as run
 
-        packed = run(file, out)
+        packed = run(file, out, smallest=smallest)
         before, after = file.stat().st_size, packed.path.stat().st_size
         arrays = sum(entry.name != "structure" for entry in packed.contents.entries)
         value = {

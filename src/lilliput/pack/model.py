@@ -36,19 +36,22 @@ class Quantized:
             raise ValueError(f"step must be above 0 and below 2^64, got {self.step}")
 
 
-def pack_model(state: Mapping[str, Tensor | Quantized], out: Path | str) -> Packed:
+def pack_model(
+    state: Mapping[str, Tensor | Quantized], out: Path | str, *, smallest: bool = False
+) -> Packed:
     """Packs named tensors: integers with their steps, all others bit for bit.
 
     Args:
         state: Such as a `state_dict`, with `Quantized` in the place of what was quantized.
         out: Where to write.
+        smallest: Whether weights take the fewest bytes; loading is then some fifty times slower.
 
     Raises:
         PackError: A tensor holds NaN or infinity, or is of a type that is not packed; the message
             names it. Or the file cannot be written.
     """
     arrays = [_named(name, value) for name, value in state.items()]
-    entries, payloads = encode_arrays(arrays)
+    entries, payloads = encode_arrays(arrays, smallest)
     write_packed(Path(out), Contents("model", tuple(entries)), payloads)
     return Packed.open(Path(out), most_bytes=1 << 62)
 
