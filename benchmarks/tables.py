@@ -1,6 +1,7 @@
 """Writes the tables of the pages from `benchmarks/results/*.json`: `make results`."""
 
 import re
+from functools import partial
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -180,13 +181,32 @@ def table_pack_integers() -> str:
     return "\n".join(lines)
 
 
-def table_pack_speed() -> str:
+def table_pack_max() -> str:
+    """One line for each network and step: bits per weight without mixing and with it."""
+    rows = [row for row in read("pack_max") if row.case.startswith("integers")]
+    lines = [
+        "| network, step | range ANS | `--max` | smaller by |",
+        "| --- | --- | --- | --- |",
+    ]
+    for case in dict.fromkeys(row.case for row in rows):
+        found = {(row.system, row.quantity): row for row in rows if row.case == case}
+        cells = [
+            case.removeprefix("integers "),
+            _number(found.get(("range ANS", "bits per weight")), 1, "{:.3f}"),
+            _number(found.get(("max", "bits per weight")), 1, "{:.3f}"),
+            _number(found.get(("max", "saved")), 100, "{:.1f} %"),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def table_pack_speed(name: str = "pack") -> str:
     """One line for each network and direction."""
     lines = ["| network, step | | MB/s of fp32 | range of 5 runs |", "| --- | --- | --- | --- |"]
-    for row in (row for row in read("pack") if row.case.startswith("speed")):
+    for row in (row for row in read(name) if row.case.startswith("speed")):
         spread = f"{row.low:.0f} to {row.high:.0f}" if row.low is not None else ""
-        name = row.case.removeprefix("speed ")
-        lines.append(f"| {name} | {row.quantity} | {row.value:.0f} | {spread} |")
+        case = row.case.removeprefix("speed ")
+        lines.append(f"| {case} | {row.quantity} | {row.value:.0f} | {spread} |")
     return "\n".join(lines)
 
 
@@ -216,6 +236,8 @@ def main() -> None:
         (PACK, "pack files", table_pack_files),
         (PACK, "pack integers", table_pack_integers),
         (PACK, "pack speed", table_pack_speed),
+        (PACK, "pack max", table_pack_max),
+        (PACK, "pack max speed", partial(table_pack_speed, "pack_max")),
         (TECHNIQUES, "techniques", table_techniques),
         (TECHNIQUES, "each", table_each),
         (TECHNIQUES, "structures", table_structures),

@@ -32,6 +32,14 @@ def test_o_says_where(lilliput, net, tmp_path):
     assert (tmp_path / "back").read_bytes() == net.read_bytes()
 
 
+def test_max_is_no_larger_and_gives_the_same_bytes(lilliput, net, tmp_path):
+    plain = lilliput("pack", net, "-o", tmp_path / "plain.lil", "--json").json
+    small = lilliput("pack", net, "--max", "-o", tmp_path / "small.lil", "--json").json
+    assert small["size_bytes"] <= plain["size_bytes"]
+    assert lilliput("unpack", tmp_path / "small.lil", "-o", tmp_path / "back").code == 0
+    assert (tmp_path / "back").read_bytes() == net.read_bytes()
+
+
 def test_inspect_tells_bits_per_weight(lilliput, net):
     lilliput("pack", net)
     found = lilliput("inspect", f"{net}.lil", "--json").json

@@ -171,15 +171,16 @@ static inline int32_t signed_of(uint32_t value)
 }
 
 /* A neighbour's distance from the middle, -3 to 3, as 0 to 6; 3 where there is none. */
-static inline uint32_t neighbour(const layout *in, const uint32_t *value, size_t row,
+static inline uint32_t neighbour(const layout *in, const uint32_t *values, size_t row,
                                  size_t column, uint32_t middle, int which)
 {
     size_t down = in->down[which], right = in->right[which];
     if (row < down + (column < right)) {
         return 3;
     }
-    const uint32_t *found = value - (column < right ? in->around[which] : in->back[which]);
-    return (uint32_t)(within(signed_of(*found - middle), 3) + 3);
+    size_t at = row * in->row_step + column * in->column_step;
+    at -= column < right ? in->around[which] : in->back[which];
+    return (uint32_t)(within(signed_of(values[at] - middle), 3) + 3);
 }
 
 typedef struct { /* mean surprises, in 256ths */
@@ -228,7 +229,7 @@ static void code_row(model *of, const lilliput_mixing_head *head, const layout *
             memory->times[column] = 1;
         }
         for (int i = 0; i < LILLIPUT_NEIGHBOURS; i++) {
-            near[i] = neighbour(in, at, row, column, head->middle, i);
+            near[i] = neighbour(in, values, row, column, head->middle, i);
         }
         of->contexts[0] = 7 * near[0] + near[1];
         of->contexts[1] = 7 * near[2] + near[3];
