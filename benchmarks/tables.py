@@ -1,8 +1,8 @@
 """Writes the tables of the pages from `benchmarks/results/*.json`: `make results`."""
 
 import re
-from functools import partial
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rows import Row, read
