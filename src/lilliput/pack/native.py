@@ -3,6 +3,7 @@
 import ctypes
 import hashlib
 import os
+import platform
 import shutil
 import stat
 import subprocess
@@ -25,7 +26,9 @@ from lilliput.pack.mixing import Head
 __all__ = ["Mixing", "native_decoder", "native_mixing"]
 
 _COMPILERS = ("cc", "gcc", "clang")
-_FLAGS = ("-std=c99", "-O3", "-shared", "-fPIC")
+# all x86 processors since 2008 have SSE 4.1, which multiplies four integers of 32 bits at once
+_SIMD = ("-msse4.1",) if platform.machine() in {"x86_64", "AMD64"} else ()
+_FLAGS = ("-std=c99", "-O3", *_SIMD, "-shared", "-fPIC")
 _COMPILED = ("block.c", "mixing.c", "regression.c")
 _SOURCES = (
     *_COMPILED,
