@@ -200,13 +200,13 @@ def table_pack_max() -> str:
     return "\n".join(lines)
 
 
-def table_pack_speed(name: str = "pack") -> str:
+def table_pack_speed(name: str = "pack", digits: int = 0) -> str:
     """One line for each network and direction."""
     lines = ["| network, step | | MB/s of fp32 | range of 5 runs |", "| --- | --- | --- | --- |"]
     for row in (row for row in read(name) if row.case.startswith("speed")):
-        spread = f"{row.low:.0f} to {row.high:.0f}" if row.low is not None else ""
+        spread = f"{row.low:.{digits}f} to {row.high:.{digits}f}" if row.low is not None else ""
         case = row.case.removeprefix("speed ")
-        lines.append(f"| {case} | {row.quantity} | {row.value:.0f} | {spread} |")
+        lines.append(f"| {case} | {row.quantity} | {row.value:.{digits}f} | {spread} |")
     return "\n".join(lines)
 
 
@@ -237,7 +237,7 @@ def main() -> None:
         (PACK, "pack integers", table_pack_integers),
         (PACK, "pack speed", table_pack_speed),
         (PACK, "pack max", table_pack_max),
-        (PACK, "pack max speed", partial(table_pack_speed, "pack_max")),
+        (PACK, "pack max speed", partial(table_pack_speed, "pack_max", 1)),
         (TECHNIQUES, "techniques", table_techniques),
         (TECHNIQUES, "each", table_each),
         (TECHNIQUES, "structures", table_structures),

@@ -33,7 +33,7 @@ def pack(path: Path | str, out: Path | str | None = None, *, smallest: bool = Fa
     Args:
         path: The file.
         out: Where to write; by default beside it, `.lil` after its name.
-        smallest: Whether weights take the fewest bytes; unpacking is then some fifty times slower.
+        smallest: Whether weights take the fewest bytes; unpacking is then tens of times slower.
 
     Raises:
         PackError: The file cannot be read, or the other not written.

@@ -44,7 +44,7 @@ def pack_model(
     Args:
         state: Such as a `state_dict`, with `Quantized` in the place of what was quantized.
         out: Where to write.
-        smallest: Whether weights take the fewest bytes; loading is then some fifty times slower.
+        smallest: Whether weights take the fewest bytes; loading is then tens of times slower.
 
     Raises:
         PackError: A tensor holds NaN or infinity, or is of a type that is not packed; the message
