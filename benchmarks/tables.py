@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rows import Row, read
@@ -202,13 +203,32 @@ def table_pack_integers() -> str:
     return "\n".join(lines)
 
 
-def table_pack_speed() -> str:
+def table_pack_max() -> str:
+    """One line for each network and step: bits per weight without mixing and with it."""
+    rows = [row for row in read("pack_max") if row.case.startswith("integers")]
+    lines = [
+        "| network, step | range ANS | `--max` | smaller by |",
+        "| --- | --- | --- | --- |",
+    ]
+    for case in dict.fromkeys(row.case for row in rows):
+        found = {(row.system, row.quantity): row for row in rows if row.case == case}
+        cells = [
+            case.removeprefix("integers "),
+            _number(found.get(("range ANS", "bits per weight")), 1, "{:.3f}"),
+            _number(found.get(("max", "bits per weight")), 1, "{:.3f}"),
+            _number(found.get(("max", "saved")), 100, "{:.1f} %"),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def table_pack_speed(name: str = "pack", digits: int = 0) -> str:
     """One line for each network and direction."""
     lines = ["| network, step | | MB/s of fp32 | range of 5 runs |", "| --- | --- | --- | --- |"]
-    for row in (row for row in read("pack") if row.case.startswith("speed")):
-        spread = f"{row.low:.0f} to {row.high:.0f}" if row.low is not None else ""
-        name = row.case.removeprefix("speed ")
-        lines.append(f"| {name} | {row.quantity} | {row.value:.0f} | {spread} |")
+    for row in (row for row in read(name) if row.case.startswith("speed")):
+        spread = f"{row.low:.{digits}f} to {row.high:.{digits}f}" if row.low is not None else ""
+        case = row.case.removeprefix("speed ")
+        lines.append(f"| {case} | {row.quantity} | {row.value:.{digits}f} | {spread} |")
     return "\n".join(lines)
 
 
@@ -239,6 +259,8 @@ def main() -> None:
         (PACK, "pack quality", table_pack_quality),
         (PACK, "pack integers", table_pack_integers),
         (PACK, "pack speed", table_pack_speed),
+        (PACK, "pack max", table_pack_max),
+        (PACK, "pack max speed", partial(table_pack_speed, "pack_max", 1)),
         (TECHNIQUES, "techniques", table_techniques),
         (TECHNIQUES, "each", table_each),
         (TECHNIQUES, "structures", table_structures),

@@ -1,11 +1,11 @@
 /* Decodes blocks that were damaged at random, each in memory of its own exact size, so that
  * sanitizers see what is read or written beside it: fuzz_block CORPUS ROUNDS SEED. The corpus is
- * blocks, each preceded by its size, count and columns in 4 bytes. */
+ * blocks, each preceded by its form, size, count and columns in 4 bytes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "block.h"
+#include "mixing.h"
 
 static uint64_t state;
 
@@ -56,15 +56,16 @@ int main(int count_of, char **arguments)
     state = strtoull(arguments[3], NULL, 10) * 2 + 1;
     fclose(file);
     lilliput_memory *memory = malloc(lilliput_memory_bytes());
+    lilliput_mixing_memory *mixing = malloc(lilliput_mixing_bytes());
     size_t at = 0;
-    for (long round = 0; memory && round < rounds; round++) {
-        uint32_t facts[3];
-        at = at + 12 > whole ? 0 : at;
-        memcpy(facts, corpus + at, 12);
-        size_t size = facts[0], count = facts[1], columns = facts[2];
+    for (long round = 0; memory && mixing && round < rounds; round++) {
+        uint32_t facts[4];
+        at = at + 16 > whole ? 0 : at;
+        memcpy(facts, corpus + at, 16);
+        size_t size = facts[1], count = facts[2], columns = facts[3];
         uint8_t *bytes = malloc(size ? size : 1);
-        memcpy(bytes, corpus + at + 12, size);
-        at += 12 + size;
+        memcpy(bytes, corpus + at + 16, size);
+        at += 16 + size;
         size_t left = damaged(bytes, size);
         uint8_t *exact = malloc(left ? left : 1);
         memcpy(exact, bytes, left);
@@ -73,12 +74,15 @@ int main(int count_of, char **arguments)
             columns = below(70);
         }
         uint32_t *values = malloc(count * sizeof *values);
-        results[lilliput_decode_block(exact, left, values, count, columns, memory)]++;
+        results[facts[0] == 1
+                    ? lilliput_decode_block(exact, left, values, count, columns, memory)
+                    : lilliput_decode_mixed(exact, left, values, count, columns, mixing)]++;
         free(bytes);
         free(exact);
         free(values);
     }
     free(memory);
+    free(mixing);
     free(corpus);
     printf("%ld %ld %ld %ld\n", results[0], results[1], results[2], results[3]);
     return 0;

@@ -10,8 +10,10 @@ from tests.pack.nets import onnx_file, pruned
 
 from lilliput.pack import Packed, Quantized, pack, pack_model
 from lilliput.pack.container import VERSION, checksum, write_packed
+from lilliput.pack.mixing import Head, encode_mixed
+from lilliput.pack.native import native_mixing
 
-__all__ = ["blocks_of", "model_file", "onnx_packed", "resigned", "with_blocks"]
+__all__ = ["blocks_of", "mixed_blocks", "model_file", "onnx_packed", "resigned", "with_blocks"]
 
 
 def onnx_packed(folder: Path) -> Path:
@@ -36,6 +38,22 @@ def model_file(folder: Path) -> Path:
         "noise": torch.from_numpy(rng.integers(0, 256, 400, np.uint8)),
     }
     return pack_model(state, folder / "net.lil").path
+
+
+def mixed_blocks() -> list[tuple[bytes, int, int]]:
+    """Mixed blocks of all orders, with far values too, their integers and columns."""
+    rng = np.random.default_rng(2)
+    found = []
+    for rows, columns in ((70, 3), (40, 70), (1, 90)):
+        values = np.rint(np.cumsum(rng.normal(size=(rows, columns)), 1) * 2).astype(np.int32)
+        values[0, 0] = -(1 << 31)
+        for is_turned, is_foretold in ((False, False), (False, True), (True, True)):
+            head = Head(3, is_turned, is_foretold, (1, columns, columns + 1, 5))
+            native = native_mixing()
+            flat = values.reshape(-1)
+            data = native.encode(flat, columns, head, 1 << 20) if native else None
+            found.append((data or encode_mixed(flat, columns, head), len(flat), columns))
+    return found
 
 
 def resigned(data: bytes) -> bytes:

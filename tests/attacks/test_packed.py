@@ -7,12 +7,20 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from tests.attacks.packed import blocks_of, model_file, onnx_packed, resigned, with_blocks
+from tests.attacks.packed import (
+    blocks_of,
+    mixed_blocks,
+    model_file,
+    onnx_packed,
+    resigned,
+    with_blocks,
+)
 
 from lilliput.core import PackError, disk
 from lilliput.pack import Packed, load_packed, native, unpack
 from lilliput.pack.block import decode_block
 from lilliput.pack.header import Contents, Entry, SourceFile, Stream, write_header
+from lilliput.pack.mixing import decode_mixed
 
 MOST_SECONDS = 1.0
 BUDGET = 1 << 26
@@ -201,6 +209,22 @@ def test_both_decoders_say_the_same_of_damaged_blocks(files, rounds):
             read += 1
             np.testing.assert_array_equal(*answers)
     assert read < rounds
+
+
+@pytest.mark.skipif(native.native_mixing() is None, reason="no C compiler")
+@pytest.mark.parametrize("rounds", [3, pytest.param(300, marks=pytest.mark.slow)])
+def test_both_say_the_same_of_damaged_mixed_blocks(rounds):
+    rng = random.Random(2)
+    blocks = [block for block in mixed_blocks() if block[1] < 300]
+    for _ in range(rounds):
+        data, count, columns = rng.choice(blocks)
+        data, answers = damage(data, rng), []
+        for decode in (decode_mixed, native.native_mixing().decode):
+            answer = None
+            with suppress(PackError):
+                answer = decode(data, count, columns, "a block").tolist()
+            answers.append(answer)
+        assert answers[0] == answers[1]
 
 
 def forged(path, entry, source=None):

@@ -1,4 +1,4 @@
-"""The C decoder under address and undefined-behaviour sanitizers, fed with damaged blocks."""
+"""The C decoders under address and undefined-behaviour sanitizers, fed with damaged blocks."""
 
 import shutil
 import struct
@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.attacks.packed import blocks_of, model_file, onnx_packed
+from tests.attacks.packed import blocks_of, mixed_blocks, model_file, onnx_packed
 
 from lilliput.pack import Packed
 
@@ -17,9 +17,13 @@ COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler")
 
 
+def entry_of(form, data, count, columns):
+    return struct.pack("<IIII", form, len(data), count, columns) + data
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Coded blocks of packed files: size, count, columns, bytes."""
+    """Coded blocks of packed files: form, size, count, columns, bytes."""
     folder = tmp_path_factory.mktemp("corpus")
     out = b""
     for path in (onnx_packed(folder), model_file(folder)):
@@ -28,10 +32,17 @@ def corpus(tmp_path_factory):
             for stream, own in zip(entry.streams, payload, strict=True):
                 for block, data in zip(stream.blocks, own, strict=True):
                     if data[:1] == b"\1":
-                        facts = (len(data) - 1, block.count, stream.columns)
-                        out += struct.pack("<III", *facts) + data[1:]
+                        out += entry_of(1, data[1:], block.count, stream.columns)
     (folder / "corpus").write_bytes(out)
     return folder / "corpus"
+
+
+@pytest.fixture(scope="module")
+def mixed(corpus):
+    """Mixed blocks, of both orders, foretold or not."""
+    path = corpus.with_name("mixed")
+    path.write_bytes(b"".join(entry_of(3, *block) for block in mixed_blocks()))
+    return path
 
 
 def fuzz(compiler, corpus, rounds):
@@ -39,7 +50,7 @@ def fuzz(compiler, corpus, rounds):
     if not program.exists():
         flags = ["-std=c99", "-g", "-O1", "-fsanitize=address,undefined"]
         flags += ["-fno-sanitize-recover=all", f"-I{DECODER}", *WARNINGS]
-        sources = [str(HERE / "fuzz_block.c"), str(DECODER / "block.c")]
+        sources = [str(HERE / "fuzz_block.c"), *map(str, sorted(DECODER.glob("*.c")))]
         made = subprocess.run(
             [compiler, *flags, *sources, "-o", str(program)],
             capture_output=True,
@@ -66,6 +77,19 @@ def test_damaged_blocks_do_no_harm(compiler, corpus):
     assert all(results[1:])  # every kind of refusal was met
 
 
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_damaged_mixed_blocks_do_no_harm(compiler, mixed):
+    results = fuzz(compiler, mixed, 120)
+    assert sum(results) == 120
+    assert all(results[1:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_many_damaged_mixed_blocks_do_no_harm(compiler, mixed):
+    assert sum(fuzz(compiler, mixed, 50_000)) == 50_000
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_a_million_damaged_blocks_do_no_harm(compiler, corpus):
@@ -74,10 +98,11 @@ def test_a_million_damaged_blocks_do_no_harm(compiler, corpus):
 
 @pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize("level", ["-O0", "-O3"])
-def test_the_decoder_compiles_without_a_warning(compiler, level, tmp_path):
-    command = [compiler, "-std=c99", "-pedantic", level, *WARNINGS, "-c", "block.c"]
+@pytest.mark.parametrize("source", ["block.c", "mixing.c", "regression.c"])
+def test_the_decoders_compile_without_a_warning(compiler, level, source, tmp_path):
+    command = [compiler, "-std=c99", "-pedantic", level, *WARNINGS, "-c", source]
     done = subprocess.run(
-        [*command, "-o", str(tmp_path / "block.o")],
+        [*command, "-o", str(tmp_path / "made.o")],
         cwd=DECODER,
         capture_output=True,
         text=True,

@@ -32,6 +32,14 @@ def test_o_says_where(lilliput, net, tmp_path):
     assert (tmp_path / "back").read_bytes() == net.read_bytes()
 
 
+def test_max_is_no_larger_and_gives_the_same_bytes(lilliput, net, tmp_path):
+    plain = lilliput("pack", net, "-o", tmp_path / "plain.lil", "--json").json
+    small = lilliput("pack", net, "--max", "-o", tmp_path / "small.lil", "--json").json
+    assert small["size_bytes"] <= plain["size_bytes"]
+    assert lilliput("unpack", tmp_path / "small.lil", "-o", tmp_path / "back").code == 0
+    assert (tmp_path / "back").read_bytes() == net.read_bytes()
+
+
 def test_inspect_tells_bits_per_weight(lilliput, net):
     lilliput("pack", net)
     found = lilliput("inspect", f"{net}.lil", "--json").json
@@ -65,3 +73,22 @@ def test_errors_are_one_line(lilliput, net, tmp_path):
     assert "at most 80,000 are allowed" in done.err
     assert "no packed file" in lilliput("unpack", net).err
     assert "cannot read" in lilliput("pack", tmp_path / "none").err
+
+
+def test_a_network_is_packed_within_a_limit(lilliput, tmp_path):
+    source = tmp_path / "net.py"
+    source.write_text(
+        "from lilliput.testing import TINY_TASKS\n"
+        "def model():\n    return TINY_TASKS['image_classifier']()[0]\n"
+        "def task():\n    return TINY_TASKS['image_classifier']()[1]\n"
+    )
+    limits = ("--max-size", "1kB", "--samples", "8", "-o", tmp_path / "net.lil")
+    done = lilliput("pack", source, *limits, "--json")
+    assert done.code == 0, done.err
+    assert done.json["size_bytes"] == (tmp_path / "net.lil").stat().st_size < 2500
+    assert "QuantizeCoded" in done.json["notes"][-1]
+    assert lilliput("unpack", tmp_path / "net.lil").code == 0
+    assert "0.stem" not in load_file(tmp_path / "net.safetensors")
+    assert lilliput("pack", source).code != 0
+    refused = lilliput("pack", tmp_path / "net.safetensors", "--max-kl", "0.1")
+    assert "packed without loss" in refused.err

@@ -1,13 +1,16 @@
 """`lilliput pack`: a finished file without loss, or a network with its weights rounded for it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lilliput.cli.options import Data, Json, MaxDrop, MaxSize, Out
 from lilliput.cli.output import Answer, answering
 from lilliput.cli.values import parse_share
+
+if TYPE_CHECKING:
+    import lilliput.core
 
 __all__ = ["pack"]
 
@@ -35,11 +38,16 @@ def pack(  # noqa: PLR0913, PLR0917
     max_size: MaxSize = None,
     samples: Annotated[int, typer.Option(help="Examples to look at, without labels.")] = 200,
     out: Out = None,
+    smallest: Annotated[
+        bool,
+        typer.Option("--max", help="Take long for the fewest bytes; unpacking is slower too."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Pack a file so that unpack gives back the same bytes, or a network (into FILE.lil)."""
     drop = None if max_drop is None else parse_share(max_drop)
     with answering(as_json) as answer:
+        from lilliput.cli.model_file import name_of
         from lilliput.core import LilliputError
         from lilliput.core.data import set_data_dir
 
@@ -52,20 +60,21 @@ def pack(  # noqa: PLR0913, PLR0917
                     f"{file} is packed without loss, so it takes no limit; give a FILE.py with "
                     "model() and task() to have its weights rounded"
                 )
-            _pack_file(Path(file), out, answer)
+            _pack_file(Path(file), out, smallest, answer)
             return
         if len(given) != 1:
             raise LilliputError("give one of --max-kl, --max-drop and --max-size")
         if max_size is not None:
             given["max_bytes"] = int(max_size)
-        _pack_network(file, given, samples, out, answer)
+        small, model = _rounded(file, given, samples)
+        _pack_network(small, model, out or Path(f"{name_of(file)}.lil"), smallest, answer)
 
 
-def _pack_file(file: Path, out: Path | None, answer: Answer) -> None:
+def _pack_file(file: Path, out: Path | None, smallest: bool, answer: Answer) -> None:
     from lilliput.core.amounts import bytes_text, short
     from lilliput.pack import pack as run
 
-    packed = run(file, out)
+    packed = run(file, out, smallest=smallest)
     before, after = file.stat().st_size, packed.path.stat().st_size
     arrays = sum(entry.name != "structure" for entry in packed.contents.entries)
     value = {
@@ -83,21 +92,32 @@ def _pack_file(file: Path, out: Path | None, answer: Answer) -> None:
     )
 
 
-def _pack_network(
-    file: str, limits: dict[str, float], samples: int, out: Path | None, answer: Answer
-) -> None:
-    from lilliput.cli.model_file import load_both, name_of
+def _rounded(
+    file: str, limits: dict[str, float], samples: int
+) -> "tuple[lilliput.core.Model, lilliput.core.Model]":
+    """The network with rounded weights, and as it was."""
+    from lilliput.cli.model_file import load_both
     from lilliput.core import run
-    from lilliput.core.amounts import bytes_text, short
     from lilliput.core.check import check_task
-    from lilliput.pack import pack_model
     from lilliput.quantize import QuantizeCoded
 
     model, task = load_both(file)
     check_task(model, task)
     pass_: QuantizeCoded = QuantizeCoded(task, samples=samples, **limits)  # type: ignore[arg-type]
-    small = run(model, [pass_])
-    packed = pack_model(small, out or Path(f"{name_of(file)}.lil"))
+    return run(model, [pass_]), model
+
+
+def _pack_network(
+    small: "lilliput.core.Model",
+    model: "lilliput.core.Model",
+    out: Path,
+    smallest: bool,
+    answer: Answer,
+) -> None:
+    from lilliput.core.amounts import bytes_text, short
+    from lilliput.pack import pack_model
+
+    packed = pack_model(small, out, smallest=smallest)
     state = model.module.state_dict().values()
     before = sum(value.numel() * value.element_size() for value in state)
     after = packed.path.stat().st_size

@@ -85,10 +85,17 @@ def _bytes(values: Array) -> bytes:
     return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
 
 
-def encode_arrays(arrays: Sequence[NamedArray]) -> tuple[list[Entry], list[list[list[bytes]]]]:
-    """Entries for the header, and the blocks of each stream of each."""
+def encode_arrays(
+    arrays: Sequence[NamedArray], is_smallest: bool = False
+) -> tuple[list[Entry], list[list[list[bytes]]]]:
+    """Entries for the header, and the blocks of each stream of each.
+
+    Args:
+        arrays: In order.
+        is_smallest: Whether each block may take long to be shorter.
+    """
     parts = [_parts(array) for array in arrays]
-    coded = encode_streams([source for _, _, sources in parts for source in sources])
+    coded = encode_streams([source for _, _, sources in parts for source in sources], is_smallest)
     entries, payloads, at = [], [], 0
     for array, (coding, settings, sources) in zip(arrays, parts, strict=True):
         own = coded[at : at + len(sources)]

@@ -24,7 +24,7 @@ _GATHERED = ("int8", "uint8", "int32", "float32")
 """Types whose small arrays are; others stay among the bytes around them."""
 
 
-def pack(path: Path | str, out: Path | str | None = None) -> Packed:
+def pack(path: Path | str, out: Path | str | None = None, *, smallest: bool = False) -> Packed:
     """Packs a file so that `unpack` gives back the same bytes.
 
     Arrays inside `.tflite`, `.onnx` and `.safetensors` files are coded as what they are; of other
@@ -33,6 +33,7 @@ def pack(path: Path | str, out: Path | str | None = None) -> Packed:
     Args:
         path: The file.
         out: Where to write; by default beside it, `.lil` after its name.
+        smallest: Whether weights take the fewest bytes; unpacking is then tens of times slower.
 
     Raises:
         PackError: The file cannot be read, or the other not written.
@@ -45,7 +46,7 @@ def pack(path: Path | str, out: Path | str | None = None) -> Packed:
         raise PackError(f"cannot read {path}: {error.strerror or error}") from error
     finder = FINDERS.get(path.suffix)
     pieces = list(_apart((finder(data) if finder else None) or [], len(data)))
-    entries, payloads = encode_arrays(list(_arrays(data, pieces)))
+    entries, payloads = encode_arrays(list(_arrays(data, pieces)), smallest)
     source = SourceFile(path.name, len(data), hashlib.sha256(data).digest())
     write_packed(out, Contents("file", tuple(entries), source), payloads)
     packed = Packed.open(out, most_bytes=1 << 62)

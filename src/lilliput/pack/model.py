@@ -36,7 +36,9 @@ class Quantized:
             raise ValueError(f"step must be above 0 and below 2^64, got {self.step}")
 
 
-def pack_model(model: Model | Mapping[str, Tensor | Quantized], out: Path | str) -> Packed:
+def pack_model(
+    model: Model | Mapping[str, Tensor | Quantized], out: Path | str, *, smallest: bool = False
+) -> Packed:
     """Packs named tensors: integers with their steps, all others bit for bit.
 
     Floats that are multiples of one step, as `QuantizeCoded` leaves them, are packed as integers.
@@ -44,6 +46,7 @@ def pack_model(model: Model | Mapping[str, Tensor | Quantized], out: Path | str)
     Args:
         model: A model, or its `state_dict`, which may have `Quantized` in the place of tensors.
         out: Where to write.
+        smallest: Whether weights take the fewest bytes; loading is then tens of times slower.
 
     Raises:
         PackError: A tensor holds NaN or infinity, or is of a type that is not packed; the message
@@ -51,7 +54,7 @@ def pack_model(model: Model | Mapping[str, Tensor | Quantized], out: Path | str)
     """
     state = model.module.state_dict() if isinstance(model, Model) else model
     arrays = [_named(name, value) for name, value in state.items()]
-    entries, payloads = encode_arrays(arrays)
+    entries, payloads = encode_arrays(arrays, smallest)
     write_packed(Path(out), Contents("model", tuple(entries)), payloads)
     return Packed.open(Path(out), most_bytes=1 << 62)
 

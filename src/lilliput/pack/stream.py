@@ -1,8 +1,8 @@
 """Streams of integers as blocks, each in the form that takes the fewest bytes, and back.
 
 The first byte of a block says its form: 0 for the integers as they are, 1 for range ANS
-(`block.py`), 2 for LZMA with its settings in the next byte. Integers of `width` bytes count modulo
-256^width.
+(`block.py`), 2 for LZMA with its settings in the next byte, 3 for mixing (`mixing.py`). Integers of
+`width` bytes count modulo 256^width.
 """
 
 import lzma
@@ -19,17 +19,23 @@ from lilliput.pack.block import Integers, Plan, decode_block, encode_plans
 from lilliput.pack.choose import plan_block
 from lilliput.pack.container import checksum
 from lilliput.pack.header import Block, Stream
-from lilliput.pack.native import native_decoder
+from lilliput.pack.mixing import decode_mixed
+from lilliput.pack.native import native_decoder, native_mixing
+from lilliput.pack.smallest import shortest_mixed
 
 __all__ = ["Source", "Unsigned", "decode_stream", "encode_streams"]
 
 Unsigned = npt.NDArray[np.unsignedinteger[Any]]
 
-_STORED, _CODED, _LZMA = 0, 1, 2
+_STORED, _CODED, _LZMA, _MIXED = 0, 1, 2, 3
 _BLOCK = 1 << 18
 """Integers in a block of weights."""
 _TEXT_BLOCK = 1 << 22
 """Bytes in a block of what may repeat over long distances."""
+_MIXED_BLOCK = 1 << 22
+"""Integers in a block that is mixed, at most: it learns as it goes."""
+_BLOCK_HEAD = 10
+"""Bytes that the header has for a block."""
 _SYMBOLS_AT_ONCE = 1 << 22
 _FULL = 0.998
 """Of the bits of a byte: such bytes are stored as they are."""
@@ -68,8 +74,15 @@ class _Job:
     data: bytes = field(default=b"")
 
 
-def encode_streams(sources: Sequence[Source]) -> list[tuple[Stream, list[bytes]]]:
-    """Each stream's description and blocks; every block was decoded again and compared."""
+def encode_streams(
+    sources: Sequence[Source], is_smallest: bool = False
+) -> list[tuple[Stream, list[bytes]]]:
+    """Each stream's description and blocks; every block was decoded again and compared.
+
+    Args:
+        sources: What is coded.
+        is_smallest: Whether mixing is tried, which is slow.
+    """
     jobs = [job for place, source in enumerate(sources) for job in _blocks(place, source)]
     waiting: list[_Job] = []
     before: dict[int, Plan] = {}
@@ -84,6 +97,8 @@ def encode_streams(sources: Sequence[Source]) -> list[tuple[Stream, list[bytes]]
             _finish(waiting)
             waiting, symbols = [], 0
     _finish(waiting)
+    if is_smallest:
+        jobs = [job for group in track(list(_groups(jobs)), "mixing") for job in _mixed(group)]
     return [_described(place, source, jobs) for place, source in enumerate(sources)]
 
 
@@ -128,9 +143,42 @@ def _finish(jobs: Sequence[_Job]) -> None:
             forms += [_squeezed(forms[0][1:], *settings) for settings in _LZMA_SETTINGS]
         job.data = min(forms, key=len)
         job.plan = None
-        back = _decoded(job.data, len(job.values), job.width, job.columns, "a block")
-        if _raw(back, job.width) != forms[0][1:]:
-            raise AssertionError("a block does not decode to what it was made of")
+        _check(job)
+
+
+def _groups(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
+    """Neighbouring blocks that one mixed block may take the place of."""
+    group: list[_Job] = []
+    for job in jobs:
+        count = sum(len(other.values) for other in group) + len(job.values)
+        if group and (group[0].source != job.source or count > _MIXED_BLOCK):
+            yield group
+            group = []
+        group.append(job)
+    if group:
+        yield group
+
+
+def _mixed(group: list[_Job]) -> list[_Job]:
+    """One mixed block, or the blocks as they are where they are shorter."""
+    first = group[0]
+    if first.is_text or all(_is_full(job) for job in group):
+        return group
+    values = np.concatenate([job.values for job in group])
+    most = sum(len(job.data) for job in group) + _BLOCK_HEAD * (len(group) - 1) - 2
+    data = shortest_mixed(values, first.columns, most)
+    if data is None:
+        return group
+    job = _Job(first.source, values, first.width, first.columns, is_text=False)
+    job.data = bytes([_MIXED]) + data
+    _check(job)
+    return [job]
+
+
+def _check(job: _Job) -> None:
+    back = _decoded(job.data, len(job.values), job.width, job.columns, "a block")
+    if _raw(back, job.width) != _raw(job.values, job.width):
+        raise AssertionError("a block does not decode to what it was made of")
 
 
 def _raw(values: Integers, width: int) -> bytes:
@@ -180,10 +228,13 @@ def decode_stream(stream: Stream, blocks: Sequence[bytes], what: str) -> Unsigne
 
 def _decoded(data: bytes, count: int, width: int, columns: int, what: str) -> Integers:
     form, rest = data[:1], data[1:]
-    if form == bytes([_CODED]):
+    if form in {bytes([_CODED]), bytes([_MIXED])}:
         if columns < 1:
             raise PackError(f"{what} says rows of {columns} integers")
-        return (native_decoder() or decode_block)(rest, count, columns, what)
+        if form == bytes([_CODED]):
+            return (native_decoder() or decode_block)(rest, count, columns, what)
+        mixing = native_mixing()
+        return (mixing.decode if mixing else decode_mixed)(rest, count, columns, what)
     raw = _expanded(rest, count * width, what) if form == bytes([_LZMA]) else rest
     if form not in {bytes([_STORED]), bytes([_LZMA])}:
         raise PackError(f"{what} has no form that is known: it begins with {form!r}")

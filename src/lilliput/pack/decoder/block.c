@@ -1,48 +1,13 @@
 /* Decodes the blocks of a .lil file: docs/format.md. */
 #include "block.h"
 
+#include "reader.h"
+
 enum { SHAPES = 6, POINTS = 209, SCALES = 128, MOST_LANES = 64, MOST_CLASS = 32 };
 
 static const int32_t tails[SHAPES][POINTS] = {
 #include "shapes.inc"
 };
-
-typedef struct {
-    const uint8_t *at, *end;
-    int error;
-} reader;
-
-static void fail(reader *in, int error)
-{
-    if (!in->error) {
-        in->error = error;
-    }
-}
-
-/* The next number, at most `most`; 0 after an error. */
-static uint32_t number(reader *in, uint32_t most)
-{
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 70; shift += 7) {
-        if (in->at == in->end) {
-            fail(in, LILLIPUT_CUT_OFF);
-            return 0;
-        }
-        uint8_t byte = *in->at++;
-        if (shift == 63 && byte > 1) {
-            break; /* more than 64 bits */
-        }
-        value |= (uint64_t)(byte & 127u) << shift;
-        if (byte < 128) {
-            if (value > most) {
-                break;
-            }
-            return (uint32_t)value;
-        }
-    }
-    fail(in, LILLIPUT_NONSENSE);
-    return 0;
-}
 
 typedef struct {
     uint32_t direct, steps, classes;

@@ -1,0 +1,83 @@
+"""The shortest block of form 3: which order, and which neighbours, tell most of integers."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from lilliput.pack.block import Integers, shape_of
+from lilliput.pack.mixing import FARTHEST, Head, encode_mixed, is_possible
+from lilliput.pack.native import native_mixing
+from lilliput.pack.regression import BATCH, MOST_REGRESSORS
+
+__all__ = ["shortest_mixed"]
+
+_SAMPLE = 1 << 18
+_NEAR = (1, 2, 3, 4, 5, 7, 9, 16, 25)
+"""Distances in a row, and in a column, that filters of networks have."""
+_CLIPPED = 3
+
+
+def shortest_mixed(values: Integers, columns: int, most_bytes: int) -> bytes | None:
+    """The block; None where it takes more than `most_bytes`, or cannot be.
+
+    Args:
+        values: At least one.
+        columns: Integers in a row.
+        most_bytes: More are of no use.
+    """
+    native, found = native_mixing(), None
+    for head in _heads(values, columns):
+        if native:
+            data = native.encode(values, columns, head, most_bytes)
+        else:
+            data = encode_mixed(values, columns, head)
+        if data is not None and len(data) <= most_bytes:
+            found, most_bytes = data, len(data)
+    return found
+
+
+def _heads(values: Integers, columns: int) -> Iterator[Head]:
+    """Both orders, where both are worth trying."""
+    rows, columns = shape_of(len(values), columns)
+    middle = _middle(values)
+    apart = (values.view(np.uint32) - np.uint32(middle & 0xFFFFFFFF)).view(np.int32)
+    clipped = (np.clip(apart, -_CLIPPED, _CLIPPED) + _CLIPPED).reshape(rows, columns)
+    for is_turned in (False, True) if rows > 1 and columns > 1 else (False,):
+        high, wide = (columns, rows) if is_turned else (rows, columns)
+        is_foretold = high > BATCH and 1 < wide <= MOST_REGRESSORS
+        if is_turned and not is_foretold:
+            continue
+        order = np.ascontiguousarray(clipped.T) if is_turned else clipped
+        head = Head(middle, is_turned, is_foretold, _neighbours(order.reshape(-1), wide))
+        if is_possible(head, (rows, columns)):
+            yield head
+
+
+def _middle(values: Integers) -> int:
+    """0, or else the median."""
+    low, middle, high = np.percentile(values, (25, 50, 75), method="lower").tolist()
+    return 0 if low <= 0 <= high else int(middle)
+
+
+def _neighbours(clipped: Integers, columns: int) -> tuple[int, int, int, int]:
+    """The four distances over which integers tell most of each other."""
+    candidates = {*_NEAR, *(columns * near for near in _NEAR), columns - 1, columns + 1}
+    sample = clipped[:_SAMPLE]
+    known = {
+        distance: _information(sample, distance)
+        for distance in sorted(candidates)
+        if 0 < distance < min(len(sample), FARTHEST)
+    }
+    best = sorted(known, key=lambda distance: -known[distance])
+    first, second, third, fourth = [*best, 1, 1, 1, 1][:4]
+    return first, second, third, fourth
+
+
+def _information(clipped: Integers, distance: int) -> float:
+    """Bits that an integer tells of the one so far behind."""
+    size = 2 * _CLIPPED + 1
+    pairs = clipped[distance:] * size + clipped[:-distance]
+    joint = np.bincount(pairs, minlength=size * size).reshape(size, size) / len(pairs)
+    apart = joint.sum(1, keepdims=True) * joint.sum(0)
+    used = joint > 0
+    return float(joint[used] @ np.log2(joint[used] / apart[used]))
