@@ -15,11 +15,13 @@ from lilliput.core.disk import replacing
 from lilliput.pack.header import Contents, Entry, Stream, parse_header, write_header
 
 __all__ = [
+    "MAGIC",
     "Packed",
     "Payload",
     "Readable",
     "check_budget",
     "checksum",
+    "header_of",
     "limit_of",
     "read_blocks",
     "read_framed",
@@ -77,15 +79,19 @@ def write_framed(path: Path, header: bytes, blocks: Iterable[bytes]) -> None:
     Raises:
         PackError: It cannot be written.
     """
-    fixed = MAGIC + VERSION.to_bytes(4, "little") + len(header).to_bytes(8, "little")
-    digest = hashlib.sha256(fixed + header).digest()
     try:
         with replacing(path) as part, part.open("wb") as file:
-            file.write(fixed + digest + header)
+            file.write(header_of(header))
             for block in blocks:
                 file.write(block)
     except OSError as error:
         raise PackError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def header_of(header: bytes) -> bytes:
+    """What stands before the blocks: the fixed part, and the header."""
+    fixed = MAGIC + VERSION.to_bytes(4, "little") + len(header).to_bytes(8, "little")
+    return fixed + hashlib.sha256(fixed + header).digest() + header
 
 
 def _blocks(payloads: Sequence[Payload]) -> Iterator[bytes]:
