@@ -113,6 +113,7 @@ def rows(out: Path) -> Iterator[Row]:
 
 
 def main() -> None:
+    """Runs what is missing, and writes the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--jobs", type=int, default=1)

@@ -147,35 +147,46 @@ def other_number(value: int, rng: random.Random) -> int:
 
 def edited(entry: Entry, rng: random.Random) -> Entry:
     """One fact of an entry is another."""
-    kind = rng.randrange(8)
-    if kind == 0 and entry.shape:
-        shape = list(entry.shape)
-        axis = rng.randrange(len(shape))
-        shape[axis] = other_number(shape[axis], rng)
-        return replace(entry, shape=tuple(shape))
-    if kind == 1:
-        return replace(entry, shape=tuple(rng.sample((1, 2, 3, 4, 5, 6), rng.randint(0, 4))))
-    if kind == 2:
-        return replace(entry, coding=rng.randrange(8))
-    if kind == 3:
-        return replace(entry, dtype=rng.choice(DTYPES))
-    if kind == 4:
-        return replace(entry, settings=damage(entry.settings, rng))
-    if kind == 5 and entry.ranges:
-        place = rng.randrange(len(entry.ranges))
-        start, length = entry.ranges[place]
-        other = min(other_number(length, rng), 1 << 60)
-        after = [(at + other - length, size) for at, size in entry.ranges[place + 1 :]]
-        return replace(entry, ranges=(*entry.ranges[:place], (start, other), *after))
+    kinds: dict[str, Callable[[], object]] = {
+        "shape": lambda: edited_shape(entry, rng),
+        "coding": lambda: rng.randrange(8),
+        "dtype": lambda: rng.choice(DTYPES),
+        "settings": lambda: damage(entry.settings, rng),
+        "ranges": lambda: edited_ranges(entry, rng),
+        "streams": lambda: edited_streams(entry, rng),
+    }
+    kind = rng.choice(["shape", "coding", "dtype", "settings", "ranges", "streams", "streams"])
+    return replace(entry, **{kind: kinds[kind]()})
+
+
+def edited_shape(entry: Entry, rng: random.Random) -> tuple[int, ...]:
+    if not entry.shape or rng.random() < 0.3:
+        return tuple(rng.sample((1, 2, 3, 4, 5, 6), rng.randint(0, 4)))
+    axis = rng.randrange(len(entry.shape))
+    other = other_number(entry.shape[axis], rng)
+    return (*entry.shape[:axis], other, *entry.shape[axis + 1 :])
+
+
+def edited_ranges(entry: Entry, rng: random.Random) -> tuple[tuple[int, int], ...]:
+    if not entry.ranges:
+        return ()
+    place = rng.randrange(len(entry.ranges))
+    start, length = entry.ranges[place]
+    other = min(other_number(length, rng), 1 << 60)
+    after = [(at + other - length, size) for at, size in entry.ranges[place + 1 :]]
+    return (*entry.ranges[:place], (start, other), *after)
+
+
+def edited_streams(entry: Entry, rng: random.Random) -> tuple[Stream, ...]:
     streams = list(entry.streams)
     if not streams:
-        return replace(entry, streams=(Stream(1, 1, ()),))
+        return (Stream(1, 1, ()),)
     place = rng.randrange(len(streams))
-    if kind == 6:
+    if rng.random() < 0.4:
         streams[place : place + rng.randint(0, 1)] = rng.sample(streams, rng.randint(0, 1))
     else:
         streams[place] = edited_stream(streams[place], rng)
-    return replace(entry, streams=tuple(streams))
+    return tuple(streams)
 
 
 def edited_stream(stream: Stream, rng: random.Random) -> Stream:

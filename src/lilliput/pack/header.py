@@ -54,7 +54,7 @@ _MOST_ITEMS = 1 << 48
 Kind = Literal["model", "file"]
 _KINDS: tuple[Kind, ...] = ("model", "file")
 UPDATE = len(_KINDS)
-"""The number of a header that is none of these: `update.py`."""
+"""The number of a header that is none of these: `updates/header.py`."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import BinaryIO
 
 from lilliput.core import PackError
 from lilliput.pack.container import check_budget, limit_of, read_framed
-from lilliput.pack.differences import POOLS
 from lilliput.pack.fields import FieldWriter
 from lilliput.pack.framing import framed, unframed
 from lilliput.pack.header import (
@@ -22,6 +21,7 @@ from lilliput.pack.header import (
     read_stream_facts,
     write_stream,
 )
+from lilliput.pack.updates.differences import POOLS
 
 __all__ = ["DIFFERENT", "SAME", "STREAMS", "WHOLE", "How", "Update", "is_update", "read_update"]
 

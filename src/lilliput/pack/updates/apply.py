@@ -10,15 +10,15 @@ import numpy as np
 from lilliput.core import PackError
 from lilliput.core.progress import track
 from lilliput.pack.arrays import Array, array_of, digest
-from lilliput.pack.base import Base
 from lilliput.pack.block import Plan, encode_plans
-from lilliput.pack.blocks_again import BlockReader
 from lilliput.pack.container import header_of, limit_of, read_blocks
-from lilliput.pack.differences import Pools, moved, pools_of
 from lilliput.pack.file import plain_name, put, write_whole
 from lilliput.pack.header import Entry
 from lilliput.pack.stream import decode_stream
-from lilliput.pack.update import DIFFERENT, SAME, WHOLE, How, read_update
+from lilliput.pack.updates.base import Base
+from lilliput.pack.updates.blocks import BlockReader
+from lilliput.pack.updates.differences import Pools, moved, pools_of
+from lilliput.pack.updates.header import DIFFERENT, SAME, WHOLE, How, read_update
 
 __all__ = ["apply_delta", "update_to"]
 

@@ -8,17 +8,17 @@ import numpy as np
 
 from lilliput.core import PackError
 from lilliput.core.progress import track
-from lilliput.pack.align import parts_of, write_parts
-from lilliput.pack.apply import update_to
 from lilliput.pack.arrays import Array, array_of
-from lilliput.pack.base import Base, are_alike
 from lilliput.pack.block import Integers
-from lilliput.pack.blocks_again import BlockWriter
 from lilliput.pack.container import Packed, read_framed, write_framed
-from lilliput.pack.differences import TEXT, Places, Pools, bits_of, differences, pools_of
 from lilliput.pack.header import Contents, Entry, Stream, write_header
 from lilliput.pack.stream import Source, encode_streams
-from lilliput.pack.update import DIFFERENT, SAME, WHOLE, How, Update
+from lilliput.pack.updates.align import parts_of, write_parts
+from lilliput.pack.updates.apply import update_to
+from lilliput.pack.updates.base import Base, are_alike
+from lilliput.pack.updates.blocks import BlockWriter
+from lilliput.pack.updates.differences import TEXT, Places, Pools, bits_of, differences, pools_of
+from lilliput.pack.updates.header import DIFFERENT, SAME, WHOLE, How, Update
 
 __all__ = ["delta"]
 

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lilliput.core import PackError
-from lilliput.pack.align import lined_up, read_parts
 from lilliput.pack.arrays import Array, NamedArray, array_of
 from lilliput.pack.container import MAGIC, Packed
 from lilliput.pack.file import arrays_in
 from lilliput.pack.header import DTYPES, Entry, Kind
+from lilliput.pack.updates.align import lined_up, read_parts
 
 __all__ = ["Base", "Before", "Old", "are_alike"]
 
