@@ -27,8 +27,7 @@ sys.path.insert(0, str(HOME))
 
 from rows import Row, save  # noqa: E402
 from scoring import WORK  # noqa: E402
-from tests.attacks.attack import BUDGET, attack, seeds_in  # noqa: E402
-from tests.attacks.mutations import Seed  # noqa: E402
+from tests.attacks.attack import BUDGET, Seeds, attack  # noqa: E402
 
 from lilliput.core import disk  # noqa: E402
 
@@ -46,7 +45,7 @@ def memory_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
-def batch(seeds: list[Seed], place: int, folder: Path, result: Path) -> None:
+def batch(seeds: Seeds, place: int, folder: Path, result: Path) -> None:
     """All files of a batch, one after another, in a process with a limit on its memory."""
     limit = memory_bytes() + BUDGET + SLACK
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -65,7 +64,7 @@ def batch(seeds: list[Seed], place: int, folder: Path, result: Path) -> None:
     os._exit(0)
 
 
-def started(seeds: list[Seed], place: int, folder: Path, out: Path) -> int:
+def started(seeds: Seeds, place: int, folder: Path, out: Path) -> int:
     """The process of a batch."""
     child = os.fork()
     if not child:
@@ -84,7 +83,7 @@ def run(count: int, jobs: int, out: Path) -> None:
     memory = Path("/dev/shm")  # noqa: S108
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
         folder = Path(name)
-        seeds = seeds_in(folder)
+        seeds = Seeds.made_in(folder)
         attack(seeds, 0, folder)  # compiles the decoder
         running = {started(seeds, p, folder, out): p for p, _ in zip(missing, range(jobs))}  # noqa: B905
         while running:

@@ -11,20 +11,25 @@ from pathlib import Path
 import numpy as np
 from tests.attacks.mutations import FIXED, MUTATIONS, Seed, framed, seed_of
 from tests.attacks.packed import small_model, tiny_file
+from tests.attacks.updates import UPDATE_MUTATIONS, UpdateSeed, mended_update, update_seeds
 
 from lilliput.core import PackError
-from lilliput.pack import Packed, PackedModel, unpack
+from lilliput.pack import Packed, PackedModel, apply_delta, unpack
 from lilliput.pack.arrays import _NATIVE, _joined, digest
 from lilliput.pack.header import Entry, parse_header, write_header
 from lilliput.pack.stream import decode_stream
 
-__all__ = ["BUDGET", "MOST_SECONDS", "Outcome", "TooSlow", "attack", "limited", "seeds_in"]
+__all__ = ["BUDGET", "MOST_SECONDS", "Outcome", "Seeds", "TooSlow", "attack", "limited"]
 
 BUDGET = 1 << 22
 """Bytes that a file may unpack to."""
 MOST_SECONDS = 1.0
 """Time of the processor that a file may take."""
 _REASONS = {
+    "needs the file whose": "an update of another file",
+    "is an update of another": "an update without its file",
+    "is no update": "no update",
+    "it makes another file": "digest of the file",
     "does not begin with": "does not begin as a packed file",
     "is of version": "another version",
     "the digest of its integers": "digest of a tensor",
@@ -68,10 +73,20 @@ class Outcome:
     reason: str
 
 
-def seeds_in(folder: Path) -> list[Seed]:
-    """Small whole files: a model with all codings, and a file with arrays, text and products."""
-    paths = [small_model(folder), tiny_file(folder)]
-    return [seed_of(path.stem, path.read_bytes()) for path in paths]
+@dataclass(frozen=True, eq=False)
+class Seeds:
+    """Small whole files: a model with all codings, a file with arrays, text and products, and
+    updates of both.
+    """
+
+    files: list[Seed]
+    updates: list[UpdateSeed]
+
+    @classmethod
+    def made_in(cls, folder: Path) -> "Seeds":
+        paths = [small_model(folder), tiny_file(folder)]
+        files = [seed_of(path.stem, path.read_bytes()) for path in paths]
+        return cls(files, update_seeds(folder))
 
 
 @contextmanager
@@ -90,21 +105,38 @@ def limited(seconds: float = MOST_SECONDS):
         signal.signal(signal.SIGVTALRM, before)
 
 
-def attack(seeds: Sequence[Seed], number: int, folder: Path) -> Outcome:
+def attack(seeds: Seeds, number: int, folder: Path) -> Outcome:
     """Makes the file of a number, and reads it as a user would.
 
     Anything raised besides `PackError` is a finding; the file is then in the folder.
     """
     rng = random.Random(number)
-    name = rng.choice(list(MUTATIONS))
-    data = MUTATIONS[name](rng.choice(seeds), rng, seeds)
     path = folder / "attack.lil"
+    if rng.random() < 0.25:
+        return attack_update(rng, seeds, path)
+    name = rng.choice(list(MUTATIONS))
+    data = MUTATIONS[name](rng.choice(seeds.files), rng, seeds.files)
     path.write_bytes(data)
     if rng.random() < 0.3:
         with limited():
             path.write_bytes(mended(data))
     with limited():
-        return Outcome(name, reason_of(path, read))
+        return Outcome(name, reason_of(lambda: read(path)))
+
+
+def attack_update(rng: random.Random, seeds: Seeds, path: Path) -> Outcome:
+    """The same of an update."""
+    name = rng.choice(list(UPDATE_MUTATIONS))
+    seed = rng.choice(seeds.updates)
+    data = UPDATE_MUTATIONS[name](seed, rng)
+    path.write_bytes(data)
+    base = rng.choice(seeds.updates).base if rng.random() < 0.02 else seed.base
+    if rng.random() < 0.3:
+        with limited():
+            path.write_bytes(mended_update(data, base, BUDGET))
+    with limited():
+        out = path.with_suffix(".back")
+        return Outcome(name, reason_of(lambda: apply_delta(base, path, out, BUDGET)))
 
 
 def read(path: Path) -> None:
@@ -117,10 +149,10 @@ def read(path: Path) -> None:
             pass
 
 
-def reason_of(path: Path, reading: Callable[[Path], None]) -> str:
+def reason_of(reading: Callable[[], object]) -> str:
     """`opened`, or the kind of refusal."""
     try:
-        reading(path)
+        reading()
     except PackError as error:
         text = str(error)
         return next((kind for part, kind in _REASONS.items() if part in text), _OTHER)

@@ -20,7 +20,7 @@ from lilliput.pack.updates.blocks import BlockReader
 from lilliput.pack.updates.differences import Pools, moved, pools_of
 from lilliput.pack.updates.header import DIFFERENT, SAME, WHOLE, How, read_update
 
-__all__ = ["apply_delta", "update_to"]
+__all__ = ["Applied", "apply_delta", "update_to"]
 
 _CODED = b"\1"
 _SYMBOLS_AT_ONCE = 1 << 22
@@ -54,22 +54,28 @@ def apply_delta(
         raise PackError(f"cannot read {error.filename}: {error.strerror or error}") from error
     limit = limit_of(sizes) if most_bytes is None else most_bytes
     base = Base.open(old, limit)
-    applied = _Applied(base, update, limit)
+    applied = Applied(base, update, limit)
+    applied.check()
     return applied.write(None if out is None else Path(out))
 
 
 def update_to(base: Base, update: Path, most_bytes: int) -> bytes:
     """The bytes of the new file."""
-    return bytes(_Applied(base, update, most_bytes).data)
+    applied = Applied(base, update, most_bytes)
+    applied.check()
+    return bytes(applied.data)
 
 
-class _Applied:
+class Applied:
     """The new file.
 
     Args:
         base: What the old file has.
         path: The update.
         most_bytes: That may be made.
+
+    Raises:
+        PackError: The base is another, or the update is damaged.
     """
 
     def __init__(self, base: Base, path: Path, most_bytes: int) -> None:
@@ -81,8 +87,15 @@ class _Applied:
                 self.data = self._made(file)
         except OSError as error:
             raise PackError(f"cannot read {path}: {error.strerror or error}") from error
+
+    def check(self) -> None:
+        """Makes sure that it is the file that the update says.
+
+        Raises:
+            PackError: It is another.
+        """
         if hashlib.sha256(self.data).digest() != self.update.result:
-            raise PackError(f"{path.name} is damaged: it makes another file than it says")
+            raise PackError(f"{self.path.name} is damaged: it makes another file than it says")
 
     def write(self, out: Path | None) -> Path:
         """Writes it."""

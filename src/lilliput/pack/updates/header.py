@@ -29,6 +29,8 @@ WHOLE, SAME, DIFFERENT = range(3)
 STREAMS = 2 + POOLS
 """Fields of blocks, classes of their lines, and the pools."""
 _MOST_SETTINGS = 1 << 24
+_MOVED_BYTES = 48
+"""Memory that an item takes which is made of a difference, and coded again."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ def read_update(file: BinaryIO, name: str, size: int, most_bytes: int) -> Update
     fields.end()
     update = Update(base, result, made, own, contents, tuple(ways), streams)
     decoded = sum(4 * stream.count for stream in streams)
+    pairs = zip(contents.entries, ways, strict=True)
+    decoded += sum(_MOVED_BYTES * entry.items for entry, how in pairs if how.way == DIFFERENT)
     if source is None:  # of a file, what is unpacked has its size in it
         decoded += made
     check_budget(decoded + contents.unpacked_bytes, most_bytes, name)
