@@ -102,7 +102,7 @@ def rows(out: Path) -> Iterator[Row]:
     reasons: Counter[str] = Counter()
     for one in found:
         for name, count in one["counts"].items():
-            reasons[name.split(": ", 1)[1]] += count
+            reasons[name.rsplit(": ", 1)[1]] += count
     whole = sum(reasons.values())
     for reason, count in reasons.most_common():
         quantity = reason if reason == "opened" else f"refused: {reason}"

@@ -19,7 +19,17 @@ from lilliput.pack.arrays import _NATIVE, _joined, digest
 from lilliput.pack.header import Entry, parse_header, write_header
 from lilliput.pack.stream import decode_stream
 
-__all__ = ["BUDGET", "MOST_SECONDS", "Outcome", "Seeds", "TooSlow", "attack", "limited"]
+__all__ = [
+    "BUDGET",
+    "MOST_SECONDS",
+    "Outcome",
+    "Seeds",
+    "TooSlow",
+    "attack",
+    "limited",
+    "read",
+    "reason_of",
+]
 
 BUDGET = 1 << 22
 """Bytes that a file may unpack to."""
@@ -112,7 +122,7 @@ def attack(seeds: Seeds, number: int, folder: Path) -> Outcome:
     """
     rng = random.Random(number)
     path = folder / "attack.lil"
-    if rng.random() < 0.25:
+    if rng.random() < 0.12:
         return attack_update(rng, seeds, path)
     name = rng.choice(list(MUTATIONS))
     data = MUTATIONS[name](rng.choice(seeds.files), rng, seeds.files)

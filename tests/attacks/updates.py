@@ -54,7 +54,7 @@ class UpdateSeed:
 def update_seeds(folder: Path) -> list[UpdateSeed]:
     """Updates of a model and of a file."""
     (folder / "old").mkdir(exist_ok=True)
-    old, new = state(12, 80), state(12, 80)
+    old, new = state(6, 40), state(6, 40)
     for name in ("dead", "far"):
         integers = old[name].integers.clone()
         integers[::5] += 1

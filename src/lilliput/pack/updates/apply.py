@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from lilliput.core import PackError
 from lilliput.core.progress import track
 from lilliput.pack.arrays import Array, array_of, digest
 from lilliput.pack.block import Plan, encode_plans
-from lilliput.pack.container import header_of, limit_of, read_blocks
+from lilliput.pack.container import Readable, header_of, limit_of, read_blocks
 from lilliput.pack.file import plain_name, put, write_whole
 from lilliput.pack.header import Entry
 from lilliput.pack.stream import decode_stream
@@ -113,7 +112,7 @@ class Applied:
                 f"of {self.base.name} is {self.base.digest.hex()}"
             )
 
-    def _made(self, file: BinaryIO) -> bytearray:
+    def _made(self, file: Readable) -> bytearray:
         name = self.path.name
         streams = [
             decode_stream(stream, read_blocks(file, stream, f"stream {place} of {name}"), name)
@@ -131,7 +130,7 @@ class Applied:
         pairs = list(zip(self.update.contents.entries, self.update.ways, strict=True))
         return track(pairs, "updating")
 
-    def _file(self, file: BinaryIO, data: bytearray) -> bytearray:
+    def _file(self, file: Readable, data: bytearray) -> bytearray:
         for entry, how in self._pairs():
             if how.way == WHOLE:
                 values = array_of(entry, self._whole(file, entry), self.path.name)
@@ -140,7 +139,7 @@ class Applied:
             put(values, entry, data)
         return data
 
-    def _model(self, file: BinaryIO) -> bytearray:
+    def _model(self, file: Readable) -> bytearray:
         made = _Blocks(header_of(self.update.header))
         for entry, how in self._pairs():
             if how.way == DIFFERENT:
@@ -153,7 +152,7 @@ class Applied:
         made.finish()
         return made.data
 
-    def _whole(self, file: BinaryIO, entry: Entry) -> list[list[bytes]]:
+    def _whole(self, file: Readable, entry: Entry) -> list[list[bytes]]:
         what = f"tensor {entry.name!r} in {self.path.name}"
         return [read_blocks(file, stream, what) for stream in entry.streams]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lilliput.core import PackError
-from lilliput.pack.container import check_budget, limit_of, read_framed
+from lilliput.pack.container import Readable, check_budget, limit_of, read_framed
 from lilliput.pack.fields import FieldWriter
 from lilliput.pack.framing import framed, unframed
 from lilliput.pack.header import (
@@ -110,7 +110,7 @@ def is_update(path: Path) -> bool:
     return fields.number() == UPDATE
 
 
-def read_update(file: BinaryIO, name: str, size: int, most_bytes: int) -> Update:
+def read_update(file: Readable, name: str, size: int, most_bytes: int) -> Update:
     """Reads and checks the header of an update, and stays before its first block.
 
     Args:

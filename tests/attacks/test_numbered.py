@@ -1,0 +1,29 @@
+"""Damaged files and updates, by number, are opened or refused, in time.
+
+`benchmarks/pack_attacks.py` runs a million of them.
+"""
+
+import pytest
+from tests.attacks.attack import Seeds, attack
+from tests.attacks.mutations import MUTATIONS
+from tests.attacks.updates import UPDATE_MUTATIONS
+
+from lilliput.core import disk
+
+
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch):
+    """Damaged files need not survive a power cut."""
+    monkeypatch.setattr(disk, "sync", lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory):
+    return Seeds.made_in(tmp_path_factory.mktemp("seeds"))
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(50_000, marks=pytest.mark.slow)])
+def test_attacks_are_opened_or_refused(seeds, count, tmp_path):
+    outcomes = [attack(seeds, number, tmp_path) for number in range(count)]
+    assert {outcome.mutation for outcome in outcomes} == {*MUTATIONS, *UPDATE_MUTATIONS}
+    assert len({outcome.reason for outcome in outcomes}) > 12
