@@ -26,6 +26,7 @@ __all__ = [
     "Seeds",
     "TooSlow",
     "attack",
+    "attack_update",
     "limited",
     "read",
     "reason_of",
@@ -122,8 +123,6 @@ def attack(seeds: Seeds, number: int, folder: Path) -> Outcome:
     """
     rng = random.Random(number)
     path = folder / "attack.lil"
-    if rng.random() < 0.12:
-        return attack_update(rng, seeds, path)
     name = rng.choice(list(MUTATIONS))
     data = MUTATIONS[name](rng.choice(seeds.files), rng, seeds.files)
     path.write_bytes(data)
@@ -134,8 +133,10 @@ def attack(seeds: Seeds, number: int, folder: Path) -> Outcome:
         return Outcome(name, reason_of(lambda: read(path)))
 
 
-def attack_update(rng: random.Random, seeds: Seeds, path: Path) -> Outcome:
+def attack_update(seeds: Seeds, number: int, folder: Path) -> Outcome:
     """The same of an update."""
+    rng = random.Random(number)
+    path = folder / "attack.lil"
     name = rng.choice(list(UPDATE_MUTATIONS))
     seed = rng.choice(seeds.updates)
     data = UPDATE_MUTATIONS[name](seed, rng)

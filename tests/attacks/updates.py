@@ -220,12 +220,12 @@ class Equal:
 
 Mutation = Callable[[UpdateSeed, random.Random], bytes]
 UPDATE_MUTATIONS: dict[str, Mutation] = {
-    "update: bit flips": bit_flip,
-    "update: truncation": truncation,
-    "update: fields of the header": fields,
-    "update: ways": ways,
-    "update: the new header": target,
-    "update: lengths": streams,
-    "update: blocks": blocks,
-    "update: fields of blocks": block_fields,
+    "bit flips": bit_flip,
+    "truncation": truncation,
+    "fields of the header": fields,
+    "ways": ways,
+    "the new header": target,
+    "lengths": streams,
+    "blocks": blocks,
+    "fields of blocks": block_fields,
 }
