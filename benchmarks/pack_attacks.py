@@ -2,8 +2,8 @@ r"""A million damaged packed files: each is opened or refused, in time and withi
 
     python benchmarks/pack_attacks.py [--count 1000000] [--jobs 1] [--updates]
 
-Files, or updates, are made by number (`tests/attacks/`), most with checksums and digests mended, and
-read by processes that may take no more memory than they have, the budget, and `SLACK` for the
+Files, or updates, are made by number (`tests/attacks/`), most with checksums and digests mended,
+and read by processes that may take no more memory than they have, the budget, and `SLACK` for the
 reader itself. A run that was stopped goes on where it was. Whatever is neither opened nor refused
 (another error, no memory, a second of the processor, a crash) ends the run, and its number is told.
 Rows go to `benchmarks/results/pack.json`.
