@@ -15,12 +15,11 @@ Rows go to `benchmarks/results/pack_quality.json`.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import peers_environment as environment
 import torch
 from cases import Case, run_cases

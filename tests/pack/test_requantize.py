@@ -1,5 +1,6 @@
 """New weights take the old steps; with slack, integers stay unless they are off by more."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -39,6 +40,17 @@ def test_slack_keeps_integers_within_its_bound(weight, old):
     assert ((new.double() / STEP - slack).abs() <= 0.75).all()
     changed = slack != before
     assert torch.equal(slack[changed], plain[changed])
+
+
+def test_floats_on_a_grid_stay_on_it(weight, tmp_path):
+    step = np.float32(STEP)
+    integers = np.rint(weight.numpy() / np.float64(step)).astype(int)
+    state = {"w": torch.from_numpy((integers * np.float64(step)).astype(np.float32))}
+    old = lp.load_packed(pack_model(state, tmp_path / "old.lil").path)
+    found = lp.requantize({"w": weight + 0.03}, old)["w"]
+    assert found.dtype == torch.float32
+    wanted = np.rint((weight + 0.03).numpy() / np.float64(step)).astype(int) * np.float64(step)
+    np.testing.assert_array_equal(found.numpy(), wanted.astype(np.float32))
 
 
 def test_what_does_not_fit_is_refused(old):

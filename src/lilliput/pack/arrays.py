@@ -25,7 +25,7 @@ import numpy.typing as npt
 from lilliput.core import PackError
 from lilliput.pack.block import Integers
 from lilliput.pack.header import Entry
-from lilliput.pack.multiples import integers_of, reals_of, step_of
+from lilliput.pack.multiples import integers_of, reals_of, step_in, step_of
 from lilliput.pack.products import (
     Segment,
     divided,
@@ -211,6 +211,9 @@ def streams_of(entry: Entry, values: Array) -> list[Integers]:
         segments = read_segments(entry.settings, f"tensor {entry.name!r}")
         differences, others = divided(segments, items)
         found = [differences, _planar(others, is_float).reshape(-1)]
+    elif coding == MULTIPLES and (step := step_in(entry.settings)) and flat.dtype == np.float32:
+        with np.errstate(all="ignore"):
+            found = [integers_of(flat, step)]
     elif coding == PLANES:
         found = [_planar(items, is_float).reshape(-1)]
     counts = [stream.count for stream in entry.streams]
@@ -284,11 +287,9 @@ def _joined(entry: Entry, streams: Sequence[Unsigned], dtype: np.dtype[Any], wha
 
 
 def _multiples(entry: Entry, stream: Unsigned, what: str) -> Array:
-    if entry.dtype != "float32" or len(entry.settings) != 4 or stream.itemsize != 2:
+    step = step_in(entry.settings)
+    if entry.dtype != "float32" or step is None or stream.itemsize != 2:
         raise PackError(f"{what} has multiples of a step that is not there")
-    step = np.frombuffer(entry.settings, "<f4").astype(np.float32)[0]
-    if not 0 < step < np.inf:
-        raise PackError(f"{what} has multiples of {step}")
     return reals_of(stream.view(np.int16).astype(np.int32), step).view(np.uint32)
 
 

@@ -183,6 +183,14 @@ class Contents:
         """Where a tensor's blocks begin, from the first block of the file."""
         return self._offsets[entry.name]
 
+    def entry(self, name: str) -> Entry:
+        """A tensor, by its name."""
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Entry]:
+        return {entry.name: entry for entry in self.entries}
+
     @cached_property
     def _offsets(self) -> dict[str, int]:
         offsets, at = {}, 0

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lilliput.core import PackError
+from lilliput.pack.arrays import MULTIPLES
 from lilliput.pack.model import PackedModel, Quantized
+from lilliput.pack.multiples import integers_of, reals_of, step_in
 
 __all__ = ["requantize"]
 
@@ -17,6 +20,8 @@ def requantize(
     state: Mapping[str, Tensor], old: PackedModel, slack: float = 0.0
 ) -> dict[str, Tensor | Quantized]:
     """Rounds what an old packed model holds as integers with its steps; the rest stays as it is.
+
+    Floats that are multiples of a step there are rounded to multiples of it, and stay floats.
 
     Args:
         state: New weights by name, such as a `state_dict` after fine-tuning.
@@ -33,9 +38,30 @@ def requantize(
         raise ValueError(f"slack must be between 0 and 0.5, got {slack}")
     found: dict[str, Tensor | Quantized] = {}
     for name, value in state.items():
-        before = old.quantized(name) if name in old else None
-        found[name] = value if before is None else _rounded(name, value, before, slack)
+        before = _before(name, old)
+        if before is None:
+            found[name] = value
+            continue
+        rounded = _rounded(name, value, before, slack)
+        is_float = not old.packed.contents.entry(name).step
+        found[name] = _reals(rounded) if is_float else rounded
     return found
+
+
+def _before(name: str, old: PackedModel) -> Quantized | None:
+    """A tensor of the old model as integers; None where it is none of a step."""
+    if name not in old:
+        return None
+    entry = old.packed.contents.entry(name)
+    step = step_in(entry.settings) if entry.coding == MULTIPLES else None
+    if step is None:
+        return old.quantized(name)
+    integers = integers_of(old[name].numpy().reshape(-1), step).reshape(entry.shape)
+    return Quantized(torch.from_numpy(integers), float(step))
+
+
+def _reals(rounded: Quantized) -> Tensor:
+    return torch.from_numpy(reals_of(rounded.integers.numpy(), np.float32(rounded.step)))
 
 
 def _rounded(name: str, value: Tensor, before: Quantized, slack: float) -> Quantized:

@@ -127,6 +127,16 @@ def test_every_kind_of_tensor_comes_back(models, tmp_path):
     }
 
 
+def test_floats_on_a_grid_move_by_its_steps(models, tmp_path):
+    """As small as integers that move."""
+    weight = weights()
+    old, new = rounded(weight).integers, rounded(moved(weight, 0.01)).integers
+    pair = models({"w": (old * STEP).float()}, {"w": (new * STEP).float()})
+    update = round_trip(*pair, tmp_path).stat().st_size
+    pair = models({"w": Quantized(old, STEP)}, {"w": Quantized(new, STEP)})
+    assert update < round_trip(*pair, tmp_path).stat().st_size + 40
+
+
 def test_updates_follow_one_another(models, tmp_path):
     first = weights()
     second, third = moved(first, 0.02, 1), moved(first, 0.02, 2)

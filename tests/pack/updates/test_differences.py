@@ -5,15 +5,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from lilliput.core import PackError
-from lilliput.pack.header import Entry
 from lilliput.pack.updates.align import Part, lined_up, parts_of, read_parts, write_parts
 from lilliput.pack.updates.differences import TEXT, Pools, bits_of, differences, moved, pools_of
 
 TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float16", "float32", "bool")
-
-
-def entry(dtype, shape):
-    return Entry("w", dtype, shape, 0, b"", (), bytes(8))
 
 
 @settings(deadline=None, max_examples=60)
@@ -46,7 +41,7 @@ def test_pools_give_back_what_was_put_into_them():
     pools, given_ = Pools(), []
     for size in (0, 5, 300):
         old = rng.integers(-9, 9, size).astype(np.int8)
-        places = pools_of(old, rng.random(size) < 0.1, entry("int8", (size,)))
+        places = pools_of(old, rng.random(size) < 0.1, "int8", is_text=False)
         values = rng.integers(-9, 9, size, np.int32)
         pools.add(values, places)
         given_.append((places, values))
@@ -58,7 +53,7 @@ def test_pools_give_back_what_was_put_into_them():
 
 
 def test_bytes_stay_in_order_in_a_pool_of_their_own():
-    places = pools_of(np.zeros(7, np.uint8), np.ones(7, bool), entry("uint8", (7,)))
+    places = pools_of(np.zeros(7, np.uint8), np.ones(7, bool), "uint8", is_text=True)
     assert set(places) == {TEXT}
 
 

@@ -16,7 +16,7 @@ from lilliput.pack.header import Entry
 from lilliput.pack.stream import decode_stream
 from lilliput.pack.updates.base import Base
 from lilliput.pack.updates.blocks import BlockReader
-from lilliput.pack.updates.differences import Pools, moved, pools_of
+from lilliput.pack.updates.differences import Pools
 from lilliput.pack.updates.header import DIFFERENT, SAME, WHOLE, How, read_update
 
 __all__ = ["Applied", "apply_delta", "update_to"]
@@ -167,10 +167,9 @@ class Applied:
         what = f"tensor {entry.name!r} in {self.path.name}"
         before = self.base.before(entry, how.settings, what)
         if how.way == SAME:
-            return before.values
-        places = pools_of(before.values, before.is_new, entry)
-        by = self.pools.take(places, what)
-        found = moved(before.values, by, "float" in entry.dtype).reshape(entry.shape)
+            return before.moved_by(np.zeros(entry.items, np.int32), entry)
+        by = self.pools.take(before.places(entry), what)
+        found = before.moved_by(by, entry).reshape(entry.shape)
         if digest(found) != entry.digest:
             raise PackError(f"{what} is damaged: the digest of its integers is another")
         return found

@@ -8,11 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lilliput.core import PackError
-from lilliput.pack.arrays import Array, NamedArray, array_of
+from lilliput.pack.arrays import MULTIPLES, Array, NamedArray, array_of
+from lilliput.pack.block import Integers
 from lilliput.pack.container import MAGIC, Packed
 from lilliput.pack.file import arrays_in
 from lilliput.pack.header import DTYPES, Entry, Kind
+from lilliput.pack.multiples import integers_of, reals_of, step_in
 from lilliput.pack.updates.align import lined_up, read_parts
+from lilliput.pack.updates.differences import Places, differences, moved, pools_of
 
 __all__ = ["Base", "Before", "Old", "are_alike"]
 
@@ -40,12 +43,35 @@ class Before:
     """What the items of a new tensor were.
 
     Args:
-        values: One axis, of the new tensor's type; 0 where an item is new.
+        values: One axis, of the new tensor's type, or multiples of its step; 0 where an item is
+            new.
         is_new: Where that is.
+        step: That of the new tensor, where they are multiples.
     """
 
     values: Array
     is_new: npt.NDArray[np.bool_]
+    step: np.float32 | None = None
+
+    def is_float(self, entry: Entry) -> bool:
+        """Whether items differ by the floats between them."""
+        return self.step is None and "float" in entry.dtype
+
+    def places(self, entry: Entry) -> Places:
+        """The pool of each item of the new tensor's differences."""
+        dtype = "int32" if self.step is not None else entry.dtype
+        is_text = dtype == "uint8" and len(entry.shape) == 1
+        return pools_of(self.values, self.is_new, dtype, is_text=is_text)
+
+    def moved_by(self, by: Integers, entry: Entry) -> Array:
+        """The new items, one axis."""
+        found = moved(self.values, by, self.is_float(entry))
+        return found if self.step is None else reals_of(found, self.step)
+
+    def differences(self, new: Array, entry: Entry) -> Integers:
+        """By how much each new item, one axis of them, moved."""
+        items = new if self.step is None else integers_of(new, self.step)
+        return differences(self.values, items, self.is_float(entry))
 
 
 class Base:
@@ -130,7 +156,7 @@ class Base:
         old = self.old(entry.name)
         if old is None or not are_alike(old.dtype, entry.dtype):
             raise PackError(f"{what} differs from none that {self.name} has")
-        values = np.ascontiguousarray(old.values).reshape(-1)
+        values, step = _on_grid(np.ascontiguousarray(old.values).reshape(-1), entry)
         if old.dtype != entry.dtype:
             values = values.astype(entry.dtype)
         is_new = np.zeros(entry.items, bool)
@@ -138,7 +164,18 @@ class Base:
             values, is_new = lined_up(values, read_parts(settings, what), entry.items, what)
         if values.size != entry.items:
             raise PackError(f"{what} has {entry.items:,} items and was {values.size:,}")
-        return Before(values, is_new)
+        return Before(values, is_new, step)
+
+
+def _on_grid(values: Array, entry: Entry) -> tuple[Array, np.float32 | None]:
+    """Floats as multiples of a new tensor's step, if it has one and all of them are; and it."""
+    step = step_in(entry.settings) if entry.coding == MULTIPLES else None
+    if step is None or values.dtype != np.float32:
+        return values, None
+    with np.errstate(all="ignore"):
+        integers = integers_of(values, step)
+    is_on = np.array_equal(reals_of(integers, step).view(np.uint32), values.view(np.uint32))
+    return (integers, step) if is_on else (values, None)
 
 
 def are_alike(old: str, new: str) -> bool:

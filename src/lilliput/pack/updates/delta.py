@@ -8,7 +8,7 @@ import numpy as np
 
 from lilliput.core import PackError
 from lilliput.core.progress import track
-from lilliput.pack.arrays import Array, array_of
+from lilliput.pack.arrays import INTEGERS, MULTIPLES, Array, array_of
 from lilliput.pack.block import Integers
 from lilliput.pack.container import Packed, read_framed, write_framed
 from lilliput.pack.header import Contents, Entry, Stream, write_header
@@ -17,7 +17,7 @@ from lilliput.pack.updates.align import parts_of, write_parts
 from lilliput.pack.updates.apply import update_to
 from lilliput.pack.updates.base import Base, are_alike
 from lilliput.pack.updates.blocks import BlockWriter
-from lilliput.pack.updates.differences import TEXT, Places, Pools, bits_of, differences, pools_of
+from lilliput.pack.updates.differences import TEXT, Places, Pools, bits_of
 from lilliput.pack.updates.header import DIFFERENT, SAME, WHOLE, How, Update
 
 __all__ = ["delta"]
@@ -105,7 +105,7 @@ class _Maker:
         """How a tensor is made, and what the header says of it."""
         blocks = self.packed.blocks(entry)
         new = array_of(entry, blocks, self.packed.path.name)
-        bare = entry if self.is_model else replace(entry, coding=0, settings=b"", streams=())
+        bare = entry if self.is_model else _bare(entry)
         if self._is_same(entry, blocks):
             return How(SAME), bare
         moves = self._moves(entry, new)
@@ -135,10 +135,10 @@ class _Maker:
         flat = np.ascontiguousarray(new).reshape(-1)
         settings = b""
         if old.values.shape != new.shape:
-            settings = write_parts(parts_of(old.values.reshape(-1).astype(new.dtype), flat))
-        before = self.base.before(entry, settings, entry.name)
-        values = differences(before.values, flat, "float" in entry.dtype)
-        return _Moves(settings, values, pools_of(before.values, before.is_new, entry))
+            before = np.ascontiguousarray(old.values).reshape(-1).astype(new.dtype)
+            settings = write_parts(parts_of(before, flat))
+        moves = self.base.before(entry, settings, entry.name)
+        return _Moves(settings, moves.differences(flat, entry), moves.places(entry))
 
     def _streams(self) -> tuple[list[Stream], list[bytes]]:
         fields = np.frombuffer(bytes(self.writer.fields.data), np.uint8).astype(np.int32)
@@ -154,6 +154,13 @@ class _Maker:
             return write_header(Contents("file", tuple(self.entries), contents.source))
         with self.packed.path.open("rb") as file:
             return read_framed(file, self.packed.path.name)[0]
+
+
+def _bare(entry: Entry) -> Entry:
+    """What must be known of a file's tensor that is not there whole."""
+    if entry.coding == MULTIPLES:
+        return replace(entry, streams=())
+    return replace(entry, coding=INTEGERS, settings=b"", streams=())
 
 
 def _source(values: Integers, pool: int) -> Source:

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from lilliput.core import PackError
 from lilliput.pack.arrays import Array
 from lilliput.pack.block import Integers
-from lilliput.pack.header import Entry
 from lilliput.pack.tokens import Alphabet, fold
 
 __all__ = ["POOLS", "TEXT", "Places", "Pools", "bits_of", "differences", "moved", "pools_of"]
@@ -30,18 +29,19 @@ POOLS = _NEW + 1
 Places = npt.NDArray[np.intp]
 
 
-def pools_of(old: Array, is_new: npt.NDArray[np.bool_], entry: Entry) -> Places:
+def pools_of(old: Array, is_new: npt.NDArray[np.bool_], dtype: str, *, is_text: bool) -> Places:
     """The pool of each item.
 
     Args:
         old: What the items were; one axis.
         is_new: Which were not there.
-        entry: The new tensor.
+        dtype: Their type.
+        is_text: Whether they are bytes that may repeat.
     """
-    if entry.dtype == "uint8" and len(entry.shape) == 1:
+    if is_text:
         return np.full(old.size, TEXT, np.intp)
-    if "float" in entry.dtype:
-        found = np.full(old.size, _FLOATS + (entry.dtype != "float32"), np.intp)
+    if "float" in dtype:
+        found = np.full(old.size, _FLOATS + (dtype != "float32"), np.intp)
     else:
         found = np.digitize(np.abs(old.astype(np.int64)), _EDGES)
     found[is_new] = _NEW
