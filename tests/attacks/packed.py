@@ -40,6 +40,7 @@ def state(rows: int, count: int) -> dict[str, torch.Tensor | Quantized]:
         "floats": torch.from_numpy(rng.normal(size=(rows, 20)).astype(np.float32)),
         "colors": colors[torch.from_numpy(rng.integers(0, 4, count))],
         "sparse": torch.from_numpy((rng.random(count) < 0.1) * rng.normal(size=count)),
+        "grid": torch.from_numpy((rng.integers(-9, 9, (rows, 20)) / 8).astype(np.float32)),
         "noise": torch.from_numpy(rng.integers(0, 256, count // 2, np.uint8)),
     }
 
