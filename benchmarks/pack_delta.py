@@ -48,19 +48,9 @@ STEPS = {"half a deviation": 2, "a quarter": 4}
 FILES = ("ad01_int8", "vww_96_int8")
 SLACK = 0.25
 OTHERS = {
-    "zstd --patch-from": (
-        "zstd",
-        "-q",
-        "-f",
-        "-19",
-        "--long=27",
-        "--patch-from={old}",
-        "{new}",
-        "-o",
-        "{out}",
-    ),
-    "xdelta3": ("xdelta3", "-9", "-f", "-e", "-s", "{old}", "{new}", "{out}"),
-    "bsdiff": ("bsdiff", "{old}", "{new}", "{out}"),
+    "zstd --patch-from": "zstd -q -f -19 --long=27 --patch-from={old} {new} -o {out}",
+    "xdelta3": "xdelta3 -9 -f -e -s {old} {new} {out}",
+    "bsdiff": "bsdiff {old} {new} {out}",
 }
 
 State = Mapping[str, Tensor | Quantized]

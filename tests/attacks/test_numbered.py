@@ -22,7 +22,7 @@ def seeds(tmp_path_factory):
     return Seeds.made_in(tmp_path_factory.mktemp("seeds"))
 
 
-@pytest.mark.parametrize("count", [120, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [60, pytest.param(3000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("run", "mutations"), [(attack, MUTATIONS), (attack_update, UPDATE_MUTATIONS)]
 )
