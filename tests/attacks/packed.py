@@ -11,7 +11,16 @@ from lilliput.pack.container import VERSION
 from lilliput.pack.mixing import Head, encode_mixed
 from lilliput.pack.native import native_mixing
 
-__all__ = ["blocks_of", "mixed_blocks", "model_file", "onnx_packed", "small_model", "tiny_file"]
+__all__ = [
+    "blocks_of",
+    "mixed_blocks",
+    "mixed_model",
+    "model_file",
+    "onnx_packed",
+    "small_model",
+    "state",
+    "tiny_file",
+]
 
 
 def onnx_packed(folder: Path) -> Path:
@@ -27,6 +36,14 @@ def model_file(folder: Path) -> Path:
 def small_model(folder: Path) -> Path:
     """The same of few weights, so that an attack takes little time."""
     return pack_model(state(12, 80), folder / "small.lil").path
+
+
+def mixed_model(folder: Path) -> Path:
+    """Integers whose blocks are mixed: each row is nearly the one before."""
+    rng = np.random.default_rng(4)
+    values = np.cumsum(rng.integers(-1, 2, (30, 9)), 0)
+    weights = {"w": Quantized(torch.from_numpy(values), 0.1)}
+    return pack_model(weights, folder / "mixed.lil", smallest=True).path
 
 
 def state(rows: int, count: int) -> dict[str, torch.Tensor | Quantized]:

@@ -89,6 +89,8 @@ def test_every_kind_of_tensor_comes_back(models, tmp_path):
         "long": torch.arange(5),
         "empty": torch.zeros(0, 3),
         "gone": torch.ones(3),
+        "emptied": torch.ones(3),
+        "filled": torch.zeros(0),
         "scalar": torch.tensor(7),
         "flags": torch.tensor([True, False] * 9),
     }
@@ -110,6 +112,8 @@ def test_every_kind_of_tensor_comes_back(models, tmp_path):
         "double": torch.from_numpy(floats.astype(np.float64) + 1),
         "noise": old["noise"].roll(3),
         "new": torch.ones(1000),
+        "emptied": torch.zeros(0),
+        "filled": torch.ones(3),
         "flags": torch.tensor([True, True] * 9),
     }
     del new["gone"]

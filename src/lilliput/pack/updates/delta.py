@@ -130,7 +130,9 @@ class _Maker:
     def _moves(self, entry: Entry, new: Array) -> _Moves | None:
         """A tensor by differences; None where it was not there, or was another."""
         old = self.base.old(entry.name)
-        if old is None or not are_alike(old.dtype, entry.dtype) or old.step != entry.step:
+        if not new.size or old is None or old.step != entry.step:
+            return None
+        if not are_alike(old.dtype, entry.dtype):
             return None
         flat = np.ascontiguousarray(new).reshape(-1)
         settings = b""

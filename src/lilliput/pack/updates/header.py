@@ -30,7 +30,7 @@ STREAMS = 2 + POOLS
 """Fields of blocks, classes of their lines, and the pools."""
 _MOST_SETTINGS = 1 << 24
 _MOVED_BYTES = 48
-"""Memory that an item takes which is made of a difference, and coded again."""
+"""Memory that an item takes which is made of what it was, and coded again."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def read_update(file: Readable, name: str, size: int, most_bytes: int) -> Update
     update = Update(base, result, made, own, contents, tuple(ways), streams)
     decoded = sum(4 * stream.count for stream in streams)
     pairs = zip(contents.entries, ways, strict=True)
-    decoded += sum(_MOVED_BYTES * entry.items for entry, how in pairs if how.way == DIFFERENT)
+    decoded += sum(_MOVED_BYTES * entry.items for entry, how in pairs if how.way != WHOLE)
     if source is None:  # of a file, what is unpacked has its size in it
         decoded += made
     check_budget(decoded + contents.unpacked_bytes, most_bytes, name)
