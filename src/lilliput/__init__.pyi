@@ -62,9 +62,12 @@ from .measure import (
 from .pack import (
     PackedModel as PackedModel,
     Quantized as Quantized,
+    apply_delta as apply_delta,
+    delta as delta,
     load_packed as load_packed,
     pack as pack,
     pack_model as pack_model,
+    requantize as requantize,
     unpack as unpack,
     unpack_model as unpack_model,
 )

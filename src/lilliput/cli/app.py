@@ -11,6 +11,7 @@ from lilliput.cli import (
     c,
     compare,
     compress,
+    delta,
     diagnose,
     export,
     inspect,
@@ -82,6 +83,7 @@ app.command("measure")(measure.measure)
 app.command("c")(c.c)
 app.command("pack")(pack.pack)
 app.command("unpack")(unpack.unpack)
+app.command("delta")(delta.delta)
 
 
 def _print_version(is_wanted: bool) -> bool:

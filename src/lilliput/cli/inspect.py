@@ -25,13 +25,17 @@ def inspect(
 ) -> None:
     """Show where bytes, MACs, milliseconds and RAM are, and what could be done about each layer.
 
-    Of a packed file (FILE.lil), show the bits per weight of each tensor.
+    Of a packed file (FILE.lil), show the bits per weight of each tensor; of an update, what it
+    changes.
     """
     with answering(as_json) as answer:
         if model_file.endswith(".lil"):
             from lilliput.cli.packed import inspect_packed
+            from lilliput.cli.updates import inspect_update
+            from lilliput.pack.updates import is_update
 
-            inspect_packed(Path(model_file), answer)
+            path = Path(model_file)
+            (inspect_update if is_update(path) else inspect_packed)(path, answer)
             return
         from dataclasses import asdict
 

@@ -4,16 +4,21 @@ from lilliput.pack.arrays import CODINGS
 from lilliput.pack.container import Packed, read_stream
 from lilliput.pack.file import pack, unpack
 from lilliput.pack.model import PackedModel, Quantized, load_packed, pack_model, unpack_model
+from lilliput.pack.requantize import requantize
+from lilliput.pack.updates import apply_delta, delta
 
 __all__ = [
     "CODINGS",
     "Packed",
     "PackedModel",
     "Quantized",
+    "apply_delta",
+    "delta",
     "load_packed",
     "pack",
     "pack_model",
     "read_stream",
+    "requantize",
     "unpack",
     "unpack_model",
 ]

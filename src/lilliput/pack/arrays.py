@@ -23,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lilliput.core import PackError
+from lilliput.pack.block import Integers
 from lilliput.pack.header import Entry
-from lilliput.pack.multiples import integers_of, reals_of, step_of
+from lilliput.pack.multiples import integers_of, reals_of, step_in, step_of
 from lilliput.pack.products import (
     Segment,
     divided,
@@ -34,7 +35,7 @@ from lilliput.pack.products import (
 )
 from lilliput.pack.stream import Source, Unsigned, decode_stream, encode_streams
 
-__all__ = ["CODINGS", "Array", "NamedArray", "array_of", "digest", "encode_arrays"]
+__all__ = ["CODINGS", "Array", "NamedArray", "array_of", "digest", "encode_arrays", "streams_of"]
 
 Array = npt.NDArray[Any]
 
@@ -178,15 +179,57 @@ def _colors(items: Array) -> Array | None:
 def _planes(items: Array, is_float: bool, columns: int) -> list[Source]:
     """One stream for each plane; one in all where they are short."""
     size = items.itemsize
-    if is_float:
-        items = (items << 1) | (items >> (8 * size - 1))
-    table = np.frombuffer(_bytes(items), np.uint8).reshape(-1, size).T.astype(np.int32)
+    table = _planar(items, is_float)
     if table.size <= _SHORT:
         return [Source(table.reshape(-1), 1, len(items))]
     return [
         Source(np.ascontiguousarray(plane), 1, columns if place == size - 1 else 0)
         for place, plane in enumerate(table)
     ]
+
+
+def _planar(items: Array, is_float: bool) -> Integers:
+    """The bytes of items, of shape (bytes of an item, items)."""
+    size = items.itemsize
+    if is_float:
+        items = (items << 1) | (items >> (8 * size - 1))
+    return np.frombuffer(_bytes(items), np.uint8).reshape(-1, size).T.astype(np.int32)
+
+
+def streams_of(entry: Entry, values: Array) -> list[Integers]:
+    """The integers of an entry's streams, of which `array_of` makes these values.
+
+    Raises:
+        PackError: The entry says streams that such values have not.
+    """
+    flat = np.ascontiguousarray(values).reshape(-1)
+    items, coding = flat.view(f"u{flat.itemsize}"), entry.coding
+    is_float = "float" in entry.dtype
+    found: list[Integers] = []
+    if coding == INTEGERS:
+        found = [_signed(flat)]
+    elif coding == PALETTE:
+        colors = np.unique(items)
+        bytes_ = np.frombuffer(_bytes(colors), np.uint8).astype(np.int32)
+        found = [bytes_, np.searchsorted(colors, items).astype(np.int32)]
+    elif coding == SPARSE:
+        found = [(items != 0).astype(np.int32), _planar(items[items != 0], is_float).reshape(-1)]
+    elif coding == PRODUCTS and flat.dtype == np.float32:
+        segments = read_segments(entry.settings, f"tensor {entry.name!r}")
+        differences, others = divided(segments, items)
+        found = [differences, _planar(others, is_float).reshape(-1)]
+    elif coding == MULTIPLES and (step := step_in(entry.settings)) and flat.dtype == np.float32:
+        with np.errstate(all="ignore"):
+            found = [integers_of(flat, step)]
+    elif coding == PLANES:
+        found = [_planar(items, is_float).reshape(-1)]
+    counts = [stream.count for stream in entry.streams]
+    if coding in {SPARSE, PRODUCTS, PLANES} and found and len(counts) >= len(found):
+        ends = np.cumsum(counts[len(found) - 1 : -1])
+        found[-1:] = np.split(found[-1], ends)
+    if [len(one) for one in found] != counts:
+        raise PackError(f"tensor {entry.name!r} has streams that its values do not make")
+    return found
 
 
 def array_of(entry: Entry, blocks: Sequence[Sequence[bytes]], name: str) -> Array:
@@ -251,11 +294,9 @@ def _joined(entry: Entry, streams: Sequence[Unsigned], dtype: np.dtype[Any], wha
 
 
 def _multiples(entry: Entry, stream: Unsigned, what: str) -> Array:
-    if entry.dtype != "float32" or len(entry.settings) != 4 or stream.itemsize != 2:
+    step = step_in(entry.settings)
+    if entry.dtype != "float32" or step is None or stream.itemsize != 2:
         raise PackError(f"{what} has multiples of a step that is not there")
-    step = np.frombuffer(entry.settings, "<f4").astype(np.float32)[0]
-    if not 0 < step < np.inf:
-        raise PackError(f"{what} has multiples of {step}")
     return reals_of(stream.view(np.int16).astype(np.int32), step).view(np.uint32)
 
 

@@ -16,14 +16,27 @@ from lilliput.pack.rans import Decoder, encode, lanes_for
 from lilliput.pack.tables import Table, fitted, read_table, write_table
 from lilliput.pack.tokens import ALPHABET, Alphabet, Words, unfold
 
-__all__ = ["Integers", "Method", "Plan", "decode_block", "encode_plans", "planned", "shape_of"]
+__all__ = [
+    "LINES",
+    "Head",
+    "Integers",
+    "Method",
+    "Plan",
+    "decode_block",
+    "encode_plans",
+    "planned",
+    "read_classes",
+    "read_head",
+    "shape_of",
+    "symbols_of",
+]
 
 Integers = npt.NDArray[np.int32]
 
 _MOST_TABLES = 2 * MOST_CLASSES
 _MOST_LANES = 64
-_LINES = Alphabet(MOST_CLASSES + 1)
-"""Of the classes themselves."""
+LINES = Alphabet(MOST_CLASSES + 1)
+"""The alphabet of the classes themselves."""
 _CHUNK = 12
 """Raw bits that are coded at once."""
 
@@ -55,6 +68,7 @@ class Plan:
         starts: Of each symbol.
         alphabet: Of its tokens.
         way: How its lines were put into classes.
+        lanes: Coders that take turns.
     """
 
     head: bytes
@@ -62,11 +76,26 @@ class Plan:
     starts: Words
     alphabet: Alphabet
     way: Way
+    lanes: int
 
-    @property
-    def lanes(self) -> int:
-        """Coders that take turns."""
-        return lanes_for(len(self.frequencies))
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """What stands before the code of a block.
+
+    Args:
+        lanes: Coders that take turns.
+        middle: What its integers lie around.
+        alphabet: Of their distances from it.
+        line_tables: Of the classes of rows and of columns, where they have some.
+        tables: Of tokens.
+    """
+
+    lanes: int
+    middle: int
+    alphabet: Alphabet
+    line_tables: tuple[Table | None, Table | None]
+    tables: tuple[Table, ...]
 
 
 def shape_of(count: int, columns: int) -> tuple[int, int]:
@@ -83,11 +112,26 @@ def planned(folded: Words, method: Method, way: Way) -> Plan:
         method: How they are coded.
         way: What the plan says of it.
     """
+    lines = [x for x in (method.classes.rows, method.classes.columns) if x is not None]
+    line_tables = [fitted(np.bincount(x, minlength=LINES.size)[None], LINES)[0] for x in lines]
+    frequencies, starts = symbols_of(folded, method, line_tables)
+    lanes = lanes_for(len(frequencies), float((12 - np.log2(frequencies)).sum()))
+    head = _head(method, line_tables, lanes)
+    return Plan(head, frequencies, starts, method.alphabet, way, lanes)
+
+
+def symbols_of(folded: Words, method: Method, line_tables: Sequence[Table]) -> tuple[Words, Words]:
+    """The frequency and the start of each symbol of a block.
+
+    Args:
+        folded: Distances from the middle, of shape (rows, columns).
+        method: How they are coded.
+        line_tables: Of the classes that rows have, then of those that columns have.
+    """
     alphabet, classes = method.alphabet, method.classes
     lines = [x for x in (classes.rows, classes.columns) if x is not None]
-    line_tables = [fitted(np.bincount(x, minlength=_LINES.size)[None], _LINES)[0] for x in lines]
     symbols = [
-        _looked_up([table], _LINES, np.zeros(len(x), np.intp), x)
+        _looked_up([table], LINES, np.zeros(len(x), np.intp), x)
         for x, table in zip(lines, line_tables, strict=True)
     ]
     coded = folded[classes.grid(*folded.shape)[1]] if lines else folded.reshape(-1)
@@ -95,10 +139,10 @@ def planned(folded: Words, method: Method, way: Way) -> Plan:
     symbols.append(_looked_up(method.tables, alphabet, classes.places(*folded.shape), tokens))
     if alphabet.classes:
         symbols.append(_raw(coded, tokens, alphabet))
-    frequencies = np.concatenate([pair[0] for pair in symbols])
-    starts = np.concatenate([pair[1] for pair in symbols])
-    head = _head(method, line_tables, lanes_for(len(frequencies)))
-    return Plan(head, frequencies, starts, alphabet, way)
+    return (
+        np.concatenate([pair[0] for pair in symbols]),
+        np.concatenate([pair[1] for pair in symbols]),
+    )
 
 
 def _head(method: Method, line_tables: Sequence[Table], lanes: int) -> bytes:
@@ -176,27 +220,11 @@ def decode_block(data: bytes, count: int, columns: int, what: str) -> Integers:
     Raises:
         PackError: The block is damaged.
     """
-    fields = FieldReader(data, what)
-    lanes = fields.number(_MOST_LANES)
-    if lanes < 1 or lanes & (lanes - 1):
-        raise PackError(f"{what} says {lanes} coders")
-    middle = fields.number(0xFFFFFFFF)
-    direct = 1 + fields.number(ALPHABET - 1)
-    steps = fields.number(3)
-    most = min((32 - steps) << steps, ALPHABET - direct)
-    alphabet = Alphabet(direct, steps, fields.number(most))
-    flags = fields.number(3)
-    shape = shape_of(count, columns)
-    if flags and max(shape) > MOST_LINES:
-        raise PackError(f"{what} has classes for {max(shape):,} lines")
-    line_tables = [read_table(fields, _LINES) if flags & bit else None for bit in (1, 2)]
-    tables = [read_table(fields, alphabet) for _ in range(1 + fields.number(_MOST_TABLES - 1))]
-    decoder = Decoder(data[fields.at :], lanes, what)
-    by_row, by_column = (
-        None if table is None else _classes(decoder, table, size)
-        for table, size in zip(line_tables, shape, strict=True)
-    )
-    classes = Classes(by_row, by_column)
+    fields, shape = FieldReader(data, what), shape_of(count, columns)
+    head = read_head(fields, shape)
+    decoder = Decoder(data[fields.at :], head.lanes, what)
+    classes = read_classes(decoder, head, shape)
+    alphabet, tables = head.alphabet, head.tables
     which = classes.places(*shape)
     if len(which) and which.max() >= len(tables):
         raise PackError(f"{what} is damaged: it has no table {which.max()}")
@@ -208,7 +236,39 @@ def decode_block(data: bytes, count: int, columns: int, what: str) -> Integers:
     is_coded = classes.grid(*shape)[1].reshape(-1)
     found = np.zeros(count, np.uint32)
     found[is_coded] = folded
-    return unfold(found, middle)
+    return unfold(found, head.middle)
+
+
+def read_head(fields: FieldReader, shape: tuple[int, int]) -> Head:
+    """The fields of a block of so many rows and columns.
+
+    Raises:
+        PackError: They cannot be.
+    """
+    lanes = fields.number(_MOST_LANES)
+    if lanes < 1 or lanes & (lanes - 1):
+        raise PackError(f"{fields.what} says {lanes} coders")
+    middle = fields.number(0xFFFFFFFF)
+    direct = 1 + fields.number(ALPHABET - 1)
+    steps = fields.number(3)
+    most = min((32 - steps) << steps, ALPHABET - direct)
+    alphabet = Alphabet(direct, steps, fields.number(most))
+    flags = fields.number(3)
+    if flags and max(shape) > MOST_LINES:
+        raise PackError(f"{fields.what} has classes for {max(shape):,} lines")
+    by_row, by_column = (read_table(fields, LINES) if flags & bit else None for bit in (1, 2))
+    count = 1 + fields.number(_MOST_TABLES - 1)
+    tables = tuple(read_table(fields, alphabet) for _ in range(count))
+    return Head(lanes, middle, alphabet, (by_row, by_column), tables)
+
+
+def read_classes(decoder: Decoder, head: Head, shape: tuple[int, int]) -> Classes:
+    """The classes of rows and columns, which are the first symbols."""
+    by_row, by_column = (
+        None if table is None else _classes(decoder, table, size)
+        for table, size in zip(head.line_tables, shape, strict=True)
+    )
+    return Classes(by_row, by_column)
 
 
 def _stacked(tables: Sequence[Table], alphabet: Alphabet) -> Words:
@@ -216,7 +276,7 @@ def _stacked(tables: Sequence[Table], alphabet: Alphabet) -> Words:
 
 
 def _classes(decoder: Decoder, table: Table, count: int) -> npt.NDArray[np.uint8]:
-    return decoder.tokens(np.zeros(count, np.intp), _stacked([table], _LINES))
+    return decoder.tokens(np.zeros(count, np.intp), _stacked([table], LINES))
 
 
 def _read_raw(decoder: Decoder, bits: Words) -> Words:

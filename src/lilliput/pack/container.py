@@ -5,7 +5,7 @@
 
 import hashlib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -14,7 +14,21 @@ from lilliput.core import PackError
 from lilliput.core.disk import replacing
 from lilliput.pack.header import Contents, Entry, Stream, parse_header, write_header
 
-__all__ = ["Packed", "Payload", "Readable", "checksum", "read_stream", "write_packed"]
+__all__ = [
+    "MAGIC",
+    "Packed",
+    "Payload",
+    "Readable",
+    "check_budget",
+    "checksum",
+    "header_of",
+    "limit_of",
+    "read_blocks",
+    "read_framed",
+    "read_stream",
+    "write_framed",
+    "write_packed",
+]
 
 MAGIC = b"\x8aLIL\r\n\x1a\n"
 """Like PNG's: the first byte is no text, and the others show what text mode does to line ends."""
@@ -40,6 +54,11 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+def limit_of(size: int) -> int:
+    """What a file of so many bytes may unpack to where the caller sets no budget."""
+    return max(_ALWAYS_BYTES, _MOST_RATIO * size)
+
+
 def checksum(data: bytes) -> int:
     """CRC-32 of a block, as in gzip."""
     return zlib.crc32(data)
@@ -51,16 +70,28 @@ def write_packed(path: Path, contents: Contents, payloads: Sequence[Payload]) ->
     Raises:
         PackError: It cannot be written.
     """
-    header = write_header(contents)
-    fixed = MAGIC + VERSION.to_bytes(4, "little") + len(header).to_bytes(8, "little")
-    digest = hashlib.sha256(fixed + header).digest()
+    write_framed(path, write_header(contents), _blocks(payloads))
+
+
+def write_framed(path: Path, header: bytes, blocks: Iterable[bytes]) -> None:
+    """Writes a header of any kind and what follows it, whole or not at all.
+
+    Raises:
+        PackError: It cannot be written.
+    """
     try:
         with replacing(path) as part, part.open("wb") as file:
-            file.write(fixed + digest + header)
-            for block in _blocks(payloads):
+            file.write(header_of(header))
+            for block in blocks:
                 file.write(block)
     except OSError as error:
         raise PackError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def header_of(header: bytes) -> bytes:
+    """What stands before the blocks: the fixed part, and the header."""
+    fixed = MAGIC + VERSION.to_bytes(4, "little") + len(header).to_bytes(8, "little")
+    return fixed + hashlib.sha256(fixed + header).digest() + header
 
 
 def _blocks(payloads: Sequence[Payload]) -> Iterator[bytes]:
@@ -101,7 +132,7 @@ class Packed:
         try:
             with path.open("rb") as file:
                 size = path.stat().st_size
-                limit = max(_ALWAYS_BYTES, _MOST_RATIO * size) if most_bytes is None else most_bytes
+                limit = limit_of(size) if most_bytes is None else most_bytes
                 contents, start = _read_header(file, path.name, limit)
         except OSError as error:
             raise PackError(f"cannot read {path}: {error.strerror or error}") from error
@@ -148,6 +179,31 @@ def _taken(file: Readable, size: int) -> bytes:
 
 
 def _read_header(file: Readable, name: str, most_bytes: int) -> tuple[Contents, int]:
+    header, start = read_framed(file, name)
+    contents = parse_header(header, name, most_bytes)
+    check_budget(contents.unpacked_bytes, most_bytes, name)
+    return contents, start
+
+
+def check_budget(needed: int, most_bytes: int, name: str) -> None:
+    """Makes sure that a file does not unpack to more than is allowed.
+
+    Raises:
+        PackError: It does.
+    """
+    if needed > most_bytes:
+        raise PackError(
+            f"{name} unpacks to {needed:,} bytes, at most {most_bytes:,} are "
+            "allowed; allow more with most_bytes (--most-bytes) if you trust it"
+        )
+
+
+def read_framed(file: Readable, name: str) -> tuple[bytes, int]:
+    """The header of a file, its digest checked, and where what follows it begins.
+
+    Raises:
+        PackError: The file is no packed file, of another version, cut off or damaged.
+    """
     fixed = _taken(file, _FIXED_BYTES)
     if not fixed.startswith(MAGIC):
         raise PackError(f"{name} is no packed file: it does not begin with {MAGIC!r}")
@@ -166,26 +222,27 @@ def _read_header(file: Readable, name: str, most_bytes: int) -> tuple[Contents, 
         raise PackError(f"{name} is cut off in its header, of which {size:,} bytes must be")
     if hashlib.sha256(fixed[:20] + header).digest() != fixed[20:]:
         raise PackError(f"the header of {name} is damaged: its digest is another")
-    contents = parse_header(header, name, most_bytes)
-    if contents.unpacked_bytes > most_bytes:
-        raise PackError(
-            f"{name} unpacks to {contents.unpacked_bytes:,} bytes, at most {most_bytes:,} are "
-            "allowed; allow more with most_bytes (--most-bytes) if you trust it"
-        )
-    return contents, _FIXED_BYTES + size
+    return header, _FIXED_BYTES + size
 
 
 def _read_blocks(file: Readable, entry: Entry, name: str) -> list[list[bytes]]:
-    return [
-        [_read_block(file, entry, stream, place, name) for place in range(len(stream.blocks))]
-        for stream in entry.streams
-    ]
+    what = f"tensor {entry.name!r} in {name}"
+    return [read_blocks(file, stream, what) for stream in entry.streams]
 
 
-def _read_block(file: Readable, entry: Entry, stream: Stream, place: int, name: str) -> bytes:
+def read_blocks(file: Readable, stream: Stream, what: str) -> list[bytes]:
+    """The next blocks, which are those of a stream, their checksums checked.
+
+    Raises:
+        PackError: One is cut off or damaged; the message names it.
+    """
+    return [_read_block(file, stream, place, what) for place in range(len(stream.blocks))]
+
+
+def _read_block(file: Readable, stream: Stream, place: int, what: str) -> bytes:
     block = stream.blocks[place]
     data = _taken(file, block.size)
-    where = f"block {place} of {len(stream.blocks)} of tensor {entry.name!r} in {name}"
+    where = f"block {place} of {len(stream.blocks)} of {what}"
     if len(data) < block.size:
         raise PackError(f"{where} is cut off; the tensors before it can be read")
     if checksum(data) != block.checksum:

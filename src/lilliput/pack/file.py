@@ -13,10 +13,10 @@ from lilliput.core.progress import track
 from lilliput.pack.arrays import Array, NamedArray, array_of, encode_arrays
 from lilliput.pack.container import Packed, write_packed
 from lilliput.pack.files import FINDERS, Piece
-from lilliput.pack.header import Contents, SourceFile
+from lilliput.pack.header import Contents, Entry, SourceFile
 from lilliput.pack.products import segments_of
 
-__all__ = ["pack", "unpack"]
+__all__ = ["arrays_in", "pack", "plain_name", "put", "unpack", "write_whole"]
 
 _SMALL = 512
 """Items below which arrays of a type are coded together."""
@@ -44,15 +44,25 @@ def pack(path: Path | str, out: Path | str | None = None, *, smallest: bool = Fa
         data = path.read_bytes()
     except OSError as error:
         raise PackError(f"cannot read {path}: {error.strerror or error}") from error
-    finder = FINDERS.get(path.suffix)
-    pieces = list(_apart((finder(data) if finder else None) or [], len(data)))
-    entries, payloads = encode_arrays(list(_arrays(data, pieces)), smallest)
+    entries, payloads = encode_arrays(arrays_in(data, path.suffix), smallest)
     source = SourceFile(path.name, len(data), hashlib.sha256(data).digest())
     write_packed(out, Contents("file", tuple(entries), source), payloads)
     packed = Packed.open(out, most_bytes=1 << 62)
     if hashlib.sha256(_joined(packed)).digest() != source.sha256:
         raise AssertionError("a packed file does not unpack to what it was made of")
     return packed
+
+
+def arrays_in(data: bytes, suffix: str) -> list[NamedArray]:
+    """The arrays that a file is coded as.
+
+    Args:
+        data: The file.
+        suffix: The end of its name, by which arrays inside are found.
+    """
+    finder = FINDERS.get(suffix)
+    pieces = list(_apart((finder(data) if finder else None) or [], len(data)))
+    return list(_arrays(data, pieces))
 
 
 def unpack(packed: Packed, out: Path | str | None = None) -> Path:
@@ -71,19 +81,28 @@ def unpack(packed: Packed, out: Path | str | None = None) -> Path:
             f"{packed.path.name} holds a model; open it with lilliput.load_packed, or write it "
             "with unpack_model"
         )
-    out = packed.path.parent / _plain(source.name) if out is None else Path(out)
+    out = packed.path.parent / plain_name(source.name) if out is None else Path(out)
     data = _joined(packed)
     if hashlib.sha256(data).digest() != source.sha256:
         raise PackError(f"{packed.path.name} is damaged: it unpacks to another file")
+    write_whole(out, data)
+    return out
+
+
+def write_whole(out: Path, data: bytes | bytearray) -> None:
+    """Writes a file whole, or not at all.
+
+    Raises:
+        PackError: It cannot be written.
+    """
     try:
         with replacing(out) as part:
             part.write_bytes(data)
     except OSError as error:
         raise PackError(f"cannot write {out}: {error.strerror or error}") from error
-    return out
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name without folders: a packed file may come from anybody."""
     if name in {"", ".", ".."} or set(name) & set("/\\:\0"):
         raise PackError(f"the file was called {name!r}, which is no name here; say where with -o")
@@ -95,12 +114,16 @@ def _joined(packed: Packed) -> bytearray:
     source = packed.contents.source
     data = bytearray(source.size if source else 0)
     for entry in track(packed.contents.entries, "unpacking"):
-        raw = array_of(entry, packed.blocks(entry), packed.path.name).tobytes()
-        at = 0
-        for start, length in entry.ranges:
-            data[start : start + length] = raw[at : at + length]
-            at += length
+        put(array_of(entry, packed.blocks(entry), packed.path.name), entry, data)
     return data
+
+
+def put(values: Array, entry: Entry, data: bytearray) -> None:
+    """Writes an array's bytes to its places in a file."""
+    raw, at = values.tobytes(), 0
+    for start, length in entry.ranges:
+        data[start : start + length] = raw[at : at + length]
+        at += length
 
 
 def _apart(pieces: Iterable[Piece], size: int) -> Iterator[Piece]:

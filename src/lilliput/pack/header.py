@@ -1,7 +1,6 @@
 """The header of a packed file: what it holds, tensor by tensor, and where each block is."""
 
 import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,11 +8,13 @@ from typing import Literal
 
 from lilliput.core import PackError
 from lilliput.pack.fields import FieldReader, FieldWriter
+from lilliput.pack.framing import framed, unframed
 
 __all__ = [
     "DTYPES",
     "MOST_BLOCK",
     "MOST_STEP",
+    "UPDATE",
     "Block",
     "Contents",
     "Entry",
@@ -21,7 +22,9 @@ __all__ = [
     "SourceFile",
     "Stream",
     "parse_header",
+    "read_stream_facts",
     "write_header",
+    "write_stream",
 ]
 
 DTYPES = (
@@ -45,18 +48,13 @@ MOST_BLOCK = 1 << 22
 MOST_STEP = 2.0**64
 """Above what a step can be; times any integer of 32 bits it is a float32."""
 _MOST_TENSORS = 1 << 20
-_MOST_RAW_HEADER = 1 << 26
-_FREE_HEADER, _MOST_RATIO = 4096, 32
-"""Bytes that deflated fields may have been: so many, and so many for each byte."""
-_SHORT = 256
-"""Bytes of fields that are left as they are."""
-_BYTES_PER_FIELD = 64
-"""Memory that a byte of the header may take once it is read."""
 _MOST_AXES = 32
 _MOST_ITEMS = 1 << 48
 
 Kind = Literal["model", "file"]
 _KINDS: tuple[Kind, ...] = ("model", "file")
+UPDATE = len(_KINDS)
+"""The number of a header that is none of these: `updates/header.py`."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +183,14 @@ class Contents:
         """Where a tensor's blocks begin, from the first block of the file."""
         return self._offsets[entry.name]
 
+    def entry(self, name: str) -> Entry:
+        """A tensor, by its name."""
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Entry]:
+        return {entry.name: entry for entry in self.entries}
+
     @cached_property
     def _offsets(self) -> dict[str, int]:
         offsets, at = {}, 0
@@ -205,14 +211,7 @@ def write_header(contents: Contents) -> bytes:
     out.number(len(contents.entries))
     for entry in contents.entries:
         _write_entry(out, entry, contents.kind)
-    plain = bytes(out.data)
-    packer = zlib.compressobj(9, wbits=-15)
-    deflated = packer.compress(plain) + packer.flush()
-    head = FieldWriter()
-    head.number(len(plain))
-    if len(plain) < _SHORT or len(deflated) >= len(plain):
-        return bytes(head.data) + b"\0" + plain
-    return bytes(head.data) + b"\1" + deflated
+    return framed(bytes(out.data))
 
 
 def _write_entry(out: FieldWriter, entry: Entry, kind: Kind) -> None:
@@ -225,13 +224,7 @@ def _write_entry(out: FieldWriter, entry: Entry, kind: Kind) -> None:
     out.sized(entry.settings)
     out.number(len(entry.streams))
     for stream in entry.streams:
-        out.number(stream.width)
-        out.number(stream.columns)
-        out.number(len(stream.blocks))
-        for block in stream.blocks:
-            out.number(block.count)
-            out.number(block.size)
-            out.data += block.checksum.to_bytes(4, "little")
+        write_stream(out, stream)
     out.data += entry.digest
     if kind == "model":
         out.double(entry.step)
@@ -242,6 +235,17 @@ def _write_entry(out: FieldWriter, entry: Entry, kind: Kind) -> None:
         out.number(start - at)
         out.number(length)
         at = start + length
+
+
+def write_stream(out: FieldWriter, stream: Stream) -> None:
+    """Says of a stream what its blocks do not."""
+    out.number(stream.width)
+    out.number(stream.columns)
+    out.number(len(stream.blocks))
+    for block in stream.blocks:
+        out.number(block.count)
+        out.number(block.size)
+        out.data += block.checksum.to_bytes(4, "little")
 
 
 def parse_header(data: bytes, name: str, most_bytes: int) -> Contents:
@@ -256,19 +260,13 @@ def parse_header(data: bytes, name: str, most_bytes: int) -> Contents:
         PackError: It does not make sense, or takes more.
     """
     what = f"the header of {name}"
-    head = FieldReader(data, what)
-    size = head.number(min(_MOST_RAW_HEADER, _FREE_HEADER + _MOST_RATIO * len(data)))
-    if size * _BYTES_PER_FIELD > most_bytes:
+    fields = unframed(data, what, most_bytes)
+    number = fields.number(UPDATE)
+    if number == UPDATE:
         raise PackError(
-            f"{what} may take {size * _BYTES_PER_FIELD:,} bytes when read, at most {most_bytes:,} "
-            "are allowed; allow more with most_bytes (--most-bytes) if you trust it"
+            f"{name} is an update of another file; lilliput unpack {name} --base OLD gives the new"
         )
-    is_deflated = head.number(1)
-    raw = _inflated(data[head.at :], size, what) if is_deflated else data[head.at :]
-    if len(raw) != size:
-        raise PackError(f"{what} is not as long as it says, {size:,} bytes")
-    fields = FieldReader(raw, what)
-    kind = _KINDS[fields.number(len(_KINDS) - 1)]
+    kind = _KINDS[number]
     source = None
     if kind == "file":
         source = SourceFile(fields.text(), fields.number(1 << 48), fields.take(32))
@@ -281,17 +279,6 @@ def parse_header(data: bytes, name: str, most_bytes: int) -> Contents:
     return contents
 
 
-def _inflated(data: bytes, size: int, what: str) -> bytes:
-    packer = zlib.decompressobj(wbits=-15)
-    try:
-        raw = packer.decompress(data, size + 1)
-    except zlib.error as error:
-        raise PackError(f"{what} is damaged: {error}") from error
-    if not packer.eof or packer.unused_data:
-        raise PackError(f"{what} is not as long as it says, {size:,} bytes")
-    return raw
-
-
 def _read_entry(fields: FieldReader, source: SourceFile | None) -> Entry:
     name = fields.text()
     dtype = DTYPES[fields.number(len(DTYPES) - 1)]
@@ -299,7 +286,7 @@ def _read_entry(fields: FieldReader, source: SourceFile | None) -> Entry:
     if math.prod(max(size, 1) for size in shape) > _MOST_ITEMS:
         raise PackError(f"{fields.what}: the shape of tensor {name!r} is {list(shape)}")
     coding, settings = fields.number(255), fields.sized(1 << 24)
-    streams = tuple(_read_stream(fields) for _ in range(fields.number(255)))
+    streams = tuple(read_stream_facts(fields) for _ in range(fields.number(255)))
     digest = fields.take(8)
     if source is None:
         step = fields.double()
@@ -315,7 +302,12 @@ def _read_entry(fields: FieldReader, source: SourceFile | None) -> Entry:
     return Entry(name, dtype, shape, coding, settings, streams, digest, 0.0, tuple(ranges))
 
 
-def _read_stream(fields: FieldReader) -> Stream:
+def read_stream_facts(fields: FieldReader) -> Stream:
+    """What `write_stream` said.
+
+    Raises:
+        PackError: It does not make sense.
+    """
     width = fields.number(4)
     if width not in {1, 2, 4}:
         raise PackError(f"{fields.what} says integers of {width} bytes; they have 1, 2 or 4")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["integers_of", "reals_of", "step_of"]
+__all__ = ["integers_of", "reals_of", "step_in", "step_of"]
 
 Reals = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int32]
@@ -98,3 +98,11 @@ def integers_of(values: Reals, step: np.float32) -> Integers:
 def reals_of(integers: Integers, step: np.float32) -> Reals:
     """The multiples: products exact as doubles and rounded once, on every machine."""
     return (integers * np.float64(step)).astype(np.float32)
+
+
+def step_in(settings: bytes) -> np.float32 | None:
+    """The step that a coding's settings are; None where they are none."""
+    if len(settings) != 4:
+        return None
+    step = np.frombuffer(settings, "<f4").astype(np.float32)[0]
+    return step if 0 < step < np.inf else None

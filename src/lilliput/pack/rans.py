@@ -22,14 +22,22 @@ __all__ = ["Decoder", "encode", "lanes_for"]
 _LOW = 1 << 16
 _MOST_LANES = 32
 _SYMBOLS_A_LANE = 2048
+_BITS_A_LANE = 4096
+"""Of the code, so that states are less than a hundredth of it."""
 
 Symbols = tuple[Words, Words]
 """Frequencies and starts (the sum of the frequencies of tokens before), symbol by symbol."""
 
 
-def lanes_for(count: int) -> int:
-    """How many coders take turns: a power of two, more where there is more to code."""
-    return 1 << min(_MOST_LANES.bit_length() - 1, max(0, (count // _SYMBOLS_A_LANE).bit_length()))
+def lanes_for(count: int, bits: float) -> int:
+    """How many coders take turns: a power of two, more where there is more to code.
+
+    Args:
+        count: Symbols.
+        bits: What they take.
+    """
+    share = min(count // _SYMBOLS_A_LANE, int(bits) // _BITS_A_LANE)
+    return 1 << min(_MOST_LANES.bit_length() - 1, share.bit_length())
 
 
 def encode(blocks: Sequence[Symbols], lanes: int) -> list[bytes]:
