@@ -1,7 +1,5 @@
-"""Packed files to be damaged, and signed again as an attacker would."""
+"""Packed files to be damaged."""
 
-import hashlib
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +7,20 @@ import torch
 from tests.pack.nets import onnx_file, pruned
 
 from lilliput.pack import Packed, Quantized, pack, pack_model
-from lilliput.pack.container import VERSION, checksum, write_packed
+from lilliput.pack.container import VERSION
 from lilliput.pack.mixing import Head, encode_mixed
 from lilliput.pack.native import native_mixing
 
-__all__ = ["blocks_of", "mixed_blocks", "model_file", "onnx_packed", "resigned", "with_blocks"]
+__all__ = [
+    "blocks_of",
+    "mixed_blocks",
+    "mixed_model",
+    "model_file",
+    "onnx_packed",
+    "small_model",
+    "state",
+    "tiny_file",
+]
 
 
 def onnx_packed(folder: Path) -> Path:
@@ -23,21 +30,38 @@ def onnx_packed(folder: Path) -> Path:
 
 def model_file(folder: Path) -> Path:
     """A packed model: all codings of floats, dead rows, far values, raw bytes."""
+    return pack_model(state(40, 900), folder / "net.lil").path
+
+
+def small_model(folder: Path) -> Path:
+    """The same of few weights, so that an attack takes little time."""
+    return pack_model(state(12, 80), folder / "small.lil").path
+
+
+def mixed_model(folder: Path) -> Path:
+    """Integers whose blocks are mixed: each row is nearly the one before."""
+    rng = np.random.default_rng(4)
+    values = np.cumsum(rng.integers(-1, 2, (30, 9)), 0)
+    weights = {"w": Quantized(torch.from_numpy(values), 0.1)}
+    return pack_model(weights, folder / "mixed.lil", smallest=True).path
+
+
+def state(rows: int, count: int) -> dict[str, torch.Tensor | Quantized]:
     rng = np.random.default_rng(0)
-    dead = rng.integers(-9, 9, (40, 60))
+    dead = rng.integers(-9, 9, (rows, 60))
     dead[::3] = 0
-    far = rng.integers(-9, 9, 500)
-    far[::99] = 1 << 30
+    far = rng.integers(-9, 9, count // 2)
+    far[::19] = 1 << 30
     colors = torch.from_numpy(rng.normal(size=4).astype(np.float32))
-    state = {
+    return {
         "dead": Quantized(torch.from_numpy(dead), 0.1),
         "far": Quantized(torch.from_numpy(far), 0.1),
-        "floats": torch.from_numpy(rng.normal(size=(30, 20)).astype(np.float32)),
-        "colors": colors[torch.from_numpy(rng.integers(0, 4, 900))],
-        "sparse": torch.from_numpy((rng.random(900) < 0.1) * rng.normal(size=900)),
-        "noise": torch.from_numpy(rng.integers(0, 256, 400, np.uint8)),
+        "floats": torch.from_numpy(rng.normal(size=(rows, 20)).astype(np.float32)),
+        "colors": colors[torch.from_numpy(rng.integers(0, 4, count))],
+        "sparse": torch.from_numpy((rng.random(count) < 0.1) * rng.normal(size=count)),
+        "grid": torch.from_numpy((rng.integers(-9, 9, (rows, 20)) / 8).astype(np.float32)),
+        "noise": torch.from_numpy(rng.integers(0, 256, count // 2, np.uint8)),
     }
-    return pack_model(state, folder / "net.lil").path
 
 
 def mixed_blocks() -> list[tuple[bytes, int, int]]:
@@ -56,34 +80,14 @@ def mixed_blocks() -> list[tuple[bytes, int, int]]:
     return found
 
 
-def resigned(data: bytes) -> bytes:
-    """The header's digest made anew."""
-    size = int.from_bytes(data[12:20], "little")
-    fixed = hashlib.sha256(data[:20] + data[52 : 52 + size]).digest()
-    return data[:20] + fixed + data[52:]
+def tiny_file(folder: Path) -> Path:
+    """A packed ONNX file of a few hundred weights: integers, products and LZMA."""
+    weights = np.rint(9 * np.random.default_rng(3).normal(size=(32, 20))).astype(np.int8)
+    return pack(onnx_file(folder / "tiny.onnx", [weights, weights[:8]])).path
 
 
 def blocks_of(packed: Packed) -> list[list[list[bytes]]]:
     return [packed.blocks(entry) for entry in packed.contents.entries]
-
-
-def with_blocks(packed: Packed, payloads: list[list[list[bytes]]], path: Path) -> Path:
-    """A file of the same tensors with other blocks, whose sizes and checksums are right."""
-    entries = []
-    for entry, payload in zip(packed.contents.entries, payloads, strict=True):
-        streams = tuple(
-            replace(
-                stream,
-                blocks=tuple(
-                    replace(block, size=len(data), checksum=checksum(data))
-                    for block, data in zip(stream.blocks, own, strict=True)
-                ),
-            )
-            for stream, own in zip(entry.streams, payload, strict=True)
-        )
-        entries.append(replace(entry, streams=streams))
-    write_packed(path, replace(packed.contents, entries=tuple(entries)), payloads)
-    return path
 
 
 assert VERSION == 1
