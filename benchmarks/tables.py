@@ -232,6 +232,51 @@ def table_pack_speed(name: str = "pack", digits: int = 0) -> str:
     return "\n".join(lines)
 
 
+def table_pack_updates() -> str:
+    """One line for each pair of files: the update's part of the new file, and what others make."""
+    rows = [row for row in read("pack") if row.case.startswith(("moved", "tuned", "file"))]
+    others = ("zstd --patch-from", "xdelta3", "bsdiff")
+    lines = [
+        "| pair | new file, B | update, B | part | zstd --patch-from | xdelta3 | bsdiff "
+        "| best of them, packed | top-1, old and new |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for case in dict.fromkeys(row.case for row in rows):
+        found = {(row.system, row.quantity): row for row in rows if row.case == case}
+        part = "update / whole"
+        packed = [found[other, part] for other in others if (other, part) in found]
+        scores = [found.get((system, "top-1")) for system in ("before", "after")]
+        cells = [
+            case,
+            _number(found.get(("lilliput, whole", "size")), 1, "{:,.0f}"),
+            _number(found.get(("lilliput", "size")), 1, "{:,.0f}"),
+            _number(found.get(("lilliput", part)), 100, "{:.1f} %"),
+            *(_number(found.get((f"{o}, unpacked", part)), 100, "{:.1f} %") for o in others),
+            _number(min(packed, key=lambda row: row.value, default=None), 100, "{:.1f} %"),
+            ", ".join(_number(score, 100, "{:.2f} %") for score in scores if score) or "-",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def table_pack_attacks() -> str:
+    """One line for each outcome."""
+    rows = [row for row in read("pack") if row.case.startswith("attacks")]
+    lines = ["| what | files | updates |", "| --- | --- | --- |"]
+    cases = ("attacks", "attacks on updates")
+    whole = [next((row.samples for row in rows if row.case == case), 0) for case in cases]
+    lines.append("| all | " + " | ".join(f"{count:,}" for count in whole) + " |")
+    for quantity in dict.fromkeys(row.quantity for row in rows):
+        found = [
+            next((row for row in rows if (row.case, row.quantity) == (case, quantity)), None)
+            for case in cases
+        ]
+        form = "{:.3f} s" if quantity == "slowest" else "{:,.0f}"
+        cells = [quantity, *(_number(row, 1, form) for row in found)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def _number(row: Row | None, scale: float, form: str) -> str:
     return form.format(row.value * scale) if row else "-"
 
@@ -261,6 +306,8 @@ def main() -> None:
         (PACK, "pack speed", table_pack_speed),
         (PACK, "pack max", table_pack_max),
         (PACK, "pack max speed", partial(table_pack_speed, "pack_max", 1)),
+        (PACK, "pack updates", table_pack_updates),
+        (PACK, "pack attacks", table_pack_attacks),
         (TECHNIQUES, "techniques", table_techniques),
         (TECHNIQUES, "each", table_each),
         (TECHNIQUES, "structures", table_structures),
