@@ -6,10 +6,13 @@ r"""The packed file: bytes beside xz and zstd, bits beside the entropy, and spee
 - `lossless NAME`: a finished file of MLPerf Tiny, packed and unpacked again, beside `xz -9e` and
   `zstd -19`. The same bytes come back.
 - `integers NET STEP`: all weights of a trained network in tensors of more than 16,384, rounded with
-  one step for each tensor (half its standard deviation) or one for each row (its largest weight is
-  127), and coded. Beside it the order-0 entropy of each tensor, to which no table was added.
+  one step for each tensor (half its standard deviation, or one) or one for each row (its largest
+  weight is 127), and coded. Beside it the order-0 entropy of each tensor, to which no table was
+  added.
 - `speed NET STEP`: one thread, in time of the processor, the median of runs; MB of what the weights
   take as fp32.
+- `beside NET STEP`: the same integers in NNCodec's arithmetic coder, in an environment of its own:
+  bytes in all, the worst tensor, and decoding in turns (`pack_beside.py`).
 
 Rows go to `benchmarks/results/pack.json`.
 """
@@ -19,27 +22,23 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from cases import Case, run_cases
+from pack_beside import SYSTEM, beside
+from pack_nets import NETS, STEPS, state_of
 from rows import Row
-from safetensors.torch import load_file
 
 from lilliput.core.data import data_dir
 from lilliput.pack import Packed, Quantized, load_packed, pack, pack_model, unpack
 
 FILES = ("ad01_int8", "kws_ref_model", "pretrainedResnet_quant", "vww_96_int8")
-NETS = ("resnet20", "resnet56", "lite0", "minilm")
-STEPS = ("half a deviation", "int8 by row")
 OTHERS = {"xz -9e": ("xz", "-9e", "-c"), "zstd -19": ("zstd", "-19", "-c")}
-SMALLEST = 1 << 14
 RUNS = 5
-
-Weights = dict[str, torch.Tensor]
 
 
 def size_elsewhere(command: tuple[str, ...], path: Path) -> int:
@@ -73,36 +72,6 @@ def lossless(name: str) -> list[Row]:
             Row(case, system, "file / size", size / count, "1", "measured"),
         )
     ]
-
-
-@cache
-def weights(net: str) -> Weights:
-    """A trained network's tensors of more than 16,384 weights, of two axes or more."""
-    if net == "lite0":
-        import lite0
-
-        state = lite0.model().module.state_dict()
-    elif net == "minilm":
-        import minilm
-
-        state = minilm.model().module.state_dict()
-    else:
-        state = load_file(data_dir() / "cifar-resnets" / f"{net}.safetensors")
-    return {k: v for k, v in state.items() if v.dim() > 1 and v.numel() > SMALLEST}
-
-
-def rounded(weight: torch.Tensor, step: str) -> torch.Tensor:
-    """A weight as integers."""
-    if step == "half a deviation":
-        return (weight / (weight.std() / 2)).round().to(torch.int32)
-    largest = weight.abs().reshape(len(weight), -1).amax(1).clamp_min(1e-12)
-    scale = (largest / 127).reshape(-1, *[1] * (weight.dim() - 1))
-    return (weight / scale).round().to(torch.int32)
-
-
-def state_of(net: str, step: str) -> dict[str, torch.Tensor | Quantized]:
-    """Integers of a network; what their steps are does not matter here."""
-    return {name: Quantized(rounded(w, step), 1.0) for name, w in weights(net).items()}
 
 
 def entropy_bits(values: npt.NDArray[np.int32]) -> float:
@@ -175,6 +144,7 @@ def cases() -> Iterator[Case]:
     for step in STEPS:
         for net in NETS:
             yield Case(f"integers {net}, {step}", partial(integers, net, step))
+            yield Case(f"beside {net}, {step}", partial(beside, net, step), SYSTEM)
         for net in ("resnet56", "lite0"):
             yield Case(f"speed {net}, {step}", partial(speed, net, step))
 

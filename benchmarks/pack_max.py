@@ -18,11 +18,13 @@ from pathlib import Path
 
 import torch
 from cases import Case, run_cases
-from pack import NETS, RUNS, rounded, timed, weights
+from pack import RUNS, timed
+from pack_nets import rounded, weights
 from rows import Row
 
 from lilliput.pack import PackedModel, Quantized, load_packed, pack_model
 
+NETS = ("resnet20", "resnet56", "lite0", "minilm")
 STEPS = ("a deviation", "half a deviation", "int8 by row")
 State = dict[str, torch.Tensor | Quantized]
 

@@ -64,7 +64,25 @@ def run(script: str, *arguments: Path | int | bool) -> None:
         NotInstalledError: There is no such environment on this machine.
         CalledProcessError: The script failed; its own message is on stderr.
     """
+    subprocess.run(_command(script, arguments), check=True, env=_variables())
+
+
+def start(script: str, *arguments: Path) -> subprocess.Popen[str]:
+    """Starts one of the scripts here in the environment; it answers line by line.
+
+    Raises:
+        NotInstalledError: There is no such environment on this machine.
+    """
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        _command(script, arguments), stdin=pipe, stdout=pipe, text=True, env=_variables()
+    )
+
+
+def _command(script: str, arguments: tuple[Path | int | bool, ...]) -> list[str]:
     create()
-    sources = {"PYTHONPATH": str(HERE.parent / "src")}
-    command = [str(PYTHON), str(HERE / script), *(str(argument) for argument in arguments)]
-    subprocess.run(command, check=True, env=os.environ | sources)
+    return [str(PYTHON), str(HERE / script), *(str(argument) for argument in arguments)]
+
+
+def _variables() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(HERE.parent / "src")}

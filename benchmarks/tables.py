@@ -277,6 +277,36 @@ def table_pack_attacks() -> str:
     return "\n".join(lines)
 
 
+def table_pack_beside() -> str:
+    """One line for each network and step: bytes and speed beside NNCodec's arithmetic coder."""
+    rows = [row for row in read("pack") if row.case.startswith("beside")]
+    lines = [
+        "| network, step | B | NNCodec, B | of it | worst tensor | decoding, times as fast "
+        "| from file to tensors |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for case in dict.fromkeys(row.case for row in rows):
+        found = {(row.system.split()[-1], row.quantity): row for row in rows if row.case == case}
+        peer = next(row for row in rows if row.case == case and row.system.startswith("NNCodec"))
+        cells = [
+            case.removeprefix("beside "),
+            _number(found.get(("lilliput", "size")), 1, "{:,.0f}"),
+            _number(peer, 1, "{:,.0f}"),
+            _number(found.get(("lilliput", "size / NNCodec's")), 100, "{:.1f} %"),
+            _number(found.get(("lilliput", "worst tensor")), 100, "{:.1f} %"),
+            _times(found.get(("alone", "times as fast as NNCodec"))),
+            _times(found.get(("lilliput", "times as fast as NNCodec"))),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _times(row: Row | None) -> str:
+    if row is None or row.low is None or row.high is None:
+        return "-"
+    return f"{row.value:.1f} ({row.low:.1f} to {row.high:.1f})"
+
+
 def _number(row: Row | None, scale: float, form: str) -> str:
     return form.format(row.value * scale) if row else "-"
 
@@ -303,6 +333,7 @@ def main() -> None:
         (PACK, "pack files", table_pack_files),
         (PACK, "pack quality", table_pack_quality),
         (PACK, "pack integers", table_pack_integers),
+        (PACK, "pack beside", table_pack_beside),
         (PACK, "pack speed", table_pack_speed),
         (PACK, "pack max", table_pack_max),
         (PACK, "pack max speed", partial(table_pack_speed, "pack_max", 1)),

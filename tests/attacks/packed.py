@@ -29,7 +29,7 @@ def onnx_packed(folder: Path) -> Path:
 
 
 def model_file(folder: Path) -> Path:
-    """A packed model: all codings of floats, dead rows, far values, raw bytes."""
+    """A packed model: all codings of floats, dead rows, filters, far values, raw bytes."""
     return pack_model(state(40, 900), folder / "net.lil").path
 
 
@@ -52,9 +52,11 @@ def state(rows: int, count: int) -> dict[str, torch.Tensor | Quantized]:
     dead[::3] = 0
     far = rng.integers(-9, 9, count // 2)
     far[::19] = 1 << 30
+    filters = np.rint(rng.normal(size=(rows, 5, 3, 3)).cumsum(-1) * 4).astype(np.int32)
     colors = torch.from_numpy(rng.normal(size=4).astype(np.float32))
     return {
         "dead": Quantized(torch.from_numpy(dead), 0.1),
+        "filters": Quantized(torch.from_numpy(filters), 0.1),
         "far": Quantized(torch.from_numpy(far), 0.1),
         "floats": torch.from_numpy(rng.normal(size=(rows, 20)).astype(np.float32)),
         "colors": colors[torch.from_numpy(rng.integers(0, 4, count))],

@@ -11,10 +11,12 @@ from tests.attacks.mutations import MUTATIONS, damage, framed, seed_of, with_blo
 from tests.attacks.packed import blocks_of, mixed_blocks, model_file, onnx_packed
 
 from lilliput.core import PackError, disk
-from lilliput.pack import Packed, load_packed, native
+from lilliput.pack import Packed, load_packed
 from lilliput.pack.block import decode_block
 from lilliput.pack.header import Contents, Entry, SourceFile, Stream, write_header
 from lilliput.pack.mixing import decode_mixed
+from lilliput.pack.native import native_mixing
+from lilliput.pack.native_rans import native_rans
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +41,7 @@ def read_all(path):
 def test_the_numpy_decoder_refuses_damaged_blocks_too(files, rounds, tmp_path, monkeypatch):
     from lilliput.pack import stream
 
-    monkeypatch.setattr(stream, "native_decoder", lambda: None)
+    monkeypatch.setattr(stream, "native_rans", lambda: None)
     rng = random.Random(2)
     seeds = [seed_of(path.stem, path.read_bytes()) for path in files]
     read_ = 0
@@ -69,7 +71,7 @@ def test_tensors_before_the_cut_can_be_read(files, tmp_path):
         opened["noise"]
 
 
-@pytest.mark.skipif(native.native_decoder() is None, reason="no C compiler")
+@pytest.mark.skipif(native_rans() is None, reason="no C compiler")
 @pytest.mark.parametrize("rounds", [150, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_both_decoders_say_the_same_of_damaged_blocks(files, rounds):
     rng = random.Random(1)
@@ -87,7 +89,7 @@ def test_both_decoders_say_the_same_of_damaged_blocks(files, rounds):
         data, count, columns = rng.choice(blocks)
         data = damage(data[:60], rng) + data[60:] if rng.random() < 0.7 else damage(data, rng)
         answers = []
-        for decode in (decode_block, native.native_decoder()):
+        for decode in (decode_block, native_rans().decode):
             answer = None
             with suppress(PackError):
                 answer = decode(data, count, columns, "a block")
@@ -99,7 +101,7 @@ def test_both_decoders_say_the_same_of_damaged_blocks(files, rounds):
     assert read < rounds
 
 
-@pytest.mark.skipif(native.native_mixing() is None, reason="no C compiler")
+@pytest.mark.skipif(native_mixing() is None, reason="no C compiler")
 @pytest.mark.parametrize("rounds", [3, pytest.param(300, marks=pytest.mark.slow)])
 def test_both_say_the_same_of_damaged_mixed_blocks(rounds):
     rng = random.Random(2)
@@ -107,7 +109,7 @@ def test_both_say_the_same_of_damaged_mixed_blocks(rounds):
     for _ in range(rounds):
         data, count, columns = rng.choice(blocks)
         data, answers = damage(data, rng), []
-        for decode in (decode_mixed, native.native_mixing().decode):
+        for decode in (decode_mixed, native_mixing().decode):
             answer = None
             with suppress(PackError):
                 answer = decode(data, count, columns, "a block").tolist()

@@ -12,6 +12,7 @@ from lilliput.pack import Packed
 
 HERE = Path(__file__).parent
 DECODER = HERE.parents[1] / "src" / "lilliput" / "pack" / "decoder"
+ENCODER = DECODER.parent / "encoder"
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler")
@@ -98,14 +99,8 @@ def test_a_million_damaged_blocks_do_no_harm(compiler, corpus):
 
 @pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize("level", ["-O0", "-O3"])
-@pytest.mark.parametrize("source", ["block.c", "mixing.c", "regression.c"])
-def test_the_decoders_compile_without_a_warning(compiler, level, source, tmp_path):
-    command = [compiler, "-std=c99", "-pedantic", level, *WARNINGS, "-c", source]
-    done = subprocess.run(
-        [*command, "-o", str(tmp_path / "made.o")],
-        cwd=DECODER,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+def test_the_coders_compile_without_a_warning(compiler, level, tmp_path):
+    for source in (*DECODER.glob("*.c"), *ENCODER.glob("*.c")):
+        command = [compiler, "-std=c99", "-pedantic", level, *WARNINGS, "-c", str(source)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr

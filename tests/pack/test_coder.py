@@ -10,29 +10,31 @@ from scipy.special import gamma, gammaincc
 from scipy.stats import norm
 
 from lilliput.core import PackError
-from lilliput.pack import native
+from lilliput.pack import native as compiled
 from lilliput.pack.bank import SHAPES, masses, tails
-from lilliput.pack.block import decode_block, encode_plans
-from lilliput.pack.choose import plan_block
+from lilliput.pack.block import decode_block
+from lilliput.pack.choose import count_tokens, plan_block
 from lilliput.pack.fields import FieldReader, FieldWriter
-from lilliput.pack.tables import TOTAL, Listed, Shaped, fitted, read_table, write_table
+from lilliput.pack.fitting import fitted
+from lilliput.pack.native_rans import native_rans
+from lilliput.pack.plan import encode_plans
+from lilliput.pack.tables import TOTAL, Listed, Shaped, read_table, write_table
 from lilliput.pack.tokens import Alphabet, fold, unfold
 
-needs_compiler = pytest.mark.skipif(native.native_decoder() is None, reason="no C compiler")
+needs_compiler = pytest.mark.skipif(native_rans() is None, reason="no C compiler")
 
 
-def coded(values, columns):
+def check(values, columns, *kernels):
+    """The code of a block, which C and NumPy make alike, and decode alike."""
     values = np.ascontiguousarray(values, np.int32).reshape(-1)
-    return encode_plans([plan_block(values, columns)])[0]
-
-
-def check(values, columns):
-    values = np.ascontiguousarray(values, np.int32).reshape(-1)
-    data = coded(values, columns)
+    plan = plan_block(values, columns, kernels)
+    data = encode_plans([plan])[0]
     np.testing.assert_array_equal(decode_block(data, len(values), columns, "a block"), values)
-    compiled = native.native_decoder()
-    if compiled:
-        np.testing.assert_array_equal(compiled(data, len(values), columns, "a block"), values)
+    if native_rans():
+        np.testing.assert_array_equal(
+            native_rans().decode(data, len(values), columns, "a block"), values
+        )
+        assert native_rans().encode(plan) == data
     return data
 
 
@@ -191,8 +193,9 @@ def test_shaped_frequencies_add_up_and_none_is_missing(shape, scale, limit, spik
 @given(arrays.arrays(np.int64, (2, 40), elements=st.integers(0, 10**6)))
 def test_tables_are_read_as_they_were_written(counts):
     alphabet = Alphabet(40)
-    for table, row in zip(fitted(counts, alphabet), counts, strict=True):
+    for table, said, row in zip(*fitted(counts, alphabet), counts, strict=True):
         found = table.frequencies(alphabet)
+        np.testing.assert_array_equal(found, said)
         assert found.sum() == TOTAL
         assert (found[row > 0] > 0).all()
         out = FieldWriter()
@@ -217,35 +220,49 @@ def test_every_shape_and_scale_is_the_same_table_in_c():
         for scale in range(0, 128, 3):
             values = np.repeat(np.arange(-20, 21), 3) * (1 + scale // 12)
             data = shaped_block(values, Shaped(shape, scale, 0, ()))
-            found = native.native_decoder()(data, len(values), len(values), "a block")
+            found = native_rans().decode(data, len(values), len(values), "a block")
             np.testing.assert_array_equal(found, values)
 
 
 def shaped_block(values, table):
-    from lilliput.pack.block import Method, planned
     from lilliput.pack.classes import Classes, Way
+    from lilliput.pack.plan import Method, planned
 
     folded = fold(np.asarray(values, np.int32), 0).reshape(1, -1)
     alphabet = Alphabet.holding(24, 1, int(folded.max()))
     whole = Shaped(table.shape, table.scale, alphabet.size, ((0, 100),))
-    method = Method(0, alphabet, Classes(None, None), (whole,))
-    return encode_plans([planned(folded, method, Way(False, False, 1))])[0]
+    method = Method(0, None, alphabet, Classes(None, None), Way(False, False, 1))
+    tokens = alphabet.tokens(folded)
+    counts = count_tokens(tokens, method.classes, alphabet.size)
+    return encode_plans([planned(folded, tokens, method, counts, [whole])])[0]
+
+
+@needs_compiler
+@pytest.mark.parametrize("kind", KINDS)
+def test_planning_counts_alike_in_c(kind):
+    values = weights(kind).astype(np.int32)
+    values[::9] = values[:, 3] = 0
+    plans = [
+        plan_block(values.reshape(-1), 512, (), None, count)
+        for count in (native_rans().count, count_tokens)
+    ]
+    assert native_rans().encode(plans[0]) == encode_plans([plans[1]])[0]
 
 
 @needs_compiler
 def test_the_compiled_file_is_kept_and_taken_again(tmp_path, monkeypatch):
     monkeypatch.setenv("LILLIPUT_CACHE", str(tmp_path))
-    data = coded([1, 2, 3], 3)
-    fresh = native.native_decoder.__wrapped__
-    assert fresh()(data, 3, 3, "a block").tolist() == [1, 2, 3]
-    (kept,) = (tmp_path / "decoder").iterdir()
-    monkeypatch.setattr(native, "_COMPILERS", ())
-    assert fresh()(data, 3, 3, "a block").tolist() == [1, 2, 3]
+    data = check([1, 2, 3], 3)
+    fresh = native_rans.__wrapped__
+    assert fresh().decode(data, 3, 3, "a block").tolist() == [1, 2, 3]
+    (kept,) = (tmp_path / "coder").iterdir()
+    monkeypatch.setattr(compiled, "_COMPILERS", ())
+    assert fresh().decode(data, 3, 3, "a block").tolist() == [1, 2, 3]
     kept.chmod(0o722)  # somebody else may have changed it
     assert fresh() is None
 
 
-def test_without_a_compiler_there_is_no_compiled_decoder(tmp_path, monkeypatch):
+def test_without_a_compiler_there_is_no_compiled_coder(tmp_path, monkeypatch):
     monkeypatch.setenv("LILLIPUT_CACHE", str(tmp_path))
-    monkeypatch.setattr(native, "_COMPILERS", ("no-such-compiler",))
-    assert native.native_decoder.__wrapped__() is None
+    monkeypatch.setattr(compiled, "_COMPILERS", ("no-such-compiler",))
+    assert native_rans.__wrapped__() is None

@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lilliput.core import PackError
-from lilliput.pack.block import Integers
 from lilliput.pack.header import Entry
 from lilliput.pack.multiples import integers_of, reals_of, step_in, step_of
+from lilliput.pack.predict import MOST_TAPS, Kernel
 from lilliput.pack.products import (
     Segment,
     divided,
@@ -34,6 +34,7 @@ from lilliput.pack.products import (
     write_segments,
 )
 from lilliput.pack.stream import Source, Unsigned, decode_stream, encode_streams
+from lilliput.pack.tokens import Integers
 
 __all__ = ["CODINGS", "Array", "NamedArray", "array_of", "digest", "encode_arrays", "streams_of"]
 
@@ -79,11 +80,12 @@ class NamedArray:
 
 def digest(values: Array) -> bytes:
     """The first 8 bytes of the SHA-256 of an array's bytes, the lowest of each item first."""
-    return hashlib.sha256(_bytes(values)).digest()[:8]
+    return hashlib.sha256(_little(values).data).digest()[:8]
 
 
-def _bytes(values: Array) -> bytes:
-    return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
+def _little(values: Array) -> Array:
+    """The lowest byte of each item first."""
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
 
 
 def encode_arrays(
@@ -126,12 +128,16 @@ def _parts(array: NamedArray) -> tuple[int, bytes, list[Source]]:
     flat = np.ascontiguousarray(values).reshape(-1)
     if values.dtype.kind in "iub" and values.itemsize <= 4 and array.dtype != "bfloat16":
         width = values.itemsize
-        return INTEGERS, b"", [Source(_signed(flat), width, columns, array.is_text)]
+        kernels = _kernels(values.shape)
+        source = Source(_signed(flat), width, columns, array.is_text, kernels)
+        return INTEGERS, b"", [source]
     if array.segments:
         settings = write_segments(array.segments)
         return PRODUCTS, settings, _product_parts(flat, array.segments)
     if array.dtype == "float32" and (step := step_of(flat)) is not None:
-        return MULTIPLES, step.tobytes(), [Source(integers_of(flat, step), 2, columns)]
+        whole = integers_of(flat, step)
+        kernels = _kernels(values.shape)
+        return MULTIPLES, step.tobytes(), [Source(whole, 2, columns, kernels=kernels)]
     items = flat.view(f"u{values.itemsize}")
     colors = _colors(items)
     if colors is not None:
@@ -156,6 +162,15 @@ def _columns(shape: tuple[int, ...]) -> int:
         return 0
     # depthwise filters of LiteRT have their channels last
     return shape[-1] if shape[0] == 1 else math.prod(shape[1:])
+
+
+def _kernels(shape: tuple[int, ...]) -> tuple[Kernel, ...]:
+    """Where the taps of a convolution's filters may be: its last axes, or those in the middle."""
+    if len(shape) < 3 or math.prod(shape) == 0:
+        return ()
+    inner, middle = math.prod(shape[2:]), math.prod(shape[1:-1])
+    both = Kernel(inner), Kernel(middle, shape[-1])
+    return tuple(kernel for kernel in both if 1 < kernel.taps <= MOST_TAPS)
 
 
 def _signed(flat: Array) -> npt.NDArray[np.int32]:
@@ -193,7 +208,7 @@ def _planar(items: Array, is_float: bool) -> Integers:
     size = items.itemsize
     if is_float:
         items = (items << 1) | (items >> (8 * size - 1))
-    return np.frombuffer(_bytes(items), np.uint8).reshape(-1, size).T.astype(np.int32)
+    return _little(items).view(np.uint8).reshape(-1, size).T.astype(np.int32)
 
 
 def streams_of(entry: Entry, values: Array) -> list[Integers]:
@@ -210,7 +225,7 @@ def streams_of(entry: Entry, values: Array) -> list[Integers]:
         found = [_signed(flat)]
     elif coding == PALETTE:
         colors = np.unique(items)
-        bytes_ = np.frombuffer(_bytes(colors), np.uint8).astype(np.int32)
+        bytes_ = _little(colors).view(np.uint8).astype(np.int32)
         found = [bytes_, np.searchsorted(colors, items).astype(np.int32)]
     elif coding == SPARSE:
         found = [(items != 0).astype(np.int32), _planar(items[items != 0], is_float).reshape(-1)]
@@ -271,7 +286,7 @@ def _joined(entry: Entry, streams: Sequence[Unsigned], dtype: np.dtype[Any], wha
         raise PackError(f"{what} is coded in a way that is not known: {coding}")
     unsigned = np.dtype(f"u{size}")
     if coding == INTEGERS:
-        return streams[0].astype(unsigned)
+        return streams[0].astype(unsigned, copy=False)
     if coding == PALETTE:
         raw = streams[0].astype(np.uint8)
         colors = raw[: len(raw) // size * size].view(unsigned.newbyteorder("<")).astype(unsigned)

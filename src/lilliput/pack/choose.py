@@ -1,55 +1,73 @@
-"""How a block is best coded: its middle, its alphabet, and the classes of its lines."""
+"""How a block is best coded: its middle, its prediction, its alphabet, the classes of its lines."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from lilliput.pack.block import Integers, Method, Plan, planned, shape_of
-from lilliput.pack.classes import MOST_LINES, Classes, Way, in_classes, ways
-from lilliput.pack.tables import TOTAL, cost_of, fitted
-from lilliput.pack.tokens import ALPHABET, Alphabet, Words, fold
+from lilliput.pack.classes import MOST_LINES, Classes, Spread, Way, shape_of
+from lilliput.pack.plan import Method, Plan, planned
+from lilliput.pack.predict import Kernel, Prediction, fitted_prediction, prediction_bits
+from lilliput.pack.tables import TOTAL, Counts
+from lilliput.pack.tokens import ALPHABET, Alphabet, Integers, Words, fold
 
-__all__ = ["plan_block"]
+__all__ = ["Count", "count_tokens", "plan_block"]
 
-Counts = npt.NDArray[np.int64]
+Tokens = npt.NDArray[np.uint8]
+Count = Callable[[Tokens, Classes, int], Counts]
+"""How often each token occurs, table by table."""
 
 _ALPHABETS = ((256, 0), (128, 3), (64, 2), (24, 1), (8, 0))
 """Direct tokens, and steps for numbers above, that are tried."""
 _SAMPLE = 4096
+_CLEARLY = 0.985
+"""What is predicted with so much less is not tried without."""
+_NEARLY = 1.01
+"""An alphabet with more times the bits is not tried."""
+_DENSE = 1 << 16
+"""Folded numbers below are counted one by one."""
+_PLAIN = Way(False, False, 1)
 
 
-def plan_block(values: Integers, columns: int, like: Plan | None = None) -> Plan:
+def count_tokens(tokens: Tokens, classes: Classes, size: int) -> Counts:
+    """How often each token below `size` occurs, table by table; in NumPy."""
+    if classes.rows is None and classes.columns is None:
+        return np.bincount(tokens.reshape(-1), minlength=size)[None]
+    tables, is_coded = classes.grid(*tokens.shape)
+    both = tables.astype(np.int32) * size + tokens
+    counts = np.bincount(both[is_coded], minlength=classes.tables * size)
+    return counts.reshape(classes.tables, size)
+
+
+def plan_block(
+    values: Integers,
+    columns: int,
+    kernels: Sequence[Kernel] = (),
+    like: Plan | None = None,
+    count: Count = count_tokens,
+) -> Plan:
     """Chooses how a block is coded.
 
     Args:
         values: At least one.
         columns: Integers in a row; rows are whole wherever classes are to be told apart.
+        kernels: Where taps of filters may be; in the others no integer is predicted.
         like: Another block's plan, whose alphabet and way to find classes are taken over.
+        count: What counts tokens.
     """
     middle = _middle(values)
-    folded = fold(values, middle).reshape(shape_of(len(values), columns))
-    alphabets = _alphabets(folded.reshape(-1), like)
-    found = list(_in_classes(folded, like.way if like else None))
-    best = found[0]
-    if len(found) > 1:
-        tokens = alphabets[0].tokens(folded)
-        size = alphabets[0].size
-        costs = [_estimate(pair[0], _counted(tokens, pair[0], size)) for pair in found]
-        best = found[int(np.argmin(costs))]
-    choices = [_choice(folded, middle, one, best[0]) for one in alphabets]
-    return planned(folded, min(choices, key=lambda choice: choice.bits).method, best[1])
-
-
-def _in_classes(folded: Words, way: Way | None) -> Iterator[tuple[Classes, Way]]:
-    """Ways to tell the lines of a block apart."""
-    if max(folded.shape) > MOST_LINES:
-        yield Classes(None, None), Way(False, False, 1)
-        return
-    distances = ((folded >> 1) + (folded & 1)).astype(np.float32)
-    for one in [way] if way else ways(*folded.shape):
-        yield in_classes(distances, one), one
+    views = _views(values, middle, columns, kernels, like)
+    found = [_in_classes(view, like.method.way if like else None, count) for view in views]
+    best = min(range(len(views)), key=lambda place: found[place].bits)
+    view, fit = views[best], found[best]
+    for alphabet in view.alphabets[1:]:
+        other = view.fit(alphabet, fit.classes, fit.way, count)
+        fit = other if other.bits < fit.bits else fit
+    method = Method(middle, view.prediction, fit.alphabet, fit.classes, fit.way)
+    return planned(view.folded, view.tokens(fit.alphabet), method, fit.counts)
 
 
 def _middle(values: Integers) -> int:
@@ -59,26 +77,148 @@ def _middle(values: Integers) -> int:
     return 0 if low <= 0 <= high else int(middle)
 
 
-def _alphabets(folded: Words, like: Plan | None) -> list[Alphabet]:
-    """The two alphabets whose bits are fewest, counted without classes of lines."""
-    largest = int(folded.max())
-    if like:
-        alphabet = Alphabet.holding(like.alphabet.direct, like.alphabet.steps, largest)
-        if alphabet.classes and alphabet.size <= ALPHABET:
-            return [alphabet]
-    found: list[tuple[float, int, Alphabet]] = []
-    for place, (direct, steps) in enumerate(_ALPHABETS):
-        alphabet = Alphabet.holding(direct, steps, largest)
-        if alphabet.size > ALPHABET or alphabet in [one for _, _, one in found]:
-            continue
-        counts = np.bincount(alphabet.tokens(folded), minlength=alphabet.size)
-        used = np.flatnonzero(counts)
-        bits = _bits(counts[used]) + float(counts @ alphabet.bits) + 8 * len(used)
-        found.append((bits, place, alphabet))
-    return [alphabet for _, _, alphabet in sorted(found)[:2]]
+class _Fit(NamedTuple):
+    """A way to code a block.
+
+    Args:
+        bits: That it is likely to take.
+        alphabet: Of its tokens.
+        classes: Of its lines.
+        way: How they were found.
+        counts: How often each token occurs, table by table.
+    """
+
+    bits: float
+    alphabet: Alphabet
+    classes: Classes
+    way: Way
+    counts: Counts
 
 
-def _bits(counts: Counts) -> float:
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A block as it would be coded.
+
+    Args:
+        folded: Its integers, of shape (rows, columns).
+        prediction: That was taken away from them.
+        like: Another block's plan, whose alphabet is taken over.
+    """
+
+    folded: Words
+    prediction: Prediction | None
+    like: Plan | None
+
+    @cached_property
+    def levels(self) -> tuple[Words, Counts]:
+        """The folded numbers there are, and how often."""
+        flat = self.folded.reshape(-1)
+        if flat.max() >= _DENSE:
+            numbers, times = np.unique(flat, return_counts=True)
+            return numbers, times.astype(np.int64)
+        counts = np.bincount(flat)
+        found = np.flatnonzero(counts)
+        return found.astype(np.uint32), counts[found]
+
+    @cached_property
+    def bits(self) -> float:
+        """What the block would take without tables and classes."""
+        return _entropy(self.levels[1]) + self._said
+
+    @cached_property
+    def _said(self) -> int:
+        return prediction_bits(self.prediction)
+
+    @cached_property
+    def alphabets(self) -> list[Alphabet]:
+        """The alphabet whose bits are fewest without classes, or two that are nearly equal."""
+        numbers, times = self.levels
+        largest = int(numbers[-1])
+        if self.like:
+            own = self.like.method.alphabet
+            alphabet = Alphabet.holding(own.direct, own.steps, largest)
+            if alphabet.classes and alphabet.size <= ALPHABET:
+                return [alphabet]
+        found: list[tuple[float, int, Alphabet]] = []
+        for place, (direct, steps) in enumerate(_ALPHABETS if largest >= 40 else _ALPHABETS[:1]):
+            alphabet = Alphabet.holding(direct, steps, largest)
+            if alphabet.size > ALPHABET or alphabet in [one for _, _, one in found]:
+                continue
+            weighted = np.bincount(alphabet.tokens(numbers), times, alphabet.size)
+            counts = weighted.astype(np.float64)
+            used = np.flatnonzero(counts)
+            bits = _floored(counts[used]) + float(counts @ alphabet.bits) + 8 * len(used)
+            found.append((bits, place, alphabet))
+        found = sorted(found)[:2]
+        return [alphabet for bits, _, alphabet in found if bits < _NEARLY * found[0][0]]
+
+    def tokens(self, alphabet: Alphabet) -> Tokens:
+        """Of each integer."""
+        if alphabet not in self._tokens:
+            self._tokens[alphabet] = alphabet.tokens(self.folded)
+        return self._tokens[alphabet]
+
+    @cached_property
+    def _tokens(self) -> dict[Alphabet, Tokens]:
+        return {}
+
+    def fit(self, alphabet: Alphabet, classes: Classes, way: Way, count: Count) -> _Fit:
+        """What the block is likely to take so."""
+        counts = count(self.tokens(alphabet), classes, alphabet.size)
+        bits = self._said + _likely(counts) + float(counts.sum(0) @ alphabet.bits)
+        for lines in (classes.rows, classes.columns):
+            if lines is not None:
+                times = np.bincount(lines)
+                bits += _entropy(times) + 14 * np.count_nonzero(times)
+        return _Fit(bits, alphabet, classes, way, counts)
+
+
+def _views(
+    values: Integers, middle: int, columns: int, kernels: Sequence[Kernel], like: Plan | None
+) -> list[_View]:
+    """The block as it is, and what is left of it in the best prediction, if that may pay."""
+    distances = (values.view(np.uint32) - np.uint32(middle & 0xFFFFFFFF)).view(np.int32)
+    shape = shape_of(len(values), columns)
+    plain = _View(fold(distances, 0).reshape(shape), None, like)
+    predictions = [
+        fitted_prediction(distances, kernel) for kernel in kernels if not len(values) % kernel.size
+    ]
+    views = [
+        _View(fold(prediction.left(distances), 0).reshape(shape), prediction, like)
+        for prediction in predictions
+        if prediction is not None
+    ]
+    if not views:
+        return [plain]
+    best = min(views, key=lambda view: view.bits)
+    if best.bits < _CLEARLY * plain.bits:
+        return [best]
+    return [plain, best] if best.bits < plain.bits / _CLEARLY else [plain]
+
+
+def _in_classes(view: _View, way: Way | None, count: Count) -> _Fit:
+    """The best way to tell the lines of a block apart: first which lines, then how finely."""
+    folded, alphabet = view.folded, view.alphabets[0]
+    rows, columns = folded.shape
+    if max(rows, columns) > MOST_LINES:
+        return view.fit(alphabet, Classes(None, None), _PLAIN, count)
+    spread = Spread.of(np.ceil(folded.astype(np.float32) * np.float32(0.5)))
+
+    def found(way: Way) -> _Fit:
+        return view.fit(alphabet, spread.classes(way), way, count)
+
+    if way:
+        return found(way)
+    lines = [(True, False), (False, True), (True, True)]
+    lines = [(r, c) for r, c in lines if (rows > 1 or not r) and (columns > 1 or not c)]
+    best = min(map(found, [_PLAIN, *(Way(r, c, 2) for r, c in lines)]), key=lambda one: one.bits)
+    if best.way == _PLAIN:
+        return best
+    others = [Way(best.way.has_rows, best.way.has_columns, steps) for steps in (1, 4)]
+    return min([best, *map(found, others)], key=lambda one: one.bits)
+
+
+def _floored(counts: npt.NDArray[np.float64]) -> float:
     """Bits of tokens that occur so often, none of them cheaper than a frequency of 1 allows."""
     share = np.maximum(counts / counts.sum(), 1 / TOTAL)
     return float(counts @ np.log2(share.sum() / share))
@@ -90,40 +230,10 @@ def _entropy(counts: Counts) -> float:
     return float((used * np.log2(used.sum() / used)).sum()) if len(used) else 0.0
 
 
-def _counted(tokens: npt.NDArray[np.uint8], classes: Classes, size: int) -> Counts:
-    """How often each token occurs, table by table."""
-    count = classes.tables
-    if classes.rows is None and classes.columns is None:
-        return np.bincount(tokens.reshape(-1), minlength=size)[None]
-    tables, is_coded = classes.grid(*tokens.shape)
-    both = tables.astype(np.int32) * size + tokens
-    return np.bincount(both[is_coded], minlength=count * size).reshape(count, size)
-
-
-def _estimate(classes: Classes, counts: Counts) -> float:
-    """Bits that a block is likely to take: its tables cost most where there are few integers."""
-    bits = 0.0
-    for row in counts[counts.any(1)]:
-        whole, used = _entropy(row), np.count_nonzero(row)
-        bits += whole + min(9.5 * used, 0.72 * used + 60 + 0.005 * whole)
-    for lines in (classes.rows, classes.columns):
-        if lines is not None:
-            bits += _entropy(np.bincount(lines)) + 14 * len(np.unique(lines))
-    return bits
-
-
-@dataclass(frozen=True, eq=False)
-class _Choice:
-    """A way to code a block, and the bits it takes."""
-
-    method: Method
-    bits: float
-
-
-def _choice(folded: Words, middle: int, alphabet: Alphabet, classes: Classes) -> _Choice:
-    """The tables that suit an alphabet and classes."""
-    counts = _counted(alphabet.tokens(folded), classes, alphabet.size)
-    tables = fitted(counts, alphabet)
-    bits = float((counts @ alphabet.bits).sum())
-    bits += sum(cost_of(*pair, alphabet) for pair in zip(counts, tables, strict=True))
-    return _Choice(Method(middle, alphabet, classes, tuple(tables)), bits)
+def _likely(counts: Counts) -> float:
+    """Bits of tokens and of their tables, which cost most where there are few integers."""
+    times = counts.astype(np.float64)
+    whole, used = times.sum(1), (counts > 0).sum(1)
+    bits = whole * np.log2(np.maximum(whole, 1)) - (times * np.log2(np.maximum(times, 1))).sum(1)
+    tables = np.minimum(9.5 * used, 0.72 * used + 60 + 0.005 * bits) * (used > 0)
+    return float((bits + tables).sum())

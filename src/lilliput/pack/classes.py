@@ -4,22 +4,31 @@ The class of an integer's row and that of its column, added up, choose its table
 all its integers are in the middle, and none of them is coded.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MOST_CLASSES", "MOST_LINES", "Classes", "Way", "in_classes", "ways"]
+from lilliput.pack.tokens import Alphabet
+
+__all__ = ["LINES", "MOST_CLASSES", "MOST_LINES", "Classes", "Spread", "Way", "shape_of"]
 
 MOST_CLASSES = 32
 """Besides the dead."""
 MOST_LINES = 1 << 16
 """Rows, or columns, that may have classes."""
+LINES = Alphabet(MOST_CLASSES + 1)
+"""Of the classes themselves."""
 _ROUNDS = 2
 
 Lines = npt.NDArray[np.uint8]
 Distances = npt.NDArray[np.float32]
+
+
+def shape_of(count: int, columns: int) -> tuple[int, int]:
+    """Rows and columns of a block: one row where rows would not be whole."""
+    rows = count // columns
+    return (rows, columns) if rows * columns == count else (1, count)
 
 
 @dataclass(frozen=True)
@@ -37,16 +46,6 @@ class Way:
     steps: int
 
 
-def ways(rows: int, columns: int) -> Iterator[Way]:
-    """All that are worth trying."""
-    yield Way(False, False, 1)
-    for has_rows, has_columns in ((True, False), (False, True), (True, True)):
-        if (has_rows and rows < 2) or (has_columns and columns < 2):
-            continue
-        for steps in (1, 2, 4):
-            yield Way(has_rows, has_columns, steps)
-
-
 @dataclass(frozen=True, eq=False)
 class Classes:
     """Of a block.
@@ -62,12 +61,9 @@ class Classes:
     @property
     def tables(self) -> int:
         """Sums of two classes that there can be."""
-        most = [1 if lines is None else max(1, int(lines.max())) for lines in self._both]
+        both = (self.rows, self.columns)
+        most = [1 if lines is None else max(1, int(lines.max())) for lines in both]
         return sum(most) - 1
-
-    @property
-    def _both(self) -> tuple[Lines | None, Lines | None]:
-        return self.rows, self.columns
 
     def places(self, rows: int, columns: int) -> npt.NDArray[np.intp]:
         """The table of each integer that is coded, in order."""
@@ -84,35 +80,53 @@ class Classes:
         return by_row[:, None] + by_column - 2, is_coded
 
 
-def in_classes(distances: Distances, way: Way) -> Classes:
-    """Puts the rows and columns of a block into classes.
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """How far the integers of a block's rows and columns are from the middle.
 
     Args:
-        distances: From the middle, of shape (rows, columns).
-        way: Which, and how finely.
+        alive_rows: Whether a row has an integer that is not the middle.
+        alive_columns: Likewise.
+        part: Distances of what is alive in both.
     """
-    alive_rows = np.asarray(distances.any(1))
-    alive_columns = np.asarray(distances.any(0))
-    part = distances[alive_rows][:, alive_columns]
-    by_row, by_column = _levels(part, way)
-    return Classes(
-        _lines(by_row if way.has_rows else None, alive_rows, way.steps),
-        _lines(by_column if way.has_columns else None, alive_columns, way.steps),
-    )
 
+    alive_rows: npt.NDArray[np.bool_]
+    alive_columns: npt.NDArray[np.bool_]
+    part: Distances
+    _levels: dict[tuple[bool, bool], tuple[Distances, Distances]] = field(default_factory=dict)
 
-def _levels(part: Distances, way: Way) -> tuple[Distances, Distances]:
-    """Logarithms to base 2 of rows' and columns' mean distances; together they explain each."""
-    by_row = np.zeros(part.shape[0], np.float32)
-    by_column = np.zeros(part.shape[1], np.float32)
-    if not part.size:
+    @classmethod
+    def of(cls, distances: Distances) -> "Spread":
+        """The spread of distances, of shape (rows, columns)."""
+        rows = distances @ np.ones(distances.shape[1], np.float32) > 0
+        columns = np.ones(distances.shape[0], np.float32) @ distances > 0
+        is_whole = rows.all() and columns.all()
+        return cls(rows, columns, distances if is_whole else distances[rows][:, columns])
+
+    def classes(self, way: Way) -> Classes:
+        """Rows and columns in classes by how far their integers are from the middle."""
+        lines = (way.has_rows, way.has_columns)
+        if lines not in self._levels:
+            self._levels[lines] = self._found(*lines)
+        by_row, by_column = self._levels[lines]
+        return Classes(
+            _lines(by_row if way.has_rows else None, self.alive_rows, way.steps),
+            _lines(by_column if way.has_columns else None, self.alive_columns, way.steps),
+        )
+
+    def _found(self, has_rows: bool, has_columns: bool) -> tuple[Distances, Distances]:
+        """Logarithms to base 2 of rows' and columns' mean distances; together they explain each."""
+        part = self.part
+        by_row = np.zeros(part.shape[0], np.float32)
+        by_column = np.zeros(part.shape[1], np.float32)
+        if not part.size:
+            return by_row, by_column
+        for _ in range(_ROUNDS if has_rows and has_columns else 1):
+            if has_rows:
+                by_row = np.log2(part @ np.exp2(-by_column) / part.shape[1] + 1e-6)
+            if has_columns:
+                by_column = np.log2(np.exp2(-by_row) @ part / part.shape[0] + 1e-6)
         return by_row, by_column
-    for _ in range(_ROUNDS if way.has_rows and way.has_columns else 1):
-        if way.has_rows:
-            by_row = np.log2(part @ np.exp2(-by_column) / part.shape[1] + 1e-6)
-        if way.has_columns:
-            by_column = np.log2(np.exp2(-by_row) @ part / part.shape[0] + 1e-6)
-    return by_row, by_column
 
 
 def _lines(levels: Distances | None, is_alive: npt.NDArray[np.bool_], steps: int) -> Lines | None:
@@ -123,7 +137,7 @@ def _lines(levels: Distances | None, is_alive: npt.NDArray[np.bool_], steps: int
     if levels is None or not len(levels):
         found[is_alive] = 1
         return found
-    places = np.rint((levels - np.median(levels)) * steps)
+    places = np.rint((levels - np.sort(levels)[len(levels) // 2]) * steps)
     places = np.clip(places, -MOST_CLASSES // 2, MOST_CLASSES // 2 - 1)
     found[is_alive] = (places - places.min() + 1).astype(np.uint8)
-    return found if len(np.unique(found)) > 1 else None
+    return found if found.min() < found.max() else None

@@ -11,11 +11,12 @@ import numpy as np
 
 from lilliput.core import PackError
 from lilliput.pack.bank import tails
-from lilliput.pack.block import Integers, shape_of
+from lilliput.pack.classes import shape_of
 from lilliput.pack.fields import FieldReader, FieldWriter
 from lilliput.pack.mixer import Mean, Mixer, approached, logarithm
 from lilliput.pack.range_coder import BitCoder, BitDecoder, BitEncoder
 from lilliput.pack.regression import MOST_REGRESSORS, Regression
+from lilliput.pack.tokens import Integers
 
 __all__ = ["FARTHEST", "MOST_COLUMNS", "Head", "decode_mixed", "encode_mixed", "is_possible"]
 

@@ -1,4 +1,4 @@
-"""The C decoder, compiled once by this machine's own compiler, and called from Python."""
+"""The coders in C, compiled once by this machine's own compiler, and called from Python."""
 
 import ctypes
 import hashlib
@@ -20,19 +20,22 @@ from typing import Any
 import numpy as np
 
 from lilliput.core import PackError
-from lilliput.pack.block import Integers
 from lilliput.pack.mixing import Head
+from lilliput.pack.tokens import Integers
 
-__all__ = ["Mixing", "native_decoder", "native_mixing"]
+__all__ = ["Decode", "Mixing", "decoder", "loaded", "native_mixing"]
 
 _COMPILERS = ("cc", "gcc", "clang")
 # all x86 processors since 2008 have SSE 4.1, which multiplies four integers of 32 bits at once
 _SIMD = ("-msse4.1",) if platform.machine() in {"x86_64", "AMD64"} else ()
-_FLAGS = ("-std=c99", "-O3", *_SIMD, "-shared", "-fPIC")
-_COMPILED = ("block.c", "mixing.c", "regression.c")
+_FLAGS = ("-std=c99", "-O2", "-ftree-vectorize", "-funroll-loops", *_SIMD, "-shared", "-fPIC")
+_DECODER = ("block", "mixing", "predict", "regression", "tables")
+_INCLUDED = ("block.h", "mixer.h", "mixing.h", "predict.h", "range.h", "reader.h", "regression.h")
+_COMPILED = (*(f"decoder/{name}.c" for name in _DECODER), "encoder/encode.c")
 _SOURCES = (
     *_COMPILED,
-    *("block.h", "mixer.h", "mixing.h", "range.h", "reader.h", "regression.h", "shapes.inc"),
+    *(f"decoder/{name}" for name in (*_INCLUDED, "tables.h", "shapes.inc")),
+    "encoder/encode.h",
 )
 _ERRORS = {
     1: "it is cut off",
@@ -41,17 +44,6 @@ _ERRORS = {
 }
 
 Decode = Callable[[bytes, int, int, str], Integers]
-
-
-@cache
-def native_decoder() -> Decode | None:
-    """Does what `decode_block` does, a hundred times as fast; None where no compiler is.
-
-    The compiled file is kept for the next time in the user's cache folder (`LILLIPUT_CACHE` names
-    another), under a name made of its sources, in a folder that nobody else may write to.
-    """
-    loaded = _loaded()
-    return _decoder(loaded, "decode_block", "memory") if loaded else None
 
 
 @dataclass(frozen=True)
@@ -70,14 +62,18 @@ class Mixing:
 @cache
 def native_mixing() -> Mixing | None:
     """The compiled coder of blocks of form 3; None where no compiler is."""
-    loaded = _loaded()
-    if not loaded:
+    found = loaded()
+    if not found:
         return None
-    return Mixing(_decoder(loaded, "decode_mixed", "mixing"), _encoder(loaded))
+    return Mixing(decoder(found, "decode_mixed", "mixing"), _encoder(found))
 
 
-def _loaded() -> Any:
-    """The compiled file; None where there is none."""
+def loaded() -> Any:
+    """The compiled file; None where there is none.
+
+    It is kept for the next time in the user's cache folder (`LILLIPUT_CACHE` names another), under
+    a name made of its sources, in a folder that nobody else may write to.
+    """
     compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
     try:
         library = _kept(compiler)
@@ -88,14 +84,14 @@ def _loaded() -> Any:
 
 def _kept(compiler: str | None) -> Path | None:
     """The compiled file, compiled now where it is not there."""
-    with as_file(files("lilliput.pack") / "decoder") as sources:
+    with as_file(files("lilliput.pack")) as sources:
         texts = [(sources / name).read_bytes() for name in _SOURCES]
         facts = [*_FLAGS, sys.platform, *os.uname()] if hasattr(os, "uname") else [*_FLAGS]
         digest = hashlib.sha256(b"\0".join([*texts, *map(str.encode, facts)])).hexdigest()
         folder = _folder()
         if folder is None:
             return None
-        library = folder / f"block-{digest[:32]}.so"
+        library = folder / f"coder-{digest[:32]}.so"
         if library.is_file() and _is_ours(library):
             return library
         return library if compiler and _compiled(compiler, sources, library) else None
@@ -106,7 +102,7 @@ def _folder() -> Path | None:
     named = os.environ.get("LILLIPUT_CACHE")
     general = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(named) if named else Path(general) / "lilliput"
-    folder = folder / "decoder"
+    folder = folder / "coder"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder if _is_ours(folder) else None
 
@@ -132,7 +128,8 @@ def _compiled(compiler: str, sources: Path, library: Path) -> bool:
     return True
 
 
-def _decoder(library: Any, name: str, memory: str) -> Decode:
+def decoder(library: Any, name: str, memory: str) -> Decode:
+    """A function that decodes blocks, and has memory of its own in each thread."""
     function = getattr(library, f"lilliput_{name}")
     function.restype = ctypes.c_int
     size, place = ctypes.c_size_t, ctypes.c_void_p

@@ -20,8 +20,8 @@ from lilliput.pack.tokens import Words
 __all__ = ["Decoder", "encode", "lanes_for"]
 
 _LOW = 1 << 16
-_MOST_LANES = 32
-_SYMBOLS_A_LANE = 2048
+_MOST_LANES = 8
+_SYMBOLS_A_LANE = 8192
 _BITS_A_LANE = 4096
 """Of the code, so that states are less than a hundredth of it."""
 

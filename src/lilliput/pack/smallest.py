@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lilliput.pack.block import Integers, shape_of
+from lilliput.pack.classes import shape_of
 from lilliput.pack.mixing import FARTHEST, Head, encode_mixed, is_possible
 from lilliput.pack.native import native_mixing
 from lilliput.pack.regression import BATCH, MOST_REGRESSORS
+from lilliput.pack.tokens import Integers
 
 __all__ = ["shortest_mixed"]
 

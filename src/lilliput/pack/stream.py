@@ -15,13 +15,17 @@ import numpy.typing as npt
 
 from lilliput.core import PackError
 from lilliput.core.progress import track
-from lilliput.pack.block import Integers, Plan, decode_block, encode_plans
-from lilliput.pack.choose import plan_block
+from lilliput.pack.block import decode_block
+from lilliput.pack.choose import count_tokens, plan_block
 from lilliput.pack.container import checksum
 from lilliput.pack.header import Block, Stream
 from lilliput.pack.mixing import decode_mixed
-from lilliput.pack.native import native_decoder, native_mixing
+from lilliput.pack.native import native_mixing
+from lilliput.pack.native_rans import native_rans
+from lilliput.pack.plan import Plan, encode_plans
+from lilliput.pack.predict import Kernel
 from lilliput.pack.smallest import shortest_mixed
+from lilliput.pack.tokens import Integers
 
 __all__ = ["Source", "Unsigned", "decode_stream", "encode_streams"]
 
@@ -39,6 +43,8 @@ _BLOCK_HEAD = 10
 _SYMBOLS_AT_ONCE = 1 << 22
 _FULL = 0.998
 """Of the bits of a byte: such bytes are stored as they are."""
+_NEARLY_FULL, _SAMPLE = 0.9, 4096
+"""Bytes are counted where a sample has as many bits."""
 _LZMA_SETTINGS = ((3, 0, 0), (3, 0, 2), (0, 2, 2))
 """Literal context bits, literal position bits and position bits that are tried."""
 _DICTIONARY = 1 << 22
@@ -53,12 +59,14 @@ class Source:
         width: Bytes of each: 1, 2 or 4.
         columns: Integers in a row; 0 where there are no rows.
         is_text: Whether pieces are likely to repeat.
+        kernels: Where taps of filters may be.
     """
 
     values: Integers
     width: int
     columns: int = 0
     is_text: bool = False
+    kernels: tuple[Kernel, ...] = ()
 
 
 @dataclass(eq=False)
@@ -70,6 +78,7 @@ class _Job:
     width: int
     columns: int
     is_text: bool
+    kernels: tuple[Kernel, ...] = ()
     plan: Plan | None = None
     data: bytes = field(default=b"")
 
@@ -87,11 +96,14 @@ def encode_streams(
     waiting: list[_Job] = []
     before: dict[int, Plan] = {}
     symbols = 0
+    compiled = native_rans()
+    count = compiled.count if compiled else count_tokens
     for job in track(jobs, "packing"):
         if not _is_full(job):
-            job.plan = plan_block(job.values, job.columns, before.get(job.source))
+            like = before.get(job.source)
+            job.plan = plan_block(job.values, job.columns, job.kernels, like, count)
             before = {job.source: job.plan}
-            symbols += len(job.plan.frequencies)
+            symbols += job.plan.symbols
         waiting.append(job)
         if symbols > _SYMBOLS_AT_ONCE:
             _finish(waiting)
@@ -118,22 +130,30 @@ def _blocks(place: int, source: Source) -> Iterator[_Job]:
     size = _TEXT_BLOCK if source.is_text else _BLOCK // min(columns, _BLOCK) * min(columns, _BLOCK)
     for start in range(0, len(source.values), size):
         values = source.values[start : start + size]
-        yield _Job(place, values, source.width, columns, source.is_text)
+        yield _Job(place, values, source.width, columns, source.is_text, source.kernels)
 
 
 def _is_full(job: _Job) -> bool:
     """Whether bytes use all their bits, so that nothing can be saved."""
     if job.width != 1:
         return False
-    share = np.bincount(job.values & 255, minlength=256) / len(job.values)
+    sample = job.values[:: max(1, len(job.values) // _SAMPLE)]
+    return _bits_of(sample) > 8 * _NEARLY_FULL and _bits_of(job.values) > 8 * _FULL
+
+
+def _bits_of(values: Integers) -> float:
+    """The entropy of bytes."""
+    share = np.bincount(values & 255, minlength=256) / len(values)
     used = share[share > 0]
-    return float(used @ -np.log2(used)) > 8 * _FULL
+    return float(used @ -np.log2(used))
 
 
 def _finish(jobs: Sequence[_Job]) -> None:
     """Codes blocks side by side, and takes the shortest form of each."""
     planned = [job for job in jobs if job.plan is not None]
-    codes = encode_plans([job.plan for job in planned if job.plan is not None])
+    plans = [job.plan for job in planned if job.plan is not None]
+    compiled = native_rans()
+    codes = list(map(compiled.encode, plans)) if compiled else encode_plans(plans)
     coded = {id(job): code for job, code in zip(planned, codes, strict=True)}
     for job in jobs:
         forms = [bytes([_STORED]) + _raw(job.values, job.width)]
@@ -232,7 +252,8 @@ def _decoded(data: bytes, count: int, width: int, columns: int, what: str) -> In
         if columns < 1:
             raise PackError(f"{what} says rows of {columns} integers")
         if form == bytes([_CODED]):
-            return (native_decoder() or decode_block)(rest, count, columns, what)
+            compiled = native_rans()
+            return (compiled.decode if compiled else decode_block)(rest, count, columns, what)
         mixing = native_mixing()
         return (mixing.decode if mixing else decode_mixed)(rest, count, columns, what)
     raw = _expanded(rest, count * width, what) if form == bytes([_LZMA]) else rest

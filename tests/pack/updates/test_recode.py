@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lilliput.core import PackError
-from lilliput.pack.block import encode_plans
 from lilliput.pack.choose import plan_block
+from lilliput.pack.plan import encode_plans
 from lilliput.pack.updates.recode import Apart, lines_in, plan_again, taken_apart
 
 
@@ -20,16 +20,18 @@ def integers(kind, rows=40, columns=60):
         found[:, ::4] = 0
     if kind == "far":
         found[::7, ::9] = 1 << 29
+    if kind == "filters":
+        found = found.cumsum(1) % 40
     if kind == "sparse":
         found[rng.random(found.shape) < 0.95] = 0
     return found.reshape(-1).astype(np.int32)
 
 
-@pytest.mark.parametrize("kind", ["plain", "rows", "columns", "far", "sparse"])
+@pytest.mark.parametrize("kind", ["plain", "rows", "columns", "far", "filters", "sparse"])
 @pytest.mark.parametrize("columns", [60, 17])
 def test_a_block_is_made_anew(kind, columns):
     values = integers(kind)
-    block = encode_plans([plan_block(values, columns)])[0]
+    block = encode_plans([plan_block(values, columns, [Kernel(6)])])[0]
     apart = taken_apart(block, len(values), columns, "it")
     assert lines_in(apart.head, len(values), columns, "it") == (len(apart.rows), len(apart.columns))
     assert block.startswith(apart.head)
@@ -58,7 +60,7 @@ def test_fields_that_do_not_suit_are_refused():
 
 
 def test_a_token_of_no_frequency_is_refused():
-    head = bytes([1, 0, 2, 0, 0, 0, 0, 0, 2, 0, 255, 15, 1, 255, 15])  # tokens 0 and 2 of three
+    head = bytes([1, 0, 0, 2, 0, 0, 0, 0, 0, 2, 0, 255, 15, 1, 255, 15])  # tokens 0 and 2 of three
     nothing = np.zeros(0, np.uint8)
     apart = Apart(head, nothing, nothing)
     plan_again(np.array([0, 1, 1], np.int32), 3, apart, "it")

@@ -17,16 +17,23 @@ enum { /* what lilliput_decode_block gives */
 };
 
 enum { LILLIPUT_TABLES = 64, LILLIPUT_LINES = 65536, LILLIPUT_TOTAL = 4096, LILLIPUT_TOKENS = 256 };
+enum { LILLIPUT_TAPS = 64, LILLIPUT_STRIDE = 1 << 22 };
 
 typedef struct {
-    uint16_t frequency[LILLIPUT_TOKENS];
-    uint16_t start[LILLIPUT_TOKENS];
+    uint32_t range[LILLIPUT_TOKENS]; /* frequency * 65536 + start */
     uint8_t slot[LILLIPUT_TOTAL];
 } lilliput_table;
+
+typedef struct {
+    uint32_t taps, stride, reach;
+    int16_t weights[LILLIPUT_TAPS * (LILLIPUT_TAPS - 1) / 2]; /* tap by tap, of those before */
+} lilliput_prediction;
 
 typedef struct { /* the decoder's memory; what is in it before and after means nothing */
     lilliput_table tables[LILLIPUT_TABLES];
     lilliput_table lines[2];
+    lilliput_prediction prediction;
+    uint32_t flags, count; /* which lines have classes; tables there are */
     uint8_t rows[LILLIPUT_LINES];
     uint8_t columns[LILLIPUT_LINES];
 } lilliput_memory;

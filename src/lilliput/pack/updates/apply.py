@@ -9,10 +9,10 @@ import numpy as np
 from lilliput.core import PackError
 from lilliput.core.progress import track
 from lilliput.pack.arrays import Array, array_of, digest
-from lilliput.pack.block import Plan, encode_plans
 from lilliput.pack.container import Readable, header_of, limit_of, read_blocks
 from lilliput.pack.file import plain_name, put, write_whole
 from lilliput.pack.header import Entry
+from lilliput.pack.plan import Plan, encode_plans
 from lilliput.pack.stream import decode_stream
 from lilliput.pack.updates.base import Base
 from lilliput.pack.updates.blocks import BlockReader

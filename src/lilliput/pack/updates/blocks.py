@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from lilliput.core import PackError
 from lilliput.pack.arrays import Array, streams_of
-from lilliput.pack.block import Integers, Plan, encode_plans
 from lilliput.pack.classes import Lines
 from lilliput.pack.fields import FieldReader, FieldWriter
 from lilliput.pack.header import Entry, Stream
+from lilliput.pack.plan import Plan, encode_plans
+from lilliput.pack.tokens import Integers
 from lilliput.pack.updates.base import Base
 from lilliput.pack.updates.recode import Apart, lines_in, plan_again, taken_apart
 

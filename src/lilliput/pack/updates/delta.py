@@ -9,10 +9,10 @@ import numpy as np
 from lilliput.core import PackError
 from lilliput.core.progress import track
 from lilliput.pack.arrays import INTEGERS, MULTIPLES, Array, array_of
-from lilliput.pack.block import Integers
 from lilliput.pack.container import Packed, read_framed, write_framed
 from lilliput.pack.header import Contents, Entry, Stream, write_header
 from lilliput.pack.stream import Source, encode_streams
+from lilliput.pack.tokens import Integers
 from lilliput.pack.updates.align import parts_of, write_parts
 from lilliput.pack.updates.apply import update_to
 from lilliput.pack.updates.base import Base, are_alike

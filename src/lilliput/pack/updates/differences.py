@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from lilliput.core import PackError
 from lilliput.pack.arrays import Array
-from lilliput.pack.block import Integers
-from lilliput.pack.tokens import Alphabet, fold
+from lilliput.pack.tokens import Alphabet, Integers, fold
 
 __all__ = ["POOLS", "TEXT", "Places", "Pools", "bits_of", "differences", "moved", "pools_of"]
 

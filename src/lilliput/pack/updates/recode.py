@@ -3,25 +3,17 @@
 Everything here is integer arithmetic, so that each machine makes the same bytes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lilliput.core import PackError
-from lilliput.pack.block import (
-    Head,
-    Integers,
-    Method,
-    Plan,
-    read_classes,
-    read_head,
-    shape_of,
-    symbols_of,
-)
-from lilliput.pack.classes import Classes, Lines, Way
+from lilliput.pack.block import Head, read_classes, read_head
+from lilliput.pack.classes import LINES, Classes, Lines, Way, shape_of
 from lilliput.pack.fields import FieldReader
+from lilliput.pack.plan import Method, Plan, symbols_of
 from lilliput.pack.rans import Decoder
-from lilliput.pack.tokens import fold
+from lilliput.pack.tokens import Integers, Words, fold
 
 __all__ = ["Apart", "lines_in", "plan_again", "taken_apart"]
 
@@ -99,21 +91,40 @@ def plan_again(values: Integers, columns: int, apart: Apart, what: str) -> Plan:
     )
     sizes = [size for table, size in zip(head.line_tables, shape, strict=True) if table is not None]
     lines = [x for x in (classes.rows, classes.columns) if x is not None]
-    folded = fold(values, head.middle).reshape(shape)
     alphabet = head.alphabet
+    folded = _folded(values, head).reshape(shape)
     has_room = not folded.size or int(folded.max()) < int(alphabet.lows[-1])
     if [len(x) for x in lines] != sizes or not has_room or _most(classes) >= len(head.tables):
         raise PackError(f"{what} has fields that do not suit its integers")
-    method = Method(head.middle, alphabet, classes, head.tables)
-    tables = [table for table in head.line_tables if table is not None]
+    by_row, by_column = (
+        None if table is None else table.frequencies(LINES) for table in head.line_tables
+    )
+    plan = Plan(
+        Method(head.middle, head.prediction, alphabet, classes, Way(False, False, 1)),
+        head.tables,
+        np.stack([table.frequencies(alphabet) for table in head.tables]),
+        (by_row, by_column),
+        folded,
+        alphabet.tokens(folded),
+        apart.head,
+        0,
+        head.lanes,
+    )
     try:
-        frequencies, starts = symbols_of(folded, method, tables)
+        frequencies, _ = symbols_of(plan)
     except IndexError as error:
         raise PackError(f"{what} has a class that there is not") from error
     if len(frequencies) and not frequencies.min():
         raise PackError(f"{what} has integers that its tables do not know")
-    way = Way(has_rows=False, has_columns=False, steps=1)
-    return Plan(apart.head, frequencies, starts, alphabet, way, head.lanes)
+    return replace(plan, symbols=len(frequencies))
+
+
+def _folded(values: Integers, head: Head) -> Words:
+    """What is coded of integers."""
+    if head.prediction is None:
+        return fold(values, head.middle)
+    distances = (values.view(np.uint32) - np.uint32(head.middle)).view(np.int32)
+    return fold(head.prediction.left(distances), 0)
 
 
 def _most(classes: Classes) -> int:
