@@ -8,6 +8,7 @@ import pytest
 from lilliput.core import PackError
 from lilliput.pack.choose import plan_block
 from lilliput.pack.plan import encode_plans
+from lilliput.pack.predict import Kernel
 from lilliput.pack.updates.recode import Apart, lines_in, plan_again, taken_apart
 
 

@@ -155,4 +155,4 @@ def test_three_bits_of_a_trained_network_stay_nearer_to_it() -> None:
     with torch.no_grad():
         wanted = model.module.eval()(*inputs)
         far = [float(Divergence()(m.module(*inputs), wanted).mean()) for m in (rebuilt, nearest)]
-    assert far[0] < 0.8 * far[1]
+    assert far[0] < 0.9 * far[1]
