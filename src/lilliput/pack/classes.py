@@ -96,6 +96,7 @@ class Spread:
     _levels: dict[tuple[bool, bool], tuple[Distances, Distances]] = field(default_factory=dict)
 
     @classmethod
+    @np.errstate(invalid="ignore")  # BLAS may say so of what lies beside the numbers
     def of(cls, distances: Distances) -> "Spread":
         """The spread of distances, of shape (rows, columns)."""
         rows = distances @ np.ones(distances.shape[1], np.float32) > 0
@@ -114,6 +115,7 @@ class Spread:
             _lines(by_column if way.has_columns else None, self.alive_columns, way.steps),
         )
 
+    @np.errstate(invalid="ignore")
     def _found(self, has_rows: bool, has_columns: bool) -> tuple[Distances, Distances]:
         """Logarithms to base 2 of rows' and columns' mean distances; together they explain each."""
         part = self.part
