@@ -23,7 +23,7 @@ Count = Callable[[Tokens, Classes, int], Counts]
 _ALPHABETS = ((256, 0), (128, 3), (64, 2), (24, 1), (8, 0))
 """Direct tokens, and steps for numbers above, that are tried."""
 _SAMPLE = 4096
-_CLEARLY = 0.985
+_CLEARLY = 0.995
 """What is predicted with so much less is not tried without."""
 _NEARLY = 1.01
 """An alphabet with more times the bits is not tried."""

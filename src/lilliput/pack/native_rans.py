@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from lilliput.pack.choose import Count, Tokens
 from lilliput.pack.classes import Classes
@@ -18,6 +19,7 @@ from lilliput.pack.tokens import ALPHABET, Words
 __all__ = ["RangeAns", "native_rans"]
 
 Encode = Callable[[Plan], bytes]
+Numbers = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -52,18 +54,21 @@ class _Symbols(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("ranges", "by_row", "by_column", "bits")),
         ("row_count", ctypes.c_size_t),
         ("column_count", ctypes.c_size_t),
+        ("symbols", ctypes.c_size_t),
         ("lanes", ctypes.c_uint32),
     ]
 
 
-def _symbols(tokens: Tokens, classes: Classes, **more: Any) -> tuple[_Symbols, list[Any]]:
+def _symbols(
+    tokens: Tokens, classes: Classes, **more: Numbers | None
+) -> tuple[_Symbols, list[Numbers]]:
     """What C is told of a block, and the arrays that it points to."""
     rows, columns = tokens.shape
-    arrays = {"tokens": np.ascontiguousarray(tokens)}
+    arrays: dict[str, Numbers] = {"tokens": np.ascontiguousarray(tokens)}
     for name, lines, size in (("rows", classes.rows, rows), ("columns", classes.columns, columns)):
         arrays[name] = np.ones(size, np.uint8) if lines is None else lines
-    arrays |= {name: array for name, array in more.items() if isinstance(array, np.ndarray)}
-    found = _Symbols(row_count=rows, column_count=columns, lanes=more.get("lanes", 1))
+    arrays |= {name: array for name, array in more.items() if array is not None}
+    found = _Symbols(row_count=rows, column_count=columns)
     for name, array in arrays.items():
         setattr(found, name, array.ctypes.data)
     return found, list(arrays.values())
@@ -100,8 +105,8 @@ def _encoder(library: Any) -> Encode:
             by_row=None if lines[0] is None else _ranges(lines[0][None]),
             by_column=None if lines[1] is None else _ranges(lines[1][None]),
             bits=alphabet.bits.astype(np.uint8),
-            lanes=plan.lanes,
         )
+        symbols.symbols, symbols.lanes = plan.symbols, plan.lanes
         room = np.empty(4 * plan.lanes + 2 * plan.symbols, np.uint8)
         size = function(ctypes.byref(symbols), room.ctypes.data, len(room))
         return plan.head + room[len(room) - size :].tobytes()

@@ -32,21 +32,6 @@ static void put_raw(coder *to, uint32_t rest, uint32_t bits)
     }
 }
 
-/* Symbols there are, by which it is known whose turn the last one is. */
-static size_t counted(const lilliput_symbols *of)
-{
-    size_t found = (of->by_row ? of->row_count : 0) + (of->by_column ? of->column_count : 0);
-    const uint8_t *tokens = of->tokens;
-    for (size_t row = 0; row < of->row_count; row++, tokens += of->column_count) {
-        for (size_t column = 0; of->rows[row] && column < of->column_count; column++) {
-            if (of->columns[column]) {
-                found += 1 + (size_t)(of->bits[tokens[column]] + CHUNK - 1) / CHUNK;
-            }
-        }
-    }
-    return found;
-}
-
 static void put_all_raw(coder *to, const lilliput_symbols *of)
 {
     for (size_t row = of->row_count; row-- > 0;) {
@@ -84,11 +69,10 @@ static void put_lines(coder *to, const uint32_t *ranges, const uint8_t *lines, s
 size_t lilliput_encode(const lilliput_symbols *of, uint8_t *bytes, size_t size)
 {
     coder to = {bytes + size, {0}, 0, of->lanes};
-    size_t symbols = counted(of);
-    if (size < 4 * (size_t)of->lanes + 2 * symbols) {
+    if (size < 4 * (size_t)of->lanes + 2 * of->symbols) {
         return 0;
     }
-    to.lane = (uint32_t)symbols & (of->lanes - 1);
+    to.lane = (uint32_t)of->symbols & (of->lanes - 1); /* whose turn it would be at the end */
     for (uint32_t lane = 0; lane < of->lanes; lane++) {
         to.state[lane] = 65536;
     }

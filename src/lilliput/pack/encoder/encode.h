@@ -16,6 +16,7 @@ typedef struct {
     const uint32_t *by_column;
     const uint8_t *bits; /* raw bits of each token */
     size_t row_count, column_count;
+    size_t symbols; /* classes of lines, tokens, and pieces of raw bits, in all */
     uint32_t lanes;
 } lilliput_symbols;
 
