@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from tests.attacks.mutations import FIXED, MUTATIONS, Seed, framed, seed_of
-from tests.attacks.packed import small_model, tiny_file
+from tests.attacks.packed import mixed_model, small_model, tiny_file
 from tests.attacks.updates import UPDATE_MUTATIONS, UpdateSeed, mended_update, update_seeds
 
 from lilliput.core import PackError
@@ -86,8 +86,8 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Seeds:
-    """Small whole files: a model with all codings, a file with arrays, text and products, and
-    updates of both.
+    """Small whole files: a model with all codings, a file with arrays, text and products, a model
+    of mixed blocks, and updates of all.
     """
 
     files: list[Seed]
@@ -97,6 +97,8 @@ class Seeds:
     def made_in(cls, folder: Path) -> "Seeds":
         paths = [small_model(folder), tiny_file(folder)]
         files = [seed_of(path.stem, path.read_bytes()) for path in paths]
+        mixed = mixed_model(folder)  # takes longest, so it is taken least
+        files = [*files, *files, *files, seed_of(mixed.stem, mixed.read_bytes())]
         return cls(files, update_seeds(folder))
 
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "block.h"
+#include "mixing.h"
 
 enum { FACTS = 5, MOST_COUNT = 1 << 14 };
 
@@ -17,11 +17,18 @@ static int range_ans(const uint8_t *bytes, size_t size, uint32_t *values, size_t
     return lilliput_decode_block(bytes, size, values, count, columns, memory);
 }
 
+static int mixing(const uint8_t *bytes, size_t size, uint32_t *values, size_t count,
+                  size_t columns, void *memory)
+{
+    return lilliput_decode_mixed(bytes, size, values, count, columns, memory);
+}
+
 static const struct {
     decode run;
     size_t (*memory_bytes)(void);
 } decoders[] = {
     {range_ans, lilliput_memory_bytes},
+    {mixing, lilliput_mixing_bytes},
 };
 
 enum { DECODERS = sizeof decoders / sizeof *decoders };

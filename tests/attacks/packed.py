@@ -38,10 +38,11 @@ def small_model(folder: Path) -> Path:
     return pack_model(state(12, 80), folder / "small.lil").path
 
 
-def mixed_model(folder: Path) -> Path:
+def mixed_model(folder: Path, moved: int = 0) -> Path:
     """Integers whose blocks are mixed: each row is nearly the one before."""
     rng = np.random.default_rng(4)
     values = np.cumsum(rng.integers(-1, 2, (30, 9)), 0)
+    values[::7, 3] += moved
     weights = {"w": Quantized(torch.from_numpy(values), 0.1)}
     return pack_model(weights, folder / "mixed.lil", smallest=True).path
 

@@ -7,13 +7,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.attacks.packed import blocks_of, model_file, onnx_packed, small_model
+from tests.attacks.packed import blocks_of, mixed_model, model_file, onnx_packed, small_model
 
 from lilliput.pack import Packed
 
 HERE = Path(__file__).parent
 DECODER = HERE.parents[1] / "src" / "lilliput" / "pack" / "decoder"
-DECODERS = {b"\1": 0}
+DECODERS = {b"\1": 0, b"\3": 1}
 """Places in the table of `fuzz_decoders.c`, by the form of a block."""
 MOST_COUNT = 1 << 14
 
@@ -39,7 +39,8 @@ def fuzzer(tmp_path_factory):
 def corpus(tmp_path_factory):
     """Blocks of packed files, one a file."""
     folder = tmp_path_factory.mktemp("corpus")
-    for path in (onnx_packed(folder), model_file(folder), small_model(folder)):
+    for make in (onnx_packed, model_file, small_model, mixed_model):
+        path = make(folder)
         packed = Packed.open(path)
         for entry, payload in zip(packed.contents.entries, blocks_of(packed), strict=True):
             for stream, own in zip(entry.streams, payload, strict=True):

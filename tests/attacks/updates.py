@@ -21,7 +21,7 @@ from tests.attacks.mutations import (
     other_number,
     plain_header,
 )
-from tests.attacks.packed import state, tiny_file
+from tests.attacks.packed import mixed_model, state, tiny_file
 
 from lilliput.core import PackError
 from lilliput.pack import Quantized, delta, pack, pack_model
@@ -52,7 +52,7 @@ class UpdateSeed:
 
 
 def update_seeds(folder: Path) -> list[UpdateSeed]:
-    """Updates of a model and of a file."""
+    """Updates of a model, of a file, and of a model of mixed blocks."""
     (folder / "old").mkdir(exist_ok=True)
     old, new = state(6, 40), state(6, 40)
     for name in ("dead", "far"):
@@ -69,7 +69,9 @@ def update_seeds(folder: Path) -> list[UpdateSeed]:
     data[200:260:7] = bytes(9)
     changed.write_bytes(data + b"\x3a\x00")
     files[1] = pack(changed).path
-    return [seed(*models, folder / "model"), seed(*files, folder / "file")]
+    mixed = [mixed_model(folder / "old"), mixed_model(folder, moved=1)]
+    pairs = {"model": models, "file": files, "mixed": mixed}
+    return [seed(*pair, folder / name) for name, pair in pairs.items()]
 
 
 def seed(old: Path, new: Path, out: Path) -> UpdateSeed:

@@ -18,7 +18,15 @@ from lilliput.pack.range_coder import BitCoder, BitDecoder, BitEncoder
 from lilliput.pack.regression import MOST_REGRESSORS, Regression
 from lilliput.pack.tokens import Integers
 
-__all__ = ["FARTHEST", "MOST_COLUMNS", "Head", "decode_mixed", "encode_mixed", "is_possible"]
+__all__ = [
+    "FARTHEST",
+    "MOST_COLUMNS",
+    "Head",
+    "decode_mixed",
+    "encode_mixed",
+    "is_possible",
+    "read_mixed_head",
+]
 
 MOST_COLUMNS = 1 << 16
 FARTHEST = 1 << 22
@@ -60,7 +68,12 @@ class Head:
         return bytes(out.data)
 
 
-def _read_head(fields: FieldReader) -> Head:
+def read_mixed_head(fields: FieldReader) -> Head:
+    """What a block says before its code.
+
+    Raises:
+        PackError: It cannot be, or is cut off.
+    """
     middle, flags = fields.number(0xFFFFFFFF), fields.number(3)
     first, second, third, fourth = (1 + fields.number(FARTHEST - 1) for _ in range(_NEIGHBOURS))
     return Head(middle, bool(flags & 1), bool(flags & 2), (first, second, third, fourth))
@@ -85,7 +98,7 @@ def decode_mixed(data: bytes, count: int, columns: int, what: str) -> Integers:
         PackError: The block is damaged.
     """
     fields = FieldReader(data, what)
-    head = _read_head(fields)
+    head = read_mixed_head(fields)
     shape = shape_of(count, columns)
     if not is_possible(head, shape):
         raise PackError(f"{what} has rows of {shape[1]:,} integers, more than can be")

@@ -141,6 +141,20 @@ def test_floats_on_a_grid_move_by_its_steps(models, tmp_path):
     assert update < round_trip(*pair, tmp_path).stat().st_size + 40
 
 
+def test_mixed_blocks_are_made_anew(tmp_path):
+    rng = np.random.default_rng(0)
+    values = np.cumsum(rng.integers(-1, 2, (60, 40)), 0)
+    pair = []
+    for name in ("old", "new"):
+        state = {"w": Quantized(torch.from_numpy(values.copy()), STEP)}
+        pair.append(pack_model(state, tmp_path / f"{name}.lil", smallest=True).path)
+        values[rng.random(values.shape) < 0.01] += 1
+    assert Packed.open(pair[1]).blocks(Packed.open(pair[1]).contents.entries[0])[0][0][0] == 3
+    update = round_trip(*pair, tmp_path)
+    assert update.stat().st_size < 0.6 * pair[1].stat().st_size
+    assert ways(update) == {"w": DIFFERENT}
+
+
 def test_updates_follow_one_another(models, tmp_path):
     first = weights()
     second, third = moved(first, 0.02, 1), moved(first, 0.02, 2)

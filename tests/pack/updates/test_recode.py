@@ -7,9 +7,18 @@ import pytest
 
 from lilliput.core import PackError
 from lilliput.pack.choose import plan_block
+from lilliput.pack.mixing import Head, encode_mixed
 from lilliput.pack.plan import encode_plans
 from lilliput.pack.predict import Kernel
-from lilliput.pack.updates.recode import Apart, lines_in, plan_again, taken_apart
+from lilliput.pack.updates import recode
+from lilliput.pack.updates.recode import (
+    Apart,
+    lines_in,
+    mixed_again,
+    mixed_head,
+    plan_again,
+    taken_apart,
+)
 
 
 def integers(kind, rows=40, columns=60):
@@ -67,3 +76,19 @@ def test_a_token_of_no_frequency_is_refused():
     plan_again(np.array([0, 1, 1], np.int32), 3, apart, "it")
     with pytest.raises(PackError, match="it has integers that its tables do not know"):
         plan_again(np.array([0, -1, 1], np.int32), 3, apart, "it")
+
+
+@pytest.mark.parametrize("is_native", [True, False])
+def test_a_mixed_block_is_made_anew(is_native, monkeypatch):
+    if not is_native:
+        monkeypatch.setattr(recode, "native_mixing", lambda: None)
+    values = np.cumsum(integers("plain", 12, 9).reshape(12, 9), 0).reshape(-1).astype(np.int32)
+    block = encode_mixed(values, 9, Head(1, True, False, (1, 9, 2, 18)))
+    head = mixed_head(block, "it")
+    assert block.startswith(head)
+    assert mixed_again(values, 9, head, "it") == block
+    for wrong in (head[:-1], head + b"\0"):
+        with pytest.raises(PackError):
+            mixed_again(values, 9, wrong, "it")
+    with pytest.raises(PackError, match="do not suit"):
+        mixed_again(values[:0], 9, head, "it")

@@ -17,12 +17,19 @@ from lilliput.pack.header import Entry, Stream
 from lilliput.pack.plan import Plan, encode_plans
 from lilliput.pack.tokens import Integers
 from lilliput.pack.updates.base import Base
-from lilliput.pack.updates.recode import Apart, lines_in, plan_again, taken_apart
+from lilliput.pack.updates.recode import (
+    Apart,
+    lines_in,
+    mixed_again,
+    mixed_head,
+    plan_again,
+    taken_apart,
+)
 
 __all__ = ["BlockReader", "BlockWriter"]
 
-_STORED, _CODED = b"\0", b"\1"
-_AS_IT_IS, _RAW, _AGAIN = range(3)
+_STORED, _CODED, _MIXED = b"\0", b"\1", b"\3"
+_AS_IT_IS, _RAW, _AGAIN, _MIXED_AGAIN = range(4)
 _NOTHING = np.zeros(0, np.uint8)
 _MOST_BLOCK_BYTES = 1 << 25
 
@@ -85,6 +92,8 @@ class BlockWriter:
         self, values: Integers, stream: Stream, block: bytes, old: tuple[Lines, Lines]
     ) -> bool:
         """Says the fields and classes of a block, if it can be made of them."""
+        if block[:1] == _MIXED:
+            return self._mixed_again(values, stream, block[1:])
         if block[:1] != _CODED:
             return False
         apart = taken_apart(block[1:], len(values), stream.columns, "a block")
@@ -95,6 +104,14 @@ class BlockWriter:
         self.fields.sized(apart.head)
         for lines, before in zip((apart.rows, apart.columns), old, strict=True):
             self._lines.append(lines - before if len(before) == len(lines) else lines)
+        return True
+
+    def _mixed_again(self, values: Integers, stream: Stream, data: bytes) -> bool:
+        head = mixed_head(data, "a block")
+        if mixed_again(values, stream.columns, head, "a block") != data:
+            return False
+        self.fields.number(_MIXED_AGAIN)
+        self.fields.sized(head)
         return True
 
 
@@ -122,11 +139,13 @@ class BlockReader:
         for number, integers in enumerate(streams_of(entry, values)):
             stream = entry.streams[number]
             for place, piece in _pieces(integers, stream):
-                way = self._fields.number(_AGAIN)
+                way = self._fields.number(_MIXED_AGAIN)
                 if way == _RAW:
                     yield _STORED + piece.astype(f"<u{stream.width}").tobytes()
                 elif way == _AS_IT_IS:
                     yield self._fields.sized(_MOST_BLOCK_BYTES)
+                elif way == _MIXED_AGAIN:
+                    yield _MIXED + self._mixed(piece, stream)
                 else:
                     yield self._plan(piece, stream, old.of(number, place))
 
@@ -140,11 +159,16 @@ class BlockReader:
         if self._at != len(self._lines):
             raise PackError(f"{self._fields.what} leave classes that are of no block")
 
-    def _plan(self, values: Integers, stream: Stream, old: tuple[Lines, Lines]) -> Plan:
-        what = self._fields.what
-        head = self._fields.sized(_MOST_BLOCK_BYTES)
+    def _mixed(self, values: Integers, stream: Stream) -> bytes:
+        return mixed_again(values, stream.columns, self._head(stream), self._fields.what)
+
+    def _head(self, stream: Stream) -> bytes:
         if stream.columns < 1:
-            raise PackError(f"{what} are for rows of {stream.columns} integers")
+            raise PackError(f"{self._fields.what} are for rows of {stream.columns} integers")
+        return self._fields.sized(_MOST_BLOCK_BYTES)
+
+    def _plan(self, values: Integers, stream: Stream, old: tuple[Lines, Lines]) -> Plan:
+        what, head = self._fields.what, self._head(stream)
         counts = lines_in(head, len(values), stream.columns, what)
         rows, columns = (self._take(*pair) for pair in zip(counts, old, strict=True))
         return plan_again(values, stream.columns, Apart(head, rows, columns), what)

@@ -11,11 +11,16 @@ from lilliput.core import PackError
 from lilliput.pack.block import Head, read_classes, read_head
 from lilliput.pack.classes import LINES, Classes, Lines, Way, shape_of
 from lilliput.pack.fields import FieldReader
+from lilliput.pack.mixing import encode_mixed, is_possible, read_mixed_head
+from lilliput.pack.native import native_mixing
 from lilliput.pack.plan import Method, Plan, symbols_of
 from lilliput.pack.rans import Decoder
 from lilliput.pack.tokens import Integers, Words, fold
 
-__all__ = ["Apart", "lines_in", "plan_again", "taken_apart"]
+__all__ = ["Apart", "lines_in", "mixed_again", "mixed_head", "plan_again", "taken_apart"]
+
+_MOST_BYTES = 16
+"""Of a mixed integer, at worst."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,3 +136,34 @@ def _most(classes: Classes) -> int:
     """The last table that is needed."""
     most = [1 if x is None or not len(x) else int(x.max()) for x in (classes.rows, classes.columns)]
     return max(0, sum(most) - 2)
+
+
+def mixed_head(data: bytes, what: str) -> bytes:
+    """The fields of a mixed block.
+
+    Raises:
+        PackError: They cannot be.
+    """
+    fields = FieldReader(data, what)
+    read_mixed_head(fields)
+    return data[: fields.at]
+
+
+def mixed_again(values: Integers, columns: int, head: bytes, what: str) -> bytes:
+    """A mixed block, of its integers and fields.
+
+    Raises:
+        PackError: The fields do not suit the integers.
+    """
+    fields = FieldReader(head, what)
+    found = read_mixed_head(fields)
+    fields.end()
+    if not len(values) or not is_possible(found, shape_of(len(values), columns)):
+        raise PackError(f"{what} has fields that do not suit its integers")
+    native = native_mixing()
+    if native is None:
+        return encode_mixed(values, columns, found)
+    made = native.encode(values, columns, found, _MOST_BYTES * len(values) + 64)
+    if made is None:
+        raise PackError(f"{what} takes more bytes than it should")
+    return made
