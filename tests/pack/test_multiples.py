@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, strategies as st
 
 from lilliput.pack import load_packed, pack_model
-from lilliput.pack.multiples import integers_of, step_of
+from lilliput.pack.multiples import integers_of, reals_of, step_of
 
 DRAW = np.random.default_rng(0)
 
@@ -41,3 +41,7 @@ def test_a_state_on_grids_takes_few_bits(tmp_path) -> None:
     assert torch.equal(
         load_packed(packed.path)["w"].view(torch.int32), state["w"].view(torch.int32)
     )
+
+
+def test_multiples_beyond_float32_are_infinite_without_a_warning() -> None:
+    assert np.isinf(reals_of(np.array([2], np.int32), np.float32(3e38))).all()

@@ -97,7 +97,8 @@ def integers_of(values: Reals, step: np.float32) -> Integers:
 
 def reals_of(integers: Integers, step: np.float32) -> Reals:
     """The multiples: products exact as doubles and rounded once, on every machine."""
-    return (integers * np.float64(step)).astype(np.float32)
+    with np.errstate(over="ignore"):  # of a step that no packer says, a multiple may be infinite
+        return (integers * np.float64(step)).astype(np.float32)
 
 
 def step_in(settings: bytes) -> np.float32 | None:
