@@ -6,7 +6,7 @@
 
 #include "mixing.h"
 
-enum { FACTS = 5, MOST_COUNT = 1 << 14 };
+enum { FACTS = 5, MOST_COUNT = 1 << 12 };
 
 typedef int (*decode)(const uint8_t *bytes, size_t size, uint32_t *values, size_t count,
                       size_t columns, void *memory);

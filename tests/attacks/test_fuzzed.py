@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 DECODER = HERE.parents[1] / "src" / "lilliput" / "pack" / "decoder"
 DECODERS = {b"\1": 0, b"\3": 1}
 """Places in the table of `fuzz_decoders.c`, by the form of a block."""
-MOST_COUNT = 1 << 14
+MOST_COUNT = 1 << 12
 
 
 @pytest.fixture(scope="module")
