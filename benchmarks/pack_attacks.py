@@ -97,7 +97,7 @@ def run(kind: Kind, count: int, jobs: int, out: Path) -> None:
         folder = Path(name)
         seeds = Seeds.made_in(folder)
         kind.run(seeds, 0, folder)  # compiles the decoder
-        running = {started(kind, seeds, p, folder, out): p for p, _ in zip(missing, range(jobs))}  # noqa: B905
+        running = {started(kind, seeds, p, folder, out): p for _, p in zip(range(jobs), missing)}  # noqa: B905
         while running:
             child, status = os.wait()
             place = running.pop(child)
