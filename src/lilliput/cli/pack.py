@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["pack"]
 
+_TRIES = 3
+"""Files that are made to keep a size."""
+
 
 def pack(  # noqa: PLR0913, PLR0917
     file: Annotated[
@@ -47,7 +50,6 @@ def pack(  # noqa: PLR0913, PLR0917
     """Pack a file so that unpack gives back the same bytes, or a network (into FILE.lil)."""
     drop = None if max_drop is None else parse_share(max_drop)
     with answering(as_json) as answer:
-        from lilliput.cli.model_file import name_of
         from lilliput.core import LilliputError
         from lilliput.core.data import set_data_dir
 
@@ -66,8 +68,7 @@ def pack(  # noqa: PLR0913, PLR0917
             raise LilliputError("give one of --max-kl, --max-drop and --max-size")
         if max_size is not None:
             given["max_bytes"] = int(max_size)
-        small, model = _rounded(file, given, samples)
-        _pack_network(small, model, out or Path(f"{name_of(file)}.lil"), smallest, answer)
+        _pack_network(file, given, samples, out, smallest, answer)
 
 
 def _pack_file(file: Path, out: Path | None, smallest: bool, answer: Answer) -> None:
@@ -92,42 +93,64 @@ def _pack_file(file: Path, out: Path | None, smallest: bool, answer: Answer) -> 
     )
 
 
-def _rounded(
-    file: str, limits: dict[str, float], samples: int
-) -> "tuple[lilliput.core.Model, lilliput.core.Model]":
-    """The network with rounded weights, and as it was."""
-    from lilliput.cli.model_file import load_both
-    from lilliput.core import run
-    from lilliput.core.check import check_task
-    from lilliput.quantize import QuantizeCoded
-
-    model, task = load_both(file)
-    check_task(model, task)
-    pass_: QuantizeCoded = QuantizeCoded(task, samples=samples, **limits)  # type: ignore[arg-type]
-    return run(model, [pass_]), model
-
-
-def _pack_network(
-    small: "lilliput.core.Model",
-    model: "lilliput.core.Model",
-    out: Path,
+def _pack_network(  # noqa: PLR0913, PLR0917
+    file: str,
+    limits: dict[str, float],
+    samples: int,
+    out: Path | None,
     smallest: bool,
     answer: Answer,
 ) -> None:
+    from lilliput.cli.model_file import load_both, name_of
     from lilliput.core.amounts import bytes_text, short
-    from lilliput.pack import pack_model
+    from lilliput.core.check import check_task
 
-    packed = pack_model(small, out, smallest=smallest)
+    model, task = load_both(file)
+    check_task(model, task)
+    path = out or Path(f"{name_of(file)}.lil")
+    notes = _rounded_and_packed(model, task, limits, samples, path, smallest)
     state = model.module.state_dict().values()
     before = sum(value.numel() * value.element_size() for value in state)
-    after = packed.path.stat().st_size
-    notes = [note.text for note in small.notes]
+    after = path.stat().st_size
     value = {
-        "path": str(packed.path),
+        "path": str(path),
         "size_bytes": after,
         "unpacked_bytes": before,
         "ratio": before / after,
         "notes": notes,
     }
     told = f"{bytes_text(before)} became {bytes_text(after)}, {short(before / after)} times smaller"
-    answer.give(value, str(packed.path), told, *notes)
+    answer.give(value, str(path), told, *notes)
+
+
+def _rounded_and_packed(  # noqa: PLR0913, PLR0917
+    model: "lilliput.core.Model",
+    task: "lilliput.core.Task",
+    limits: dict[str, float],
+    samples: int,
+    path: Path,
+    smallest: bool,
+) -> list[str]:
+    """Writes the file, and gives what is to be said of it.
+
+    Raises:
+        BudgetError: The file is larger than it may be, whatever the steps.
+    """
+    from lilliput.core import BudgetError, run
+    from lilliput.core.amounts import bytes_text
+    from lilliput.pack import pack_model
+    from lilliput.quantize import QuantizeCoded
+
+    most = limits.get("max_bytes")
+    for _ in range(_TRIES):
+        small = run(model, [QuantizeCoded(task, samples=samples, **limits)])  # type: ignore[arg-type]
+        packed = pack_model(small, path, smallest=smallest)
+        size = packed.path.stat().st_size
+        if most is None or size <= most:
+            return [note.text for note in small.notes]
+        # the entropy said less than the coder needs, as it may in small networks
+        limits = {"max_bytes": int(limits["max_bytes"] * most / size)}
+    path.unlink()
+    raise BudgetError(
+        f"no file of at most {bytes_text(most or 0)} was found; the last had {bytes_text(size)}"
+    )

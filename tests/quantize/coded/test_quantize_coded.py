@@ -61,8 +61,7 @@ def test_outputs_stay_within_the_distance_and_weights_are_multiples(rounding: st
         assert steps_off(small.module.get_parameter(name).detach()) < 0.01
     inputs, _ = task.train[0]
     with torch.no_grad():
-        # biases are rounded after the limit was kept
-        assert 0.002 < kl(small.module(inputs), model.module(inputs)) < 0.03
+        assert 0.002 < kl(small.module(inputs), model.module(inputs)) <= 0.02
     assert not any(
         "quantizer" in name or name.endswith("_float") for name in small.module.state_dict()
     )
@@ -86,12 +85,13 @@ def test_less_distance_takes_more_bytes(tmp_path) -> None:
 
 def test_bytes_are_kept() -> None:
     model, task = net_and_task()
-    small = run(model, [QuantizeCoded(task, max_bytes=300, samples=48, rounding="nearest")])
-    entropy = 0.0
-    for name in ("0.weight", "3.weight", "5.weight"):
-        counts = small.module.get_parameter(name).unique(return_counts=True)[1].double()
-        entropy += float((counts * (counts.sum() / counts).log2()).sum()) / 8
-    assert 200 < entropy <= 300
+    small = run(model, [QuantizeCoded(task, max_bytes=700, samples=48, rounding="nearest")])
+    whole = 6 * 40 + 5 * 4  # what a file says of each tensor, and the last bias, which stays float
+    for name, value in small.module.named_parameters():
+        if name != "5.bias":
+            counts = value.unique(return_counts=True)[1].double()
+            whole += float((counts * (counts.sum() / counts).log2()).sum()) / 8
+    assert 600 < whole <= 700
 
 
 def test_a_drop_is_kept_by_the_metric() -> None:

@@ -11,8 +11,8 @@ from lilliput.core.amounts import bytes_text, short
 __all__ = ["Limit", "Trial", "search"]
 
 _STRIDE = 2.0
-"""From one price to the next, until the limit lies between two."""
-_MOST_STRIDES = 16
+"""From the first price to the next, its square to the one after, until the limit lies between."""
+_MOST_STRIDES = 10
 _CLOSE = 0.01
 """Share of the bytes by which neighbours may differ in the end."""
 _MOST_TRIALS = 8
@@ -37,7 +37,7 @@ class Trial:
 
     Args:
         price: Bits that a unit of distance was worth.
-        size_bytes: Of the weights, by the entropy of their integers.
+        size_bytes: About those of the packed file, by the entropy of its integers.
         distance: Of the outputs.
         drop: Of the metric, positive for worse; 0 where nobody asks.
     """
@@ -81,7 +81,8 @@ def search(limit: Limit, start: float, attempt: Callable[[float], Trial]) -> Tri
         trial = attempt(price)
         done.append(trial)
         inside, outside = (trial, outside) if trial.keeps(limit) else (inside, trial)
-        price *= _STRIDE if trial.keeps(limit) == wants_cheap else 1 / _STRIDE
+        stride = _STRIDE ** len(done)
+        price *= stride if trial.keeps(limit) == wants_cheap else 1 / stride
     if inside is None:
         raise BudgetError(_unmet(limit, done))
     while outside is not None and len(done) < _MOST_STRIDES + _MOST_TRIALS:
@@ -90,7 +91,8 @@ def search(limit: Limit, start: float, attempt: Callable[[float], Trial]) -> Tri
         trial = attempt(_between(inside, outside, limit))
         done.append(trial)
         inside, outside = (trial, outside) if trial.keeps(limit) else (inside, trial)
-    return inside
+    kept = [trial for trial in done if trial.keeps(limit)]
+    return min(kept, key=lambda trial: trial.distance if wants_cheap else trial.size_bytes)
 
 
 def _between(inside: Trial, outside: Trial, limit: Limit) -> float:
@@ -105,7 +107,8 @@ def _between(inside: Trial, outside: Trial, limit: Limit) -> float:
 
 def _unmet(limit: Limit, done: list[Trial]) -> str:
     closest = min(done, key=lambda trial: trial.of(limit))
-    curve = "; ".join(str(trial) for trial in sorted(done, key=lambda t: t.size_bytes))
+    tried = [str(trial) for trial in sorted(done, key=lambda trial: trial.size_bytes)]
+    curve = "; ".join(dict.fromkeys(tried))
     return (
         f"no steps keep {limit.quantity} within {short(limit.value)}: the closest have "
         f"{short(closest.of(limit))}. Tried: {curve}"

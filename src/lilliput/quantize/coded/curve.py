@@ -14,8 +14,6 @@ MOST = 2**15 - 1
 _FINEST, _COARSEST, _PER_OCTAVE = -9, 2, 4
 """Steps from 2^-9 to 2^2 standard deviations."""
 _SAMPLE = 1 << 18
-_OVERHEAD = 320.0
-"""Bits of a tensor's name, shape, tables and checksums in a packed file."""
 
 
 @dataclass(frozen=True)
@@ -70,4 +68,4 @@ def curve(weight: Float[Tensor, "..."]) -> list[Choice]:
 def _choice(step: float, some: Float[Tensor, " some"], count: int) -> Choice:
     integers = rounded_to(step, some)
     error = float((integers * step - some).square().mean())
-    return Choice(step, entropy_bits(integers) * count / len(some) + _OVERHEAD, error)
+    return Choice(step, entropy_bits(integers) * count / len(some), error)

@@ -29,7 +29,7 @@ class QuantizeCoded:
         max_distance: Of outputs: KL divergence in nats for class scores, squared error as a share
             of the mean square for others.
         max_drop: How much worse the metric may get on validation, in its own unit.
-        max_bytes: Of the weights, by the entropy of their integers; `pack` takes about as much.
+        max_bytes: Of the packed file, about, by the entropy of all integers.
         samples: How many examples of each split.
         rounding: `nearest`, or `second-order` as `RoundSecondOrder` does, which takes longer.
     """

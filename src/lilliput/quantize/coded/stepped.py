@@ -107,9 +107,11 @@ class Stepped:
         quantizer = weight.quantizer
         before, acted = weight.step, quantizer.is_enabled
         weight.set_step(step)
-        yield
-        quantizer.scale.fill_(before)
-        quantizer.is_enabled = acted
+        try:
+            yield
+        finally:
+            quantizer.scale.fill_(before)
+            quantizer.is_enabled = acted
 
     @torch.no_grad()
     def outputs(self, batches: Batches) -> list[Any]:
