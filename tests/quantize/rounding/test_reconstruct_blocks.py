@@ -148,11 +148,11 @@ def test_steps_of_activations_are_learned_too() -> None:
 
 def test_three_bits_of_a_trained_network_stay_nearer_to_it() -> None:
     model, task = TINY_TASKS["image_classifier"]()
-    model = learned(model, task, epochs=2)
+    model = learned(model, task, epochs=4)
     nearest = run(model, [QuantizeStatic(RULES, task, precision=THREE)])
     rebuilt = run(nearest, [ReconstructBlocks(task)])
     inputs, _ = next(task.batches("test"))
     with torch.no_grad():
         wanted = model.module.eval()(*inputs)
         far = [float(Divergence()(m.module(*inputs), wanted).mean()) for m in (rebuilt, nearest)]
-    assert far[0] < 0.9 * far[1]
+    assert far[0] < 0.8 * far[1]
