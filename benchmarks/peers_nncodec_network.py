@@ -23,10 +23,7 @@ def main(state: Path, out: Path, qp: int, is_optimized: bool) -> None:
     arrays = {k: v for k, v in load_file(state).items() if v.dtype == np.float32}
     torch.set_num_threads(1)
     options = {"opt_qp": True} if is_optimized else {}
-    bitstream = nnc.compress(
-        arrays, qp=qp, use_dq=True, param_opt=True, verbose=False, return_bitstream=True, **options
-    )
-    out.write_bytes(bitstream)
+    nnc.compress(arrays, str(out), qp=qp, use_dq=True, param_opt=True, **options)
     decoded = nnc.decompress(str(out), verbose=False)
     save_file(
         {k: np.ascontiguousarray(v, np.float32) for k, v in decoded.items()}, f"{out}.safetensors"

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["pack"]
 
+_FIELDS = {"--max-kl": "max_distance", "--max-drop": "max_drop", "--max-size": "max_bytes"}
+"""Of `QuantizeCoded`, by option."""
 _TRIES = 3
 """Files that are made to keep a size."""
 
@@ -39,7 +41,7 @@ def pack(  # noqa: PLR0913, PLR0917
     ] = None,
     max_drop: MaxDrop = None,
     max_size: MaxSize = None,
-    samples: Annotated[int, typer.Option(help="Examples to look at, without labels.")] = 200,
+    samples: Annotated[int, typer.Option(min=1, help="Examples to look at, without labels.")] = 200,
     out: Out = None,
     smallest: Annotated[
         bool,
@@ -54,8 +56,8 @@ def pack(  # noqa: PLR0913, PLR0917
         from lilliput.core.data import set_data_dir
 
         set_data_dir(data)
-        limits = {"max_distance": max_kl, "max_drop": drop, "max_bytes": max_size}
-        given = {name: value for name, value in limits.items() if value is not None}
+        limits = {"--max-kl": max_kl, "--max-drop": drop, "--max-size": max_size}
+        given = {flag: value for flag, value in limits.items() if value is not None}
         if not file.partition(":")[0].endswith(".py"):
             if given:
                 raise LilliputError(
@@ -65,10 +67,14 @@ def pack(  # noqa: PLR0913, PLR0917
             _pack_file(Path(file), out, smallest, answer)
             return
         if len(given) != 1:
-            raise LilliputError("give one of --max-kl, --max-drop and --max-size")
-        if max_size is not None:
-            given["max_bytes"] = int(max_size)
-        _pack_network(file, given, samples, out, smallest, answer)
+            raise LilliputError(
+                f"give one of {', '.join(limits)}; got {', '.join(given) or 'none'}"
+            )
+        ((flag, limit),) = given.items()
+        if not limit > 0:
+            raise LilliputError(f"{flag} must be more than 0, got {limit}")
+        limit = int(limit) if flag == "--max-size" else limit
+        _pack_network(file, {_FIELDS[flag]: limit}, samples, out, smallest, answer)
 
 
 def _pack_file(file: Path, out: Path | None, smallest: bool, answer: Answer) -> None:
@@ -138,19 +144,21 @@ def _rounded_and_packed(  # noqa: PLR0913, PLR0917
     """
     from lilliput.core import BudgetError, run
     from lilliput.core.amounts import bytes_text
+    from lilliput.core.disk import replacing
     from lilliput.pack import pack_model
     from lilliput.quantize import QuantizeCoded
 
     most = limits.get("max_bytes")
-    for _ in range(_TRIES):
-        small = run(model, [QuantizeCoded(task, samples=samples, **limits)])  # type: ignore[arg-type]
-        packed = pack_model(small, path, smallest=smallest)
-        size = packed.path.stat().st_size
-        if most is None or size <= most:
-            return [note.text for note in small.notes]
-        # the entropy said less than the coder needs, as it may in small networks
-        limits = {"max_bytes": int(limits["max_bytes"] * most / size)}
-    path.unlink()
-    raise BudgetError(
-        f"no file of at most {bytes_text(most or 0)} was found; the last had {bytes_text(size)}"
-    )
+    with replacing(path) as part:  # what was there stays unless a file keeps the limit
+        for _ in range(_TRIES):
+            pass_ = QuantizeCoded(task, samples=samples, **limits)  # type: ignore[arg-type]
+            small = run(model, [pass_])
+            size = pack_model(small, part, smallest=smallest).path.stat().st_size
+            if most is None or size <= most:
+                return [note.text for note in small.notes]
+            # the entropy said less than the coder needs, as it may in small networks
+            limits = {"max_bytes": int(limits["max_bytes"] * most / size)}
+        raise BudgetError(
+            f"no file of at most {bytes_text(most or 0)} was found; the last had "
+            f"{bytes_text(size)}, so allow that much"
+        )

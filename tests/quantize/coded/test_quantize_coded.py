@@ -103,7 +103,7 @@ def test_a_drop_is_kept_by_the_metric() -> None:
 
 def test_a_limit_that_cannot_be_kept_names_the_closest_and_the_curve() -> None:
     model, task = net_and_task()
-    with pytest.raises(BudgetError, match=r"distance within 1e-12: the closest have .*Tried"):
+    with pytest.raises(BudgetError, match=r"distance within 1e-12; allow at least .*Tried"):
         run(model, [QuantizeCoded(task, max_distance=1e-12, samples=16, rounding="nearest")])
 
 

@@ -108,8 +108,8 @@ def _between(inside: Trial, outside: Trial, limit: Limit) -> float:
 def _unmet(limit: Limit, done: list[Trial]) -> str:
     closest = min(done, key=lambda trial: trial.of(limit))
     tried = [str(trial) for trial in sorted(done, key=lambda trial: trial.size_bytes)]
-    curve = "; ".join(dict.fromkeys(tried))
+    tell = bytes_text if limit.quantity == "bytes" else short
     return (
-        f"no steps keep {limit.quantity} within {short(limit.value)}: the closest have "
-        f"{short(closest.of(limit))}. Tried: {curve}"
+        f"no steps keep {limit.quantity} within {tell(limit.value)}; allow at least "
+        f"{tell(closest.of(limit))}. Tried: {'; '.join(dict.fromkeys(tried))}"
     )

@@ -79,5 +79,7 @@ class QuantizeCoded:
         found = coded.within(self.limit)
         small = coded.model()
         unit = f"{coded.distance.quantity} {short(found.distance)}"
+        if self.max_drop is not None:
+            unit += f", drop {short(found.drop)} on validation"
         text = f"QuantizeCoded: about {bytes_text(found.size_bytes)} when packed, {unit}"
         return replace(small, notes=(*small.notes, Note(text, is_fallback=False)))
