@@ -14,7 +14,7 @@ from lilliput.pack.predict import Kernel, Prediction, fitted_prediction, predict
 from lilliput.pack.tables import TOTAL, Counts
 from lilliput.pack.tokens import ALPHABET, Alphabet, Integers, Words, fold
 
-__all__ = ["Count", "count_tokens", "plan_block"]
+__all__ = ["Count", "count_tokens", "middle_of", "plan_block"]
 
 Tokens = npt.NDArray[np.uint8]
 Count = Callable[[Tokens, Classes, int], Counts]
@@ -58,7 +58,7 @@ def plan_block(
         like: Another block's plan, whose alphabet and way to find classes are taken over.
         count: What counts tokens.
     """
-    middle = _middle(values)
+    middle = middle_of(values)
     views = _views(values, middle, columns, kernels, like)
     found = [_in_classes(view, like.method.way if like else None, count) for view in views]
     best = min(range(len(views)), key=lambda place: found[place].bits)
@@ -70,7 +70,7 @@ def plan_block(
     return planned(view.folded, view.tokens(fit.alphabet), method, fit.counts)
 
 
-def _middle(values: Integers) -> int:
+def middle_of(values: Integers) -> int:
     """What integers lie around: 0, or else the median of a sample."""
     sample = np.sort(values[:: max(1, len(values) // _SAMPLE)])
     low, middle, high = sample[[len(sample) // 4, len(sample) // 2, 3 * len(sample) // 4]]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from lilliput.pack.choose import middle_of
 from lilliput.pack.classes import shape_of
 from lilliput.pack.mixing import FARTHEST, Head, encode_mixed, is_possible
 from lilliput.pack.native import native_mixing
@@ -40,7 +41,7 @@ def shortest_mixed(values: Integers, columns: int, most_bytes: int) -> bytes | N
 def _heads(values: Integers, columns: int) -> Iterator[Head]:
     """Both orders, where both are worth trying."""
     rows, columns = shape_of(len(values), columns)
-    middle = _middle(values)
+    middle = middle_of(values)
     apart = (values.view(np.uint32) - np.uint32(middle & 0xFFFFFFFF)).view(np.int32)
     clipped = (np.clip(apart, -_CLIPPED, _CLIPPED) + _CLIPPED).reshape(rows, columns)
     for is_turned in (False, True) if rows > 1 and columns > 1 else (False,):
@@ -52,12 +53,6 @@ def _heads(values: Integers, columns: int) -> Iterator[Head]:
         head = Head(middle, is_turned, is_foretold, _neighbours(order.reshape(-1), wide))
         if is_possible(head, (rows, columns)):
             yield head
-
-
-def _middle(values: Integers) -> int:
-    """0, or else the median."""
-    low, middle, high = np.percentile(values, (25, 50, 75), method="lower").tolist()
-    return 0 if low <= 0 <= high else int(middle)
 
 
 def _neighbours(clipped: Integers, columns: int) -> tuple[int, int, int, int]:
