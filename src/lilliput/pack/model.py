@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lilliput.core import Model, PackError
 from lilliput.core.disk import replacing
+from lilliput.graph.plain import plain_copy_of
 from lilliput.pack.arrays import Array, NamedArray, array_of, encode_arrays
 from lilliput.pack.container import Packed, write_packed
 from lilliput.pack.header import DTYPES, MOST_STEP, Contents, Entry
@@ -42,6 +43,7 @@ def pack_model(
     """Packs named tensors: integers with their steps, all others bit for bit.
 
     Floats that are multiples of one step, as `QuantizeCoded` leaves them, are packed as integers.
+    Weights of a model that share values or lie under masks are packed as what they come to.
 
     Args:
         model: A model, or its `state_dict`, which may have `Quantized` in the place of tensors.
@@ -52,7 +54,7 @@ def pack_model(
         PackError: A tensor holds NaN or infinity, or is of a type that is not packed; the message
             names it. Or the file cannot be written.
     """
-    state = model.module.state_dict() if isinstance(model, Model) else model
+    state = plain_copy_of(model).module.state_dict() if isinstance(model, Model) else model
     arrays = [_named(name, value) for name, value in state.items()]
     entries, payloads = encode_arrays(arrays, smallest)
     write_packed(Path(out), Contents("model", tuple(entries)), payloads)

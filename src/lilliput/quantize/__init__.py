@@ -18,7 +18,10 @@ from lilliput.quantize.bits.mixed import Allotment, QuantizeMixed, allot_bits, b
 from lilliput.quantize.bits.precision import Precision
 from lilliput.quantize.bits.progressive import LowerBits
 from lilliput.quantize.check import check_rules, weights_line
+from lilliput.quantize.coded.coded_aware import QuantizeCodedAware
 from lilliput.quantize.coded.quantize_coded import QuantizeCoded
+from lilliput.quantize.coded.rate import RatePenalty
+from lilliput.quantize.coded.settle import SettleCoded
 from lilliput.quantize.dynamic import QuantizeDynamic
 from lilliput.quantize.floats import ConvertFloat
 from lilliput.quantize.numbers.fake import FakeQuantize, quantizers
@@ -62,13 +65,16 @@ __all__ = [
     "Precision",
     "QuantizeAware",
     "QuantizeCoded",
+    "QuantizeCodedAware",
     "QuantizeDynamic",
     "QuantizeMixed",
     "QuantizeStatic",
     "QuantizeWeights",
     "RamBytes",
+    "RatePenalty",
     "ReconstructBlocks",
     "RoundSecondOrder",
+    "SettleCoded",
     "SharedWeight",
     "WeightBytes",
     "allot_bits",

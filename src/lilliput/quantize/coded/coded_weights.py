@@ -16,7 +16,7 @@ from lilliput.quantize.beside.lockstep import Lockstep, alone, small_batches, we
 from lilliput.quantize.beside.replay import keep
 from lilliput.quantize.coded.allot import Allotment, allotment_of, refined
 from lilliput.quantize.coded.budgets import Limit, Trial, search
-from lilliput.quantize.coded.curve import Choice, entropy_bits, rounded_to
+from lilliput.quantize.coded.curve import Choice, entropy_bits, rounded_to, rounded_vector
 from lilliput.quantize.coded.stepped import Seen, Stepped
 from lilliput.quantize.rounding.gram import is_linear
 from lilliput.quantize.rounding.least_squares import LeastSquares
@@ -38,8 +38,6 @@ _SHORT = 16
 """Biases, and scales of norms, of fewer numbers stay as they are."""
 _TENSOR_BYTES = 40
 """About those of a tensor's name, shape, tables and checksums in a packed file."""
-_VECTOR_STEP = 1 / 128
-"""Of the root mean square of a bias or of scales: 0.2 % of it is lost, for some 9 bits a number."""
 
 
 class CodedWeights:
@@ -165,9 +163,7 @@ class CodedWeights:
                 else:
                     problem.set(on_grid(problem, _SWEEPS))
         for vector in self._vectors.values():
-            step = float(vector.square().mean().sqrt()) * _VECTOR_STEP
-            if step:
-                vector.copy_(rounded_to(step, vector) * step)
+            vector.copy_(rounded_vector(vector))
 
     def _metric(self) -> float:
         metric = self.task.fresh_metric()

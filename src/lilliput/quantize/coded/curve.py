@@ -7,13 +7,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["MOST", "Choice", "curve", "entropy_bits", "rounded_to"]
+__all__ = ["MOST", "Choice", "curve", "entropy_bits", "rounded_to", "rounded_vector"]
 
 MOST = 2**15 - 1
 """The largest integer."""
 _FINEST, _COARSEST, _PER_OCTAVE = -9, 2, 4
 """Steps from 2^-9 to 2^2 standard deviations."""
 _SAMPLE = 1 << 18
+_VECTOR_STEP = 1 / 128
+"""Of the root mean square of a bias or of scales: 0.2 % of it is lost, for some 9 bits a number."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,12 @@ class Choice:
 def rounded_to(step: float, weight: Float[Tensor, "..."]) -> Int[Tensor, "..."]:
     """The nearest integers."""
     return (weight / step).round().clamp(-MOST, MOST).to(torch.int32)
+
+
+def rounded_vector(vector: Float[Tensor, " numbers"]) -> Float[Tensor, " numbers"]:
+    """A bias, or scales of a norm, as multiples of a step that loses next to nothing."""
+    step = float(vector.detach().square().mean().sqrt()) * _VECTOR_STEP
+    return rounded_to(step, vector) * step if step else vector
 
 
 def entropy_bits(integers: Int[Tensor, "..."]) -> float:
