@@ -173,7 +173,7 @@ def rate_pruned(bits: float, epochs: int, model: lp.Model) -> Passes:
             training=Training(optimizer=SGD(weight_decay=5e-4)),
             checkpoint=folder("resnet20-2x-taught-lilliput") / "0",
         ),
-        lp.QuantizeCodedAware(),
+        lp.QuantizeCodedAware(0.5),
         taught(
             epochs=epochs,
             training=Training(optimizer=SGD(weight_decay=0)),
@@ -192,7 +192,7 @@ def cases() -> Iterator[Case]:
         made.append((name, f"rate of {bits} bits", of, partial(rate_lenet, name, bits)))
         made.append((name, "Deep Compression", of, partial(shared_lenet, name, times)))
     of = partial(resnet, "resnet20")
-    made.append(("resnet20 pruned", "rate of 1.5 bits", of, partial(rate_pruned, 1.5, 4)))
+    made.append(("resnet20 pruned", "rate of 2 bits", of, partial(rate_pruned, 2.0, 4)))
     of = partial(resnet, "resnet56")
     made.append(("resnet56", "rate of 1 bit", of, partial(rate_resnet, "resnet56", 1.0, 10)))
     for name, how, subject, passes in made:

@@ -18,7 +18,6 @@ from lilliput.quantize.coded.rate import Code
 from lilliput.testing import PassContract
 from lilliput.train import SGD, FineTune, Training
 
-
 HOW = Training(optimizer=SGD(weight_decay=0), accelerator="cpu")
 
 
