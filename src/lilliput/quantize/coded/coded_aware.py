@@ -17,16 +17,8 @@ from lilliput.quantize.numbers.fake import FakeQuantize
 
 __all__ = ["QuantizeCodedAware", "SteppedLayer", "stepped_layers"]
 
-_LAYERS = (
-    nn.Linear,
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-    nn.Embedding,
-)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED, nn.Embedding)
 _TYPE = IntegerType(16, granularity=PerTensor())
 
 
@@ -48,6 +40,11 @@ class SteppedLayer:
     def step(self) -> Tensor:
         """Real value of an integer's unit, without axes."""
         return self.quantizer.scale.reshape(())
+
+    @property
+    def channel_axis(self) -> int:
+        """Of the weight, the axis of output channels."""
+        return 1 if isinstance(self.layer, _TRANSPOSED) else 0
 
     @property
     def original(self) -> Tensor:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lilliput.core import PassError
-from lilliput.quantize.coded.coded_aware import stepped_layers
+from lilliput.quantize.coded.coded_aware import SteppedLayer, stepped_layers
 
 __all__ = ["Code", "RatePenalty"]
 
@@ -69,7 +69,12 @@ class _State:
     """What is known of the network that is trained."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Forgets what was known of another."""
         self.first = math.nan
+        self.gone: dict[str, Bool[Tensor, " channels"]] = {}
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class RatePenalty:
     towards zero by a strength times the slope of its bits, and never through it, and no optimizer's
     momentum remembers it. What is wanted falls in the first part of the training from the rate at
     hand; the strength is what brings a twentieth of the bits that are too many down in each step.
+    A channel whose weights are all rounded to zero stays so: BatchNorm after it would make its
+    gradients hundreds of times larger.
 
     Args:
         bits: For each weight, in the mean over the network at the end; the packed file takes about
@@ -118,9 +125,18 @@ class RatePenalty:
         )
         for layer, own, slope, square in zip(layers, units, slopes, squares, strict=True):
             pull = (strength / square * slope).clamp_max(_LONGEST)
-            left = (own.abs() - pull).clamp_min(0) * own.sign() * layer.step
+            left = (own.abs() - pull).clamp_min(0) * own.sign()
+            self._hold(layer, left)
             # a weight under a mask is zero here, and stays as it is
-            layer.original.copy_(torch.where(own == 0, layer.original, left))
+            layer.original.copy_(torch.where(own == 0, layer.original, left * layer.step))
+
+    def _hold(self, layer: SteppedLayer, units: Float[Tensor, "..."]) -> None:
+        """Keeps channels at zero that were there after the last step."""
+        rows = units.movedim(layer.channel_axis, 0)
+        gone = self._state.gone.get(layer.name)
+        if gone is not None:
+            rows[gone] = 0.0
+        self._state.gone[layer.name] = (rows.abs() <= 0.5).flatten(1).all(1)
 
     def _too_many(self, codes: Sequence[Code], units: Sequence[Tensor], share: float) -> float:
         """The bits over those wanted where a share of the training is over."""
@@ -143,7 +159,7 @@ class RatePenalty:
                 "no weight has a step for RatePenalty; put QuantizeCodedAware before the training"
             )
         if epoch == 0:
-            self._state.first = math.nan
+            self._state.begin()
 
     def penalty(self, _module: nn.Module, /) -> Tensor | None:
         """Nothing: the loss does not see it."""

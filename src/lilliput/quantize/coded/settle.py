@@ -1,5 +1,6 @@
 """The end of training with steps: plain weights, and few bits for what is left."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -13,6 +14,10 @@ from lilliput.quantize.coded.coded_aware import stepped_layers
 from lilliput.quantize.coded.curve import rounded_vector
 
 __all__ = ["SettleCoded"]
+
+
+_STILL = 1e-4
+"""Of a norm's eps: a variance that is no more leaves of a channel a hundredth of its scale."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,12 @@ def _rest(norm: _BatchNorm) -> None:
     """The same scale and shift with a mean of 0 and a variance of 1."""
     if norm.weight is None or norm.running_mean is None or norm.running_var is None:
         return
-    ours = torch.sqrt(norm.running_var.double() + norm.eps)
-    scale = norm.weight.double() / ours
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    # what never varies needs no scale, which would be the largest of all
+    scale[norm.running_var < _STILL * norm.eps] = 0.0
     shift = norm.bias.double() - norm.running_mean.double() * scale
     norm.reset_running_stats()
-    scale *= (torch.ones((), dtype=torch.float64) + norm.eps).sqrt().to(scale)
+    scale *= math.sqrt(1 + norm.eps)
     norm.weight.copy_(rounded_vector(scale.to(norm.weight)))
     norm.bias.copy_(rounded_vector(shift.to(norm.bias)))
 
