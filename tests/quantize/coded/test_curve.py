@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from lilliput.quantize.coded.curve import curve, entropy_bits
+from lilliput.quantize.coded.curve import curve, entropy_bits, rounded_vector
 
 
 def test_entropy_is_shannons() -> None:
@@ -25,3 +25,12 @@ def test_fine_steps_cost_a_bit_an_octave_and_err_as_uniform_noise_does() -> None
         wanted = 0.5 * math.log2(2 * math.pi * math.e) - math.log2(choice.step)
         assert math.isclose(choice.bits / 4000, wanted, rel_tol=0.05)
     assert math.isclose(choices[8].step / choices[4].step, 2.0)
+
+
+def test_vectors_lose_next_to_nothing_whatever_stands_out() -> None:
+    vector = torch.randn(200, generator=torch.Generator().manual_seed(0))
+    for largest in (0.0, 1e2, 1e4):
+        vector[7] = largest
+        error = (rounded_vector(vector) - vector)[torch.arange(200) != 7]
+        assert float(error.square().mean().sqrt()) < max(0.004, largest / 50_000)
+    assert torch.equal(rounded_vector(torch.zeros(3)), torch.zeros(3))

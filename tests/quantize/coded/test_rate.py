@@ -110,18 +110,18 @@ def accuracy(model: Model) -> float:
 
 def test_training_brings_the_rate_down_and_the_file_with_it(tmp_path) -> None:
     sizes, rates = [], []
-    for bits in (None, 0.5):
+    for bits in (None, 1.5):
         model = trained(bits)
         layers = list(stepped_layers(model.module))
         rates.append(
             sum(float(Code.of(layer.units().detach()).total) for layer in layers) / (6 * 32 + 128)
         )
         small = run(model, [SettleCoded()])
-        assert accuracy(small) > 0.95
+        assert accuracy(small) > 0.9
         sizes.append(pack_model(small, tmp_path / "net.lil").path.stat().st_size)
-    assert rates[0] > 2
-    assert rates[1] < 0.6
-    assert sizes[1] < sizes[0] - 40
+    assert rates[0] > 2.5
+    assert 1.2 < rates[1] < 1.8
+    assert sizes[1] < sizes[0]
 
 
 def test_what_is_settled_is_the_same_network_of_its_own_class(tmp_path) -> None:
@@ -143,6 +143,16 @@ def test_what_is_settled_is_the_same_network_of_its_own_class(tmp_path) -> None:
     assert torch.equal(own(torch.ones(3, 6)), after)
     # the copy that was trained still trains
     assert model.module.train()(torch.ones(3, 6)).requires_grad
+
+
+def test_channels_of_zeros_stay_and_scale_nothing() -> None:
+    model, task = net_and_task()
+    with torch.no_grad():
+        model.module.first.weight[3] = 0.0
+    how = FineTune(task, epochs=4, learning_rate=0.1, training=HOW, hooks=(RatePenalty(2.0),))
+    small = run(model, [QuantizeCodedAware(), how, SettleCoded()]).module
+    assert not small.first.weight[3].any()
+    assert small.norm.weight.abs().max() < 50  # not 1 / sqrt(eps)
 
 
 def test_masks_stay() -> None:

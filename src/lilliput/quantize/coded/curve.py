@@ -15,7 +15,9 @@ _FINEST, _COARSEST, _PER_OCTAVE = -9, 2, 4
 """Steps from 2^-9 to 2^2 standard deviations."""
 _SAMPLE = 1 << 18
 _VECTOR_STEP = 1 / 128
-"""Of the root mean square of a bias or of scales: 0.2 % of it is lost, for some 9 bits a number."""
+"""Of the size of a bias's or a norm's numbers: 0.2 % of it is lost, for some 9 bits a number."""
+_TYPICAL = 1.5
+"""Root mean square over median size of normal numbers."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,17 @@ def rounded_to(step: float, weight: Float[Tensor, "..."]) -> Int[Tensor, "..."]:
 
 
 def rounded_vector(vector: Float[Tensor, " numbers"]) -> Float[Tensor, " numbers"]:
-    """A bias, or scales of a norm, as multiples of a step that loses next to nothing."""
-    step = float(vector.detach().square().mean().sqrt()) * _VECTOR_STEP
-    return rounded_to(step, vector) * step if step else vector
+    """A bias, or scales of a norm, as multiples of a step that loses next to nothing.
+
+    The step follows the root mean square, or the median where few numbers are far larger.
+    """
+    sizes = vector.detach().abs()
+    sizes = sizes[sizes > 0]
+    if not len(sizes):
+        return vector
+    typical = min(float(sizes.square().mean().sqrt()), _TYPICAL * float(sizes.median()))
+    step = max(typical * _VECTOR_STEP, float(sizes.max()) / MOST)
+    return rounded_to(step, vector) * step
 
 
 def entropy_bits(integers: Int[Tensor, "..."]) -> float:

@@ -5,19 +5,18 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from jaxtyping import Bool
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lilliput.core import Model, Note, Stage, UnsupportedError
+from lilliput.graph import trace
+from lilliput.graph.fold import foldable
 from lilliput.graph.plain import make_plain
 from lilliput.quantize.coded.coded_aware import stepped_layers
 from lilliput.quantize.coded.curve import rounded_vector
 
 __all__ = ["SettleCoded"]
-
-
-_STILL = 1e-4
-"""Of a norm's eps: a variance that is no more leaves of a channel a hundredth of its scale."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class SettleCoded:
 
         Raises:
             UnsupportedError: No weight has a step.
+            TraceError: The network cannot be traced.
         """
         layers = list(stepped_layers(model.module))
         if not layers:
@@ -47,9 +47,10 @@ class SettleCoded:
             make_plain(found.layer)
             weight: Tensor = found.layer.weight  # type: ignore[assignment]
             zeros, total = zeros + int((weight == 0).sum()), total + weight.numel()
-        for part in model.module.modules():
+        before = foldable(trace(model))
+        for name, part in model.module.named_modules():
             if isinstance(part, _BatchNorm):
-                _rest(part)
+                _rest(part, _gone(model.module, before.get(name)))
         for found in layers:
             bias = getattr(found.layer, "bias", None)  # an embedding has none
             if bias is not None:
@@ -58,14 +59,27 @@ class SettleCoded:
         return replace(model, notes=(*model.notes, Note(text, is_fallback=False)))
 
 
+def _gone(module: nn.Module, layer: str | None) -> Bool[Tensor, " channels"] | None:
+    """The channels that a layer gives nothing but its bias."""
+    if layer is None:
+        return None
+    part = module.get_submodule(layer)
+    weight: Tensor = part.weight  # type: ignore[assignment]
+    rows = weight.movedim(1 if getattr(part, "transposed", False) else 0, 0)
+    return ~rows.flatten(1).any(1)
+
+
 @torch.no_grad()
-def _rest(norm: _BatchNorm) -> None:
-    """The same scale and shift with a mean of 0 and a variance of 1."""
+def _rest(norm: _BatchNorm, gone: Bool[Tensor, " channels"] | None) -> None:
+    """The same scale and shift with a mean of 0 and a variance of 1.
+
+    A channel that never varies needs no scale, which would be the largest of all.
+    """
     if norm.weight is None or norm.running_mean is None or norm.running_var is None:
         return
     scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
-    # what never varies needs no scale, which would be the largest of all
-    scale[norm.running_var < _STILL * norm.eps] = 0.0
+    if gone is not None and len(gone) == len(scale):
+        scale[gone] = 0.0
     shift = norm.bias.double() - norm.running_mean.double() * scale
     norm.reset_running_stats()
     scale *= math.sqrt(1 + norm.eps)
