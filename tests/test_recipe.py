@@ -1,9 +1,11 @@
+from pathlib import Path
+
 import pytest
 
 from lilliput.core import RecipeError, Target, Task
 from lilliput.prune import Magnitude, PruneChannels, Taylor
 from lilliput.quantize import MinMax, Percentile, Precision, QuantizeStatic, RoundSecondOrder
-from lilliput.recipe import known_passes, read, recipe_hash, write
+from lilliput.recipe import known_passes, read, recipe_hash, shipped, text_of, write
 from lilliput.search import NarrowToLatency
 from lilliput.targets import get_target
 from lilliput.testing.nets import image_classifier
@@ -79,3 +81,15 @@ def test_lists_every_room() -> None:
 def test_says_what_is_wrong(text: str, message: str, task: Task) -> None:
     with pytest.raises(RecipeError, match=message):
         read(text, task)
+
+
+def test_shipped_recipes_read_and_have_names(task: Task, tmp_path: Path) -> None:
+    teacher = image_classifier()[0]
+    assert {"deep-compression", "coded-training"} <= set(shipped())
+    for name, text in shipped().items():
+        assert read(text_of(name), task, teacher=teacher) == read(text, task, teacher=teacher)
+    own = tmp_path / "own.toml"
+    own.write_text('[[pass]]\nname = "FuseBatchNorm"\n')
+    assert len(read(text_of(str(own)), task)) == 1
+    with pytest.raises(RecipeError, match="did you mean 'coded-training'"):
+        text_of("coded-trainin")

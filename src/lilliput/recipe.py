@@ -18,13 +18,15 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from lilliput.core import Model, Pass, RecipeError, Target, Task
 from lilliput.core.passes import name_of, settings
 from lilliput.core.spelling import did_you_mean
 
-__all__ = ["known_passes", "read", "recipe_hash", "write"]
+__all__ = ["known_passes", "read", "recipe_hash", "shipped", "text_of", "write"]
 
 _ROOMS = ("edit", "prune", "train", "quantize", "search")
 _GIVEN = ("task", "rules", "target", "teacher")
@@ -33,6 +35,35 @@ _GIVEN = ("task", "rules", "target", "teacher")
 def known_passes() -> dict[str, Any]:
     """Every pass that a recipe may name."""
     return {name: type_ for name, type_ in _types().items() if hasattr(type_, "stage")}
+
+
+def shipped() -> dict[str, str]:
+    """The recipes that come with Lilliput: their texts by name."""
+    folder = files("lilliput") / "recipes"
+    found = [entry for entry in folder.iterdir() if entry.name.endswith(".toml")]
+    return {entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8") for entry in found}
+
+
+def text_of(recipe: str) -> str:
+    """A recipe's text.
+
+    Args:
+        recipe: A file's path, or the name of one that is shipped.
+
+    Raises:
+        RecipeError: There is none of that name, or it cannot be read.
+    """
+    known = shipped()
+    if recipe in known:
+        return known[recipe]
+    try:
+        return Path(recipe).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RecipeError(
+            f"no file or recipe is called {recipe!r}; {did_you_mean(recipe, known)}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read the recipe {recipe}: {error}") from error
 
 
 def read(

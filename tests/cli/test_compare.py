@@ -112,7 +112,7 @@ def test_bad_values_are_usage_errors(options, said, work, lilliput, model_file):
     ("options", "said"),
     [
         (("--ratio", 1.5), "ratio must be at least 0 and below 1, got 1.5"),
-        (("--recipe", "gone.toml"), "cannot read the recipe gone.toml"),
+        (("--recipe", "gone.toml"), "no file or recipe is called 'gone.toml'"),
         (("-t", "litert-cpuu"), "did you mean 'litert-cpu'?"),
     ],
 )

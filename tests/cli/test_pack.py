@@ -5,7 +5,8 @@ import torch
 from safetensors.torch import load_file
 from tests.pack.nets import onnx_file, pruned
 
-from lilliput.pack import Quantized, pack_model
+from lilliput.pack import Quantized, load_packed, pack_model
+from lilliput.testing import TINY_TASKS
 
 
 @pytest.fixture
@@ -100,3 +101,26 @@ def test_a_network_is_packed_within_a_limit(lilliput, tmp_path):
     assert "give one of" in lilliput("pack", source).err
     refused = lilliput("pack", tmp_path / "net.safetensors", "--max-kl", "0.1")
     assert "packed without loss" in refused.err
+
+
+def test_a_recipe_is_applied_before_a_network_is_packed(lilliput, tmp_path):
+    source, recipe = tmp_path / "net.py", tmp_path / "short.toml"
+    source.write_text(
+        "from lilliput.testing import TINY_TASKS\n"
+        "def model():\n    return TINY_TASKS['image_classifier']()[0]\n"
+        "def task():\n    return TINY_TASKS['image_classifier']()[1]\n"
+    )
+    recipe.write_text('[[pass]]\nname = "PruneWeights"\nsparsity = 0.8\n')
+    out = ("-o", tmp_path / "net.lil", "--json")
+    done = lilliput("pack", source, "--recipe", recipe, *out)
+    assert done.code == 0, done.err
+    net = TINY_TASKS["image_classifier"]()[0].module
+    state = dict(load_packed(tmp_path / "net.lil"))
+    net.load_state_dict(state)  # with the keys of its class
+    assert sum(int((x == 0).sum()) for x in state.values()) > 0.6 * sum(
+        x.numel() for x in state.values() if x.dim() > 1
+    )
+    wrong = lilliput("pack", source, "--recipe", "deep-compresion", *out)
+    assert "did you mean 'deep-compression'" in wrong.err
+    both = lilliput("pack", source, "--recipe", recipe, "--max-kl", "1", *out)
+    assert "got --max-kl, --recipe" in both.err

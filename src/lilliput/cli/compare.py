@@ -28,7 +28,7 @@ def compare(  # noqa: PLR0913, PLR0917
         ),
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="TOML of passes that prune, instead.")
+        str | None, typer.Option(metavar="FILE", help="TOML of passes that prune, instead.")
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Of training the pruned network.")] = 10,
     original_epochs: Annotated[
@@ -87,20 +87,17 @@ def compare(  # noqa: PLR0913, PLR0917
         raise typer.Exit(130)
 
 
-def _text(ratio: float | None, recipe: Path | None) -> str:
+def _text(ratio: float | None, recipe: str | None) -> str:
     """The recipe as text: of a file, or of one ratio.
 
     Raises:
-        RecipeError: The file cannot be read.
+        RecipeError: There is no such file or recipe.
     """
-    from lilliput.core import RecipeError
+    from lilliput.recipe import text_of
 
     if recipe is None:
         return f'[[pass]]\nname = "PruneChannels"\nratio = {_RATIO if ratio is None else ratio}\n'
-    try:
-        return recipe.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"cannot read the recipe {recipe}: {error}") from error
+    return text_of(recipe)
 
 
 def _passes(

@@ -23,9 +23,11 @@ def export(  # noqa: PLR0913, PLR0917
         str, typer.Option("--target", "-t", metavar="NAME", help="Where it is to run.")
     ] = "onnxruntime-cpu",
     recipe: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE", help="TOML of passes to apply; without it the model as it is."
+            metavar="FILE",
+            help="TOML of passes to apply, or the name of a recipe that is shipped; without it "
+            "the model as it is.",
         ),
     ] = None,
     data: Data = None,
@@ -105,20 +107,17 @@ def _agreement(found: "Parity | None", why: str) -> str:
     return f"differs from the network by {found.difference:.2g} of its output's range"
 
 
-def _text(recipe: Path | None) -> str:
+def _text(recipe: str | None) -> str:
     """The recipe's text.
 
     Raises:
-        RecipeError: The file cannot be read.
+        RecipeError: There is no such file or recipe.
     """
-    from lilliput.core import RecipeError
+    from lilliput.recipe import text_of
 
     if recipe is None:
         return ""
-    try:
-        return recipe.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"cannot read the recipe {recipe}: {error}") from error
+    return text_of(recipe)
 
 
 def _applied(

@@ -1,5 +1,6 @@
 """`lilliput pack`: a finished file without loss, or a network with its weights rounded for it."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,8 @@ from lilliput.cli.output import Answer, answering
 from lilliput.cli.values import parse_share
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import lilliput.core
 
 __all__ = ["pack"]
@@ -41,6 +44,14 @@ def pack(  # noqa: PLR0913, PLR0917
     ] = None,
     max_drop: MaxDrop = None,
     max_size: MaxSize = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="TOML of passes to apply instead of a limit, or the name of a recipe that is "
+            "shipped: deep-compression, coded-training.",
+        ),
+    ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Examples to look at, without labels.")] = 200,
     out: Out = None,
     smallest: Annotated[
@@ -58,23 +69,27 @@ def pack(  # noqa: PLR0913, PLR0917
         set_data_dir(data)
         limits = {"--max-kl": max_kl, "--max-drop": drop, "--max-size": max_size}
         given = {flag: value for flag, value in limits.items() if value is not None}
+        ways = [*given, *(["--recipe"] if recipe is not None else [])]
         if not file.partition(":")[0].endswith(".py"):
-            if given:
+            if ways:
                 raise LilliputError(
-                    f"{file} is packed without loss, so it takes no limit; give a FILE.py with "
+                    f"{file} is packed without loss, so it takes no {ways[0]}; give a FILE.py with "
                     "model() and task() to have its weights rounded"
                 )
             _pack_file(Path(file), out, smallest, answer)
             return
-        if len(given) != 1:
+        if len(ways) != 1:
             raise LilliputError(
-                f"give one of {', '.join(limits)}; got {', '.join(given) or 'none'}"
+                f"give one of {', '.join(limits)} and --recipe; got {', '.join(ways) or 'none'}"
             )
+        if recipe is not None:
+            _pack_network(file, partial(_recipe_packed, recipe, smallest), out, answer)
+            return
         ((flag, limit),) = given.items()
         if not limit > 0:
             raise LilliputError(f"{flag} must be more than 0, got {limit}")
-        limit = int(limit) if flag == "--max-size" else limit
-        _pack_network(file, {_FIELDS[flag]: limit}, samples, out, smallest, answer)
+        most = {_FIELDS[flag]: int(limit) if flag == "--max-size" else limit}
+        _pack_network(file, partial(_rounded_and_packed, most, samples, smallest), out, answer)
 
 
 def _pack_file(file: Path, out: Path | None, smallest: bool, answer: Answer) -> None:
@@ -99,12 +114,10 @@ def _pack_file(file: Path, out: Path | None, smallest: bool, answer: Answer) -> 
     )
 
 
-def _pack_network(  # noqa: PLR0913, PLR0917
+def _pack_network(
     file: str,
-    limits: dict[str, float],
-    samples: int,
+    make: "Callable[[lilliput.core.Model, lilliput.core.Task, Path], list[str]]",
     out: Path | None,
-    smallest: bool,
     answer: Answer,
 ) -> None:
     from lilliput.cli.model_file import load_both, name_of
@@ -114,7 +127,7 @@ def _pack_network(  # noqa: PLR0913, PLR0917
     model, task = load_both(file)
     check_task(model, task)
     path = out or Path(f"{name_of(file)}.lil")
-    notes = _rounded_and_packed(model, task, limits, samples, path, smallest)
+    notes = make(model, task, path)
     state = model.module.state_dict().values()
     before = sum(value.numel() * value.element_size() for value in state)
     after = path.stat().st_size
@@ -129,13 +142,30 @@ def _pack_network(  # noqa: PLR0913, PLR0917
     answer.give(value, str(path), told, *notes)
 
 
-def _rounded_and_packed(  # noqa: PLR0913, PLR0917
+def _recipe_packed(
+    recipe: str,
+    smallest: bool,
     model: "lilliput.core.Model",
     task: "lilliput.core.Task",
+    path: Path,
+) -> list[str]:
+    """Applies a recipe, the network being the teacher, and writes what comes out."""
+    from lilliput.core import run
+    from lilliput.pack import pack_model
+    from lilliput.recipe import read, text_of
+
+    small = run(model, read(text_of(recipe), task, teacher=model))
+    pack_model(small, path, smallest=smallest)
+    return [note.text for note in small.notes]
+
+
+def _rounded_and_packed(  # noqa: PLR0913, PLR0917
     limits: dict[str, float],
     samples: int,
-    path: Path,
     smallest: bool,
+    model: "lilliput.core.Model",
+    task: "lilliput.core.Task",
+    path: Path,
 ) -> list[str]:
     """Writes the file, and gives what is to be said of it.
 
