@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from pack_train_table import table_pack_train
 from rows import Row, read
 from techniques import table_compare, table_each, table_structures, table_techniques
 
@@ -332,6 +333,7 @@ def main() -> None:
         (MICROCONTROLLERS, "spoken_digits", table_spoken_digits),
         (PACK, "pack files", table_pack_files),
         (PACK, "pack quality", table_pack_quality),
+        (PACK, "pack train", table_pack_train),
         (PACK, "pack integers", table_pack_integers),
         (PACK, "pack beside", table_pack_beside),
         (PACK, "pack speed", table_pack_speed),
