@@ -9,7 +9,7 @@ def table_pack_train() -> str:
     """One line for each network and way: bytes, and the score beside that before."""
     rows = read("pack_train")
     lines = [
-        "| network | way | B (`--max`) | times smaller | float | top-1 (95 %) | drop, points | of all |",
+        "| network | way | B (`--max`) | times smaller | float | top-1 (95 %) | drop | of all |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for case, system in dict.fromkeys((row.case, row.system) for row in rows):
