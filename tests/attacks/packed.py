@@ -74,8 +74,9 @@ def mixed_blocks() -> list[tuple[bytes, int, int]]:
     for rows, columns in ((70, 3), (40, 70), (1, 90)):
         values = np.rint(np.cumsum(rng.normal(size=(rows, columns)), 1) * 2).astype(np.int32)
         values[0, 0] = -(1 << 31)
-        for is_turned, is_foretold in ((False, False), (False, True), (True, True)):
-            head = Head(3, is_turned, is_foretold, (1, columns, columns + 1, 5))
+        part = next(size for size in (10, 3, 1) if columns % size == 0)
+        for is_turned, group in ((False, 0), (False, columns), (False, part), (True, rows)):
+            head = Head(3, is_turned, group, (1, columns, columns + 1, 5))
             native = native_mixing()
             flat = values.reshape(-1)
             data = native.encode(flat, columns, head, 1 << 20) if native else None

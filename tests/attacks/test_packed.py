@@ -1,6 +1,7 @@
 """Damaged and forged packed files are refused with a message: no crash, no hang, no hunger."""
 
 import random
+import time
 import tracemalloc
 from contextlib import suppress
 
@@ -13,8 +14,9 @@ from tests.attacks.packed import blocks_of, mixed_blocks, model_file, onnx_packe
 from lilliput.core import PackError, disk
 from lilliput.pack import Packed, load_packed
 from lilliput.pack.block import decode_block
-from lilliput.pack.header import Contents, Entry, SourceFile, Stream, write_header
-from lilliput.pack.mixing import decode_mixed
+from lilliput.pack.container import checksum, write_packed
+from lilliput.pack.header import Block, Contents, Entry, SourceFile, Stream, write_header
+from lilliput.pack.mixing import Head, decode_mixed
 from lilliput.pack.native import native_mixing
 from lilliput.pack.native_rans import native_rans
 
@@ -126,8 +128,6 @@ def forged(path, entry, source=None):
 
 
 def bomb(shape, blocks, **more):
-    from lilliput.pack.header import Block
-
     stream = Stream(1, 1 << 22, tuple(Block(1 << 22, 20, 0) for _ in range(blocks)))
     return Entry("w", "int8", shape, 0, b"", (stream,), bytes(8), **more)
 
@@ -151,6 +151,40 @@ def test_bombs_are_refused_before_room_is_made(entry, source, tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 4 << 20
     finally:
         tracemalloc.stop()
+
+
+def mixed_file(path, count, data, blocks=1):
+    """A file of one tensor, coded in equal mixed blocks."""
+    data = b"\3" + data
+    own = tuple(Block(count, len(data), checksum(data)) for _ in range(blocks))
+    streams = (Stream(1, 512, own),)
+    entry = Entry("w", "int8", (blocks * count,), 0, b"", streams, bytes(8))
+    write_packed(path, Contents("model", (entry,), None), [[[data] * blocks]])
+    return path
+
+
+@pytest.mark.skipif(native_mixing() is None, reason="no C compiler")
+@pytest.mark.parametrize("size", [20, 4000, 65_535])
+def test_a_mixed_block_of_many_cheap_integers_is_refused(size, tmp_path):
+    path = mixed_file(tmp_path / "cheap.lil", 1 << 22, bytes(size))
+    with pytest.raises(PackError, match="mixes 4,194,304 integers in"):
+        load_packed(path)["w"]
+    with pytest.raises(PackError):
+        native_mixing().decode(bytes(size), 64 * size + 1, 512, "a block")
+
+
+@pytest.mark.skipif(native_mixing() is None, reason="no C compiler")
+def test_a_small_file_of_the_costliest_mixed_blocks_takes_no_second(tmp_path):
+    """Rows of 512 columns, all foretold, and as few as are needed for a factorization."""
+    head, count = Head(0, False, 512, (1, 2, 3, 4)), 33 * 512
+    data = native_mixing().encode(np.zeros(count, np.int32), 512, head, 1000)
+    data += bytes(-(-count // 64) - len(data))  # decoded to the end, then refused
+    path = mixed_file(tmp_path / "costly.lil", count, data, 16)
+    assert path.stat().st_size > 4000
+    opened, start = load_packed(path), time.process_time()
+    with pytest.raises(PackError, match="does not end where it must"):
+        opened["w"]
+    assert 16 * (time.process_time() - start) < 1  # of all blocks, had the first not been refused
 
 
 def test_a_header_of_zeros_is_no_bomb(tmp_path):

@@ -1,68 +1,38 @@
 """The C decoders under address and undefined-behaviour sanitizers, fed with damaged blocks."""
 
 import shutil
-import struct
 import subprocess
-from pathlib import Path
 
 import pytest
-from tests.attacks.packed import blocks_of, mixed_blocks, model_file, onnx_packed
+from tests.attacks.harness import DECODER, blocks_in, compiled, corpus_of
+from tests.attacks.packed import mixed_blocks, model_file, onnx_packed
 
-from lilliput.pack import Packed
-
-HERE = Path(__file__).parent
-DECODER = HERE.parents[1] / "src" / "lilliput" / "pack" / "decoder"
 ENCODER = DECODER.parent / "encoder"
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler")
 
 
-def entry_of(form, data, count, columns):
-    return struct.pack("<IIII", form, len(data), count, columns) + data
-
-
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Coded blocks of packed files: form, size, count, columns, bytes."""
-    folder = tmp_path_factory.mktemp("corpus")
-    out = b""
-    for path in (onnx_packed(folder), model_file(folder)):
-        packed = Packed.open(path)
-        for entry, payload in zip(packed.contents.entries, blocks_of(packed), strict=True):
-            for stream, own in zip(entry.streams, payload, strict=True):
-                for block, data in zip(stream.blocks, own, strict=True):
-                    if data[:1] == b"\1":
-                        out += entry_of(1, data[1:], block.count, stream.columns)
-    (folder / "corpus").write_bytes(out)
-    return folder / "corpus"
+    """Blocks of range ANS, from packed files."""
+    folder = tmp_path_factory.mktemp("files")
+    paths = (onnx_packed(folder), model_file(folder))
+    blocks = (block for path in paths for block in blocks_in(path) if block[0] == 1)
+    return corpus_of(folder / "corpus", blocks)
 
 
 @pytest.fixture(scope="module")
 def mixed(corpus):
     """Mixed blocks, of both orders, foretold or not."""
-    path = corpus.with_name("mixed")
-    path.write_bytes(b"".join(entry_of(3, *block) for block in mixed_blocks()))
-    return path
+    return corpus_of(corpus.with_name("mixed"), ((3, *block) for block in mixed_blocks()))
 
 
 def fuzz(compiler, corpus, rounds):
     program = corpus.parent / f"fuzz-{compiler}"
-    if not program.exists():
-        flags = ["-std=c99", "-g", "-O1", "-fsanitize=address,undefined"]
-        flags += ["-fno-sanitize-recover=all", f"-I{DECODER}", *WARNINGS]
-        sources = [str(HERE / "fuzz_block.c"), *map(str, sorted(DECODER.glob("*.c")))]
-        made = subprocess.run(
-            [compiler, *flags, *sources, "-o", str(program)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if "cannot find" in made.stderr:
-            pytest.skip(f"{compiler} has no sanitizers here")
-        assert made.returncode == 0, made.stderr
+    program = compiled(compiler, program, *WARNINGS, "-fsanitize=address,undefined")
     done = subprocess.run(
-        [str(program), str(corpus), str(rounds), "7"],
+        [str(program), str(rounds), "7", *map(str, sorted(corpus.iterdir()))],
         capture_output=True,
         text=True,
         check=False,

@@ -19,9 +19,11 @@ from lilliput.pack.regression import MOST_REGRESSORS, Regression
 from lilliput.pack.tokens import Integers
 
 __all__ = [
+    "CHEAPEST",
     "FARTHEST",
     "MOST_COLUMNS",
     "Head",
+    "check_mixed",
     "decode_mixed",
     "encode_mixed",
     "is_possible",
@@ -29,14 +31,16 @@ __all__ = [
 ]
 
 MOST_COLUMNS = 1 << 16
+CHEAPEST = 64
+"""Integers for each byte of a block, at most: so the time that it takes is bounded by its bytes."""
 FARTHEST = 1 << 22
 _NEIGHBOURS = 4
 _ONE = 1 << 24
 _MOST_SURPRISE = 1 << 24
 _MOST_TIMES, _MOST_LINE = 1000, 250
 _LEAST_SPREAD = 8
-_NORMAL = 4
-"""The shape that densities have."""
+_SHAPES = (3, 4, 4)
+"""Of densities: normal ones, and a first with a longer tail."""
 _LEARNED_BITS = 3
 """Of a magnitude, below its leading one."""
 
@@ -48,13 +52,13 @@ class Head:
     Args:
         middle: What its integers lie around.
         is_turned: Whether they are coded column by column.
-        is_foretold: Whether columns are foretold from those before.
+        group: How many columns side by side are foretold from those before among them; 0 for none.
         neighbours: How far back, in the order of coding, integers are that tell of another.
     """
 
     middle: int
     is_turned: bool
-    is_foretold: bool
+    group: int
     neighbours: tuple[int, int, int, int]
 
     @property
@@ -62,7 +66,8 @@ class Head:
         """As they are written."""
         out = FieldWriter()
         out.number(self.middle & 0xFFFFFFFF)
-        out.number(self.is_turned + 2 * self.is_foretold)
+        out.number(self.is_turned)
+        out.number(self.group)
         for distance in self.neighbours:
             out.number(distance - 1)
         return bytes(out.data)
@@ -74,15 +79,34 @@ def read_mixed_head(fields: FieldReader) -> Head:
     Raises:
         PackError: It cannot be, or is cut off.
     """
-    middle, flags = fields.number(0xFFFFFFFF), fields.number(3)
+    middle, is_turned = fields.number(0xFFFFFFFF), bool(fields.number(1))
+    group = fields.number(MOST_REGRESSORS)
     first, second, third, fourth = (1 + fields.number(FARTHEST - 1) for _ in range(_NEIGHBOURS))
-    return Head(middle, bool(flags & 1), bool(flags & 2), (first, second, third, fourth))
+    return Head(middle, is_turned, group, (first, second, third, fourth))
 
 
 def is_possible(head: Head, shape: tuple[int, int]) -> bool:
     """Whether a block of so many rows and columns can be coded so."""
-    most = MOST_REGRESSORS if head.is_foretold else MOST_COLUMNS
-    return shape[0 if head.is_turned else 1] <= most
+    columns = shape[0 if head.is_turned else 1]
+    is_whole = not head.group or columns % head.group == 0
+    return is_whole and head.group <= MOST_REGRESSORS and columns <= MOST_COLUMNS
+
+
+def check_mixed(size: int, count: int, what: str) -> None:
+    """Makes sure that a block's time is bounded by its bytes.
+
+    Args:
+        size: Bytes of the block, without the one that says its form.
+        count: Integers in it.
+        what: Which block it is, for errors.
+
+    Raises:
+        PackError: There are too few bytes.
+    """
+    if count > CHEAPEST * size:
+        raise PackError(
+            f"{what} mixes {count:,} integers in {size:,} bytes; at most {CHEAPEST} may be in one"
+        )
 
 
 def decode_mixed(data: bytes, count: int, columns: int, what: str) -> Integers:
@@ -97,11 +121,12 @@ def decode_mixed(data: bytes, count: int, columns: int, what: str) -> Integers:
     Raises:
         PackError: The block is damaged.
     """
+    check_mixed(len(data), count, what)
     fields = FieldReader(data, what)
     head = read_mixed_head(fields)
     shape = shape_of(count, columns)
     if not is_possible(head, shape):
-        raise PackError(f"{what} has rows of {shape[1]:,} integers, more than can be")
+        raise PackError(f"{what} has rows of {shape[1]:,} integers, which cannot be mixed so")
     coder = BitDecoder(data[fields.at :], what)
     found = _coded(coder, head, np.zeros(shape, np.int64))
     coder.end()
@@ -128,23 +153,25 @@ def _coded(
     """Codes distances from the middle; gives them."""
     turned = distances.T if head.is_turned else distances
     rows, columns = turned.shape
-    regression = Regression(columns) if head.is_foretold else None
+    size = head.group or 1
+    regression = Regression(size) if head.group else None
     seen: list[int] = []
-    model = _Model(coder)
+    model = _Model(coder, columns, size)
     for row in range(rows):
-        model.begin_row(row, columns)
+        model.begin_row(row)
         for column in range(columns):
             near = [
                 max(-3, min(seen[-distance], 3)) + 3 if distance <= len(seen) else 3
                 for distance in head.neighbours
             ]
-            foretold = regression.foretold(column) if regression else 0
+            place = column % size
+            foretold = regression.foretold(place) if regression else 0
             value = model.integer(column, foretold, near, int(turned[row, column]))
             seen.append(value)
             if regression:
-                regression.saw(column, value, foretold)
-        if regression and row + 1 < rows:
-            regression.end_row()
+                regression.saw(place, value, foretold)
+                if place + 1 == size and len(seen) < turned.size:
+                    regression.end_row()
     found = np.array(seen, np.int64).reshape(rows, columns)
     return found.T if head.is_turned else found
 
@@ -152,26 +179,29 @@ def _coded(
 class _Model:
     """What is known of integers."""
 
-    def __init__(self, coder: BitCoder) -> None:
+    def __init__(self, coder: BitCoder, columns: int, size: int) -> None:
         self._mixer = Mixer(coder)
+        self._size = size
         self._all: Mean = (1024, 0)
         self._row: Mean = (1024, 1)
-        self._columns: list[Mean] = []
+        self._columns: list[Mean] = [(0, 0)] * columns
+        self._groups: list[Mean] = [(0, 0)] * columns
+        self._places: list[Mean] = [(0, 0)] * size
 
-    def begin_row(self, row: int, columns: int) -> None:
+    def begin_row(self, row: int) -> None:
         self._row = (self._all[0], 1)
-        if not row:
-            self._columns = [(0, 0)] * columns
         self._is_first = not row
 
     def integer(self, column: int, foretold: int, near: list[int], value: int) -> int:
         """Codes one, and learns of it."""
+        group, place = divmod(column, self._size)
         if self._is_first:
-            self._columns[column] = (self._all[0], 1)
+            self._begin(column, group, place)
         whole, row, own = self._all[0], self._row[0], self._columns[column][0]
-        both = min(row * own // (whole + 1), _MOST_SURPRISE)
+        fine = _part(_part(row, self._places[place][0], whole), self._groups[group][0], whole)
         sides = [
-            _Sides(foretold, (1 << 36) // max(spread, _LEAST_SPREAD)) for spread in (both, row, own)
+            _Sides(shape, foretold, (1 << 36) // max(spread, _LEAST_SPREAD))
+            for shape, spread in zip(_SHAPES, (fine, row, own), strict=True)
         ]
         wide = _quarters(row + 1) + _quarters(own + 1) - 2 * _quarters(whole + 1)
         self._mixer.set = 1 + (max(-24, min(wide, 24)) + 24) // 2
@@ -182,8 +212,18 @@ class _Model:
         surprise = min(abs(256 * value - foretold), _MOST_SURPRISE)
         self._all = approached(self._all, surprise, _MOST_TIMES)
         self._row = approached(self._row, surprise, _MOST_LINE)
-        self._columns[column] = approached(self._columns[column], surprise, _MOST_LINE)
+        for means, at in ((self._columns, column), (self._groups, group), (self._places, place)):
+            means[at] = approached(means[at], surprise, _MOST_LINE)
         return value
+
+    def _begin(self, column: int, group: int, place: int) -> None:
+        """What is met for the first time is spread as all are."""
+        start = (self._all[0], 1)
+        self._columns[column] = start
+        if not place:
+            self._groups[group] = start
+        if not group:
+            self._places[place] = start
 
     def _distance(self, sides: "list[_Sides]", value: int) -> int:
         """Codes a distance from the middle; gives it modulo 2^32."""
@@ -259,6 +299,10 @@ def _signed(value: int) -> int:
     return value - ((value >> 31) << 32)
 
 
+def _part(spread: int, other: int, whole: int) -> int:
+    return min(spread * other // (whole + 1), _MOST_SURPRISE)
+
+
 def _quarters(value: int) -> int:
     """Logarithm to base 2 in quarters."""
     if value < 4:
@@ -276,10 +320,12 @@ class _Sides:
     """A density's mass on both sides of 0, in units of 2^-24.
 
     Args:
+        shape: Which of the bank.
         foretold: Its middle, in 256ths.
         inverse: Of its mean distance from there.
     """
 
+    shape: int
     foretold: int
     inverse: int
 
@@ -297,13 +343,13 @@ class _Sides:
 
     def _above(self, point: int) -> int:
         at = min(abs(point), _MOST_SURPRISE) * self.inverse >> 16
-        found = _tail(at) // 2
+        found = _tail(self.shape, at) // 2
         return _ONE - found if point < 0 else found
 
 
-def _tail(at: int) -> int:
+def _tail(shape: int, at: int) -> int:
     """Mass farther away than so many 2^-20 of the mean distance."""
-    points = tails()[_NORMAL]
+    points = tails()[shape]
     if at >= 1 << 25:
         return 0
     if at < 4096:

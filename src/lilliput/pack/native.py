@@ -162,7 +162,7 @@ class _Head(ctypes.Structure):
     _fields_ = (
         ("middle", ctypes.c_uint32),
         ("is_turned", ctypes.c_uint32),
-        ("is_foretold", ctypes.c_uint32),
+        ("group", ctypes.c_uint32),
         ("neighbours", ctypes.c_uint32 * 4),
     )
 
@@ -181,7 +181,7 @@ def _encoder(library: Any) -> Callable[[Integers, int, Head, int], bytes | None]
         facts = _Head(
             head.middle & 0xFFFFFFFF,
             head.is_turned,
-            head.is_foretold,
+            head.group,
             (ctypes.c_uint32 * 4)(*head.neighbours),
         )
         taken = function(

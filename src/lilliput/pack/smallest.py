@@ -1,13 +1,14 @@
 """The shortest block of form 3: which order, and which neighbours, tell most of integers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from lilliput.pack.choose import middle_of
 from lilliput.pack.classes import shape_of
-from lilliput.pack.mixing import FARTHEST, Head, encode_mixed, is_possible
+from lilliput.pack.mixing import CHEAPEST, FARTHEST, Head, encode_mixed, is_possible
 from lilliput.pack.native import native_mixing
+from lilliput.pack.predict import Kernel
 from lilliput.pack.regression import BATCH, MOST_REGRESSORS
 from lilliput.pack.tokens import Integers
 
@@ -19,26 +20,29 @@ _NEAR = (1, 2, 3, 4, 5, 7, 9, 16, 25)
 _CLIPPED = 3
 
 
-def shortest_mixed(values: Integers, columns: int, most_bytes: int) -> bytes | None:
+def shortest_mixed(
+    values: Integers, columns: int, most_bytes: int, kernels: Sequence[Kernel] = ()
+) -> bytes | None:
     """The block; None where it takes more than `most_bytes`, or cannot be.
 
     Args:
         values: At least one.
         columns: Integers in a row.
         most_bytes: More are of no use.
+        kernels: Where taps of filters may be.
     """
     native, found = native_mixing(), None
-    for head in _heads(values, columns):
+    for head in _heads(values, columns, kernels):
         if native:
             data = native.encode(values, columns, head, most_bytes)
         else:
             data = encode_mixed(values, columns, head)
-        if data is not None and len(data) <= most_bytes:
+        if data is not None and len(values) <= CHEAPEST * len(data) and len(data) <= most_bytes:
             found, most_bytes = data, len(data)
     return found
 
 
-def _heads(values: Integers, columns: int) -> Iterator[Head]:
+def _heads(values: Integers, columns: int, kernels: Sequence[Kernel]) -> Iterator[Head]:
     """Both orders, where both are worth trying."""
     rows, columns = shape_of(len(values), columns)
     middle = middle_of(values)
@@ -46,13 +50,21 @@ def _heads(values: Integers, columns: int) -> Iterator[Head]:
     clipped = (np.clip(apart, -_CLIPPED, _CLIPPED) + _CLIPPED).reshape(rows, columns)
     for is_turned in (False, True) if rows > 1 and columns > 1 else (False,):
         high, wide = (columns, rows) if is_turned else (rows, columns)
-        is_foretold = high > BATCH and 1 < wide <= MOST_REGRESSORS
-        if is_turned and not is_foretold:
+        group = 0 if is_turned else _taps(kernels, wide)
+        if not group and high > BATCH and 1 < wide <= MOST_REGRESSORS:
+            group = wide
+        if is_turned and not group:
             continue
         order = np.ascontiguousarray(clipped.T) if is_turned else clipped
-        head = Head(middle, is_turned, is_foretold, _neighbours(order.reshape(-1), wide))
+        head = Head(middle, is_turned, group, _neighbours(order.reshape(-1), wide))
         if is_possible(head, (rows, columns)):
             yield head
+
+
+def _taps(kernels: Sequence[Kernel], columns: int) -> int:
+    """Taps of filters, which are foretold from each other, where filters lie one after another."""
+    found = (one.taps for one in kernels if one.stride == 1 and columns % one.taps == 0)
+    return next(found, 0)
 
 
 def _neighbours(clipped: Integers, columns: int) -> tuple[int, int, int, int]:

@@ -19,7 +19,7 @@ from lilliput.pack.block import decode_block
 from lilliput.pack.choose import count_tokens, plan_block
 from lilliput.pack.container import checksum
 from lilliput.pack.header import Block, Stream
-from lilliput.pack.mixing import decode_mixed
+from lilliput.pack.mixing import check_mixed, decode_mixed
 from lilliput.pack.native import native_mixing
 from lilliput.pack.native_rans import native_rans
 from lilliput.pack.plan import Plan, encode_plans
@@ -186,7 +186,7 @@ def _mixed(group: list[_Job]) -> list[_Job]:
         return group
     values = np.concatenate([job.values for job in group])
     most = sum(len(job.data) for job in group) + _BLOCK_HEAD * (len(group) - 1) - 2
-    data = shortest_mixed(values, first.columns, most)
+    data = shortest_mixed(values, first.columns, most, first.kernels)
     if data is None:
         return group
     job = _Job(first.source, values, first.width, first.columns, is_text=False)
@@ -254,6 +254,7 @@ def _decoded(data: bytes, count: int, width: int, columns: int, what: str) -> In
         if form == bytes([_CODED]):
             compiled = native_rans()
             return (compiled.decode if compiled else decode_block)(rest, count, columns, what)
+        check_mixed(len(rest), count, what)
         mixing = native_mixing()
         return (mixing.decode if mixing else decode_mixed)(rest, count, columns, what)
     raw = _expanded(rest, count * width, what) if form == bytes([_LZMA]) else rest

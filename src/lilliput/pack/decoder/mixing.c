@@ -6,7 +6,6 @@
 
 enum {
     POINTS = 209,
-    NORMAL = 4, /* the shape that densities have */
     ONE = 1 << 24,
     MOST_SURPRISE = 1 << 24,
     MOST_LINE = 250,
@@ -18,12 +17,16 @@ static const int32_t tails[][POINTS] = {
 #include "shapes.inc"
 };
 
+/* Normal ones, and a first with a longer tail. */
+static const int shape_of[DENSITIES] = {3, 4, 4};
+
 /* Probability that a density is above a point, the point in 256ths from what is foretold. */
-static inline int32_t above(int64_t point, uint64_t inverse)
+static inline int32_t above(const model *of, int64_t point, int density)
 {
+    uint64_t inverse = of->inverses[density];
     uint64_t distance = (uint64_t)(point < 0 ? -point : point);
     uint64_t at = (distance > MOST_SURPRISE ? MOST_SURPRISE : distance) * inverse >> 16;
-    const int32_t *points = tails[NORMAL];
+    const int32_t *points = tails[shape_of[density]];
     int32_t both = 0;
     if (at < 4096) {
         both = ONE - (int32_t)((uint64_t)(ONE - points[0]) * at >> 12);
@@ -39,12 +42,12 @@ static inline int32_t above(int64_t point, uint64_t inverse)
 /* Probabilities of an integer at least so far above 0, or below. */
 static inline int32_t upper(const model *of, uint64_t from, int density)
 {
-    return above(256 * (int64_t)from - 128 - of->foretold, of->inverses[density]);
+    return above(of, 256 * (int64_t)from - 128 - of->foretold, density);
 }
 
 static inline int32_t lower(const model *of, uint64_t from, int density)
 {
-    return above(256 * (int64_t)from - 128 + of->foretold, of->inverses[density]);
+    return above(of, 256 * (int64_t)from - 128 + of->foretold, density);
 }
 
 static inline void weigh(model *of, int32_t *masses, uint64_t from)
@@ -183,64 +186,103 @@ static inline uint32_t neighbour(const layout *in, const uint32_t *values, size_
     return (uint32_t)(within(signed_of(values[at] - middle), 3) + 3);
 }
 
-typedef struct { /* mean surprises, in 256ths */
-    uint32_t all, row;
-    uint32_t all_times, row_times;
+typedef struct { /* of what the integer that is coded belongs to */
+    lilliput_mean all, row;
+    lilliput_mean *column, *group, *place;
 } spreads;
 
-static void prepare(model *of, const spreads *now, uint32_t column)
+/* Where the integer in a column belongs; what is met for the first time is spread as all are. */
+static void place(spreads *now, lilliput_mixing_memory *memory, uint32_t size, size_t column,
+                  int is_first)
 {
-    uint64_t all = now->all, row = now->row, both = row * column / (all + 1);
-    uint64_t three[DENSITIES] = {both > MOST_SURPRISE ? MOST_SURPRISE : both, row, column};
+    size_t group = column / size, place = column % size;
+    lilliput_mean start = {now->all.value, 1};
+    now->column = &memory->columns[column];
+    now->group = &memory->groups[group];
+    now->place = &memory->places[place];
+    if (is_first) {
+        *now->column = start;
+        if (!place) {
+            *now->group = start;
+        }
+        if (!group) {
+            *now->place = start;
+        }
+    }
+}
+
+static inline uint64_t part_of(uint64_t spread, uint64_t other, uint64_t all)
+{
+    uint64_t found = spread * other / (all + 1);
+    return found > MOST_SURPRISE ? MOST_SURPRISE : found;
+}
+
+static void prepare(model *of, const spreads *now)
+{
+    uint32_t all = now->all.value, row = now->row.value, column = now->column->value;
+    uint64_t fine = part_of(part_of(row, now->place->value, all), now->group->value, all);
+    uint64_t three[DENSITIES] = {fine, row, column};
     for (int i = 0; i < DENSITIES; i++) {
         uint64_t spread = three[i] < LEAST_SPREAD ? LEAST_SPREAD : three[i];
         of->inverses[i] = ((uint64_t)1 << 36) / spread;
     }
-    int32_t wide = quarters(now->row + 1) + quarters(column + 1) - 2 * quarters(now->all + 1);
+    int32_t wide = quarters(row + 1) + quarters(column + 1) - 2 * quarters(all + 1);
     of->set = 1 + (uint32_t)(within(wide, 24) + 24) / 2;
     int32_t whole = of->foretold < 0 ? -((32 - of->foretold) / 64) : (of->foretold + 32) / 64;
     of->contexts[2] = (uint32_t)(within(whole, 31) + 31);
 }
 
-static void learn_spreads(const model *of, spreads *now, size_t column, int32_t value)
+static inline void take_in(const model *of, lilliput_mean *mean, uint32_t value, uint32_t most)
 {
-    lilliput_mixing_memory *memory = of->memory;
+    approach(of->memory, &mean->value, value, mean->times);
+    mean->times += mean->times < most;
+}
+
+static void learn_spreads(const model *of, spreads *now, int32_t value)
+{
     int64_t apart = 256 * (int64_t)value - of->foretold;
     uint32_t surprise = (uint32_t)within(apart < 0 ? -apart : apart, MOST_SURPRISE);
-    approach(memory, &now->all, surprise, now->all_times);
-    approach(memory, &now->row, surprise, now->row_times);
-    approach(memory, &memory->spreads[column], surprise, memory->times[column]);
-    now->all_times += now->all_times < MOST_COUNT;
-    now->row_times += now->row_times < MOST_LINE;
-    memory->times[column] =
-        (uint16_t)(memory->times[column] + (memory->times[column] < MOST_LINE));
+    take_in(of, &now->all, surprise, MOST_COUNT);
+    take_in(of, &now->row, surprise, MOST_LINE);
+    take_in(of, now->column, surprise, MOST_LINE);
+    take_in(of, now->group, surprise, MOST_LINE);
+    take_in(of, now->place, surprise, MOST_LINE);
+}
+
+/* Takes in what was foretold, and ends a group; there is nothing to learn from the last of all. */
+static void learn_relations(model *of, uint32_t group, size_t column, int32_t value, int is_last)
+{
+    lilliput_regression *regression = &of->memory->regression;
+    lilliput_regression_saw(regression, column % group, value, of->foretold);
+    if ((column + 1) % group == 0 && !is_last) {
+        lilliput_regression_row(regression);
+    }
 }
 
 static void code_row(model *of, const lilliput_mixing_head *head, const layout *in, size_t row,
                      uint32_t *values, spreads *now)
 {
     lilliput_mixing_memory *memory = of->memory;
-    now->row = now->all;
-    now->row_times = 1;
+    uint32_t group = head->group;
+    now->row.value = now->all.value;
+    now->row.times = 1;
     for (size_t column = 0; column < in->columns && !of->by.error; column++) {
         uint32_t *at = values + row * in->row_step + column * in->column_step, near[4];
-        if (!row) {
-            memory->spreads[column] = now->all;
-            memory->times[column] = 1;
-        }
+        place(now, memory, group ? group : 1, column, !row);
         for (int i = 0; i < LILLIPUT_NEIGHBOURS; i++) {
             near[i] = neighbour(in, values, row, column, head->middle, i);
         }
         of->contexts[0] = 7 * near[0] + near[1];
         of->contexts[1] = 7 * near[2] + near[3];
         of->foretold =
-            head->is_foretold ? lilliput_regression_foretold(&memory->regression, column) : 0;
-        prepare(of, now, memory->spreads[column]);
+            group ? lilliput_regression_foretold(&memory->regression, column % group) : 0;
+        prepare(of, now);
         uint32_t found = distance(of, of->by.is_encoder ? *at - head->middle : 0);
         *at = found + head->middle;
-        learn_spreads(of, now, column, signed_of(found));
-        if (head->is_foretold) {
-            lilliput_regression_saw(&memory->regression, column, signed_of(found), of->foretold);
+        learn_spreads(of, now, signed_of(found));
+        if (group) {
+            learn_relations(of, group, column, signed_of(found),
+                            row + 1 == in->rows && column + 1 == in->columns);
         }
     }
 }
@@ -250,17 +292,12 @@ static int code(coder *by, const lilliput_mixing_head *head, const layout *in, u
                 lilliput_mixing_memory *memory)
 {
     model of = {memory, *by, 0, {0}, {0}, 0, {0}};
-    spreads now = {1024, 0, 0, 0};
+    spreads now = {{1024, 0}, {0, 0}, NULL, NULL, NULL};
     begin(memory);
     of.inputs[LILLIPUT_INPUTS - 2] = 128;
-    if (head->is_foretold) {
-        lilliput_regression_begin(&memory->regression, in->columns);
-    }
+    lilliput_regression_begin(&memory->regression, head->group);
     for (size_t row = 0; row < in->rows && !of.by.error; row++) {
         code_row(&of, head, in, row, values, &now);
-        if (head->is_foretold && row + 1 < in->rows) {
-            lilliput_regression_row(&memory->regression);
-        }
     }
     *by = of.by;
     return ended(by);
@@ -268,7 +305,8 @@ static int code(coder *by, const lilliput_mixing_head *head, const layout *in, u
 
 static int is_possible(const lilliput_mixing_head *head, const layout *in)
 {
-    return in->columns <= (head->is_foretold ? LILLIPUT_REGRESSORS : LILLIPUT_COLUMNS);
+    int is_whole = !head->group || in->columns % head->group == 0;
+    return is_whole && head->group <= LILLIPUT_REGRESSORS && in->columns <= LILLIPUT_COLUMNS;
 }
 
 int lilliput_decode_mixed(const uint8_t *bytes, size_t size, uint32_t *values, size_t count,
@@ -277,14 +315,14 @@ int lilliput_decode_mixed(const uint8_t *bytes, size_t size, uint32_t *values, s
     reader in = {bytes, bytes + size, LILLIPUT_DECODED};
     lilliput_mixing_head head = {0, 0, 0, {0}};
     head.middle = number(&in, 0xFFFFFFFFu);
-    uint32_t flags = number(&in, 3);
-    head.is_turned = flags & 1;
-    head.is_foretold = flags >> 1;
+    head.is_turned = number(&in, 1);
+    head.group = number(&in, LILLIPUT_REGRESSORS);
     for (int i = 0; i < LILLIPUT_NEIGHBOURS; i++) {
         head.neighbours[i] = 1 + number(&in, LILLIPUT_FARTHEST - 1);
     }
     layout order = layout_of(&head, count, columns);
-    if (!in.error && !is_possible(&head, &order)) {
+    int is_cheap = count && (count - 1) / LILLIPUT_CHEAPEST >= size;
+    if (is_cheap || !is_possible(&head, &order)) {
         fail(&in, LILLIPUT_NONSENSE);
     }
     if (in.error) {

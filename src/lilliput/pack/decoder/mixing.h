@@ -14,6 +14,7 @@ enum {
     LILLIPUT_COLUMNS = 65536, /* in a row, at most */
     LILLIPUT_NEIGHBOURS = 4,
     LILLIPUT_FARTHEST = 1 << 22,
+    LILLIPUT_CHEAPEST = 64, /* integers for each byte, at most: so time is bounded by bytes */
     LILLIPUT_COUNTERS = 3,
     LILLIPUT_INPUTS = 8,
     LILLIPUT_CONTEXTS = 64,
@@ -27,11 +28,16 @@ typedef struct {
     uint32_t times;
 } lilliput_mixer;
 
+typedef struct { /* of surprises, in 256ths */
+    uint32_t value, times;
+} lilliput_mean;
+
 typedef struct { /* the coder's memory; what is in it before and after means nothing */
     uint32_t counters[LILLIPUT_COUNTERS][LILLIPUT_CONTEXTS][LILLIPUT_NODES];
     lilliput_mixer mixers[LILLIPUT_SETS][LILLIPUT_KINDS];
-    uint32_t spreads[LILLIPUT_COLUMNS]; /* of columns: mean surprise, in 256ths */
-    uint16_t times[LILLIPUT_COLUMNS];
+    lilliput_mean columns[LILLIPUT_COLUMNS];
+    lilliput_mean groups[LILLIPUT_COLUMNS]; /* of columns that are foretold from each other */
+    lilliput_mean places[LILLIPUT_REGRESSORS]; /* in a group */
     uint32_t squash[4096];
     int16_t stretch[4096];
     uint16_t logarithms[256];
@@ -41,7 +47,8 @@ typedef struct { /* the coder's memory; what is in it before and after means not
 
 typedef struct { /* what the head of a block says */
     uint32_t middle;
-    uint32_t is_turned, is_foretold;
+    uint32_t is_turned;
+    uint32_t group; /* columns that are foretold from each other; 0 where none are */
     uint32_t neighbours[LILLIPUT_NEIGHBOURS]; /* how far back, from 1 on */
 } lilliput_mixing_head;
 
@@ -50,7 +57,7 @@ int lilliput_decode_mixed(const uint8_t *bytes, size_t size, uint32_t *values, s
                           size_t columns, lilliput_mixing_memory *memory);
 
 /* Writes what follows the head into `room` bytes; gives their number, or 0 where they are more, or
- * the block has more columns than can be. */
+ * the head cannot be. */
 size_t lilliput_encode_mixed(uint8_t *bytes, size_t room, uint32_t *values, size_t count,
                              size_t columns, const lilliput_mixing_head *head,
                              lilliput_mixing_memory *memory);
