@@ -1,6 +1,7 @@
 """Writes what each target runs into docs/quantize.md, from the tables that the library reads."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from lilliput.core import Kernel
@@ -18,18 +19,20 @@ def table() -> str:
         "| scales per | runs in |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
+    alike: dict[tuple[Kernel, ...], list[str]] = {}
     for name in target_names():
         rules = get_target(name).rules
-        kernels = rules.kernels if rules is not None else ()
-        lines += [_row(name, kernel) for kernel in kernels]
+        alike.setdefault(rules.kernels if rules is not None else (), []).append(name)
+    for kernels, names in alike.items():
+        lines += [_row(names, kernel) for kernel in kernels]
     return "\n".join(lines)
 
 
-def _row(target: str, kernel: Kernel) -> str:
+def _row(targets: Sequence[str], kernel: Kernel) -> str:
     grains = [text for name, text in _GRAINS.items() if name in kernel.granularities]
     sizes = f" of {_bits(kernel.group_sizes)}" if kernel.group_sizes else ""
     cells = [
-        f"`{target}`",
+        ", ".join(f"`{target}`" for target in targets),
         ", ".join(f"`{operator}`" for operator in sorted(kernel.operators)),
         _SCHEMES[kernel.scheme],
         _bits(kernel.weight_bits) + " bits",

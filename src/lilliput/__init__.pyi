@@ -54,6 +54,7 @@ from .graph import (
     peak_memory as peak_memory,
     sensitivity as sensitivity,
     trace as trace,
+    unfolded_state as unfolded_state,
 )
 from .measure import (
     Reference as Reference,

@@ -132,7 +132,7 @@ def _climb(ladder: Ladder) -> None:
 
 def _with_room(target: Target, budget: Budget) -> Target:
     """A microcontroller that has no more RAM than is allowed, so that its C is made for that."""
-    if not target.has_flash or budget.max_ram_bytes in {None, inf}:
+    if not target.is_chip or budget.max_ram_bytes in {None, inf}:
         return target
     allowed = int(budget.max_ram_bytes)
     return replace(target, ram_bytes=min(allowed, target.ram_bytes or allowed))
@@ -147,12 +147,13 @@ def _counts(budget: Budget) -> Amount:
 
 def _check_budget(budget: Budget, targets: Sequence[Target]) -> None:
     """Limits are of what every target has, so that a variant of each can keep them."""
-    chips = [t.name for t in targets if t.has_flash]
-    others = ", ".join(t.name for t in targets if not t.has_flash)
-    if budget.max_flash_bytes is not None and others:
+    chips = [t.name for t in targets if t.is_chip]
+    others = ", ".join(t.name for t in targets if not t.is_chip)
+    without = ", ".join(t.name for t in targets if not t.has_flash)
+    if budget.max_flash_bytes is not None and without:
         raise UnsupportedError(
-            f"max_flash_bytes limits microcontrollers, and {others} has no flash; "
-            "max_size_bytes limits the file"
+            "max_flash_bytes limits microcontrollers and what packed files become, and "
+            f"{without} has no flash; max_size_bytes limits the file"
         )
     if budget.max_instructions is not None and others:
         raise UnsupportedError(
@@ -164,7 +165,7 @@ def _check_budget(budget: Budget, targets: Sequence[Target]) -> None:
             f"max_latency_ms limits a time, and of {', '.join(chips)} instructions are counted; "
             "max_instructions limits them"
         )
-    processors = [processor_of(target) for target in targets if target.has_flash]
+    processors = [processor_of(target) for target in targets if target.is_chip]
     missing = [name for processor in processors for name in missing_tools(processor)]
     if budget.max_instructions is not None and missing:
         raise MissingExtraError(

@@ -75,6 +75,15 @@ def test_measure_scores_the_file(lilliput, model_file, tmp_path):
     assert "latency" in table
 
 
+def test_a_packed_file_is_measured_without_naming_its_target(lilliput, model_file, tmp_path):
+    path = lilliput("export", model_file, "-t", "download", "-o", tmp_path, "--json").json["path"]
+    called = lilliput("measure", path, "--task", model_file, "--json")
+    found = {row["quantity"]: row["value"] for row in called.json}
+    assert found["size"] == (tmp_path / "model.lil").stat().st_size
+    lilliput("unpack", path)
+    assert found["flash"] == (tmp_path / "model.onnx").stat().st_size
+
+
 def test_measure_needs_a_file_and_a_split(lilliput, model_file, tmp_path):
     called = lilliput("measure", tmp_path / "gone.onnx", "--task", model_file)
     assert called.code == 1

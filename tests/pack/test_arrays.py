@@ -1,11 +1,15 @@
 """Arrays of every type come back bit for bit, in the coding that suits them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
 
+from lilliput.core import PackError
 from lilliput.pack.arrays import (
+    CONSTANT,
     INTEGERS,
     PALETTE,
     PLANES,
@@ -55,6 +59,22 @@ def test_floats_save_most_of_their_exponents():
     entry = packed(floats())
     assert entry.coding == PLANES
     assert entry.stored_bytes < 27 / 32 * entry.size_bytes
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_items_that_are_all_the_same_take_no_block(dtype):
+    entry = packed(np.full((30, 7), 3, NUMPY[dtype]), dtype)
+    assert (entry.coding, entry.stored_bytes) == (CONSTANT, 0)
+
+
+def test_a_constant_of_another_size_or_with_a_stream_is_refused():
+    (entry, other), (_, blocks) = encode_arrays(
+        [NamedArray("x", np.ones(9, np.float32), "float32"), NamedArray("y", floats(9), "float32")]
+    )
+    with pytest.raises(PackError, match="does not say which"):
+        array_of(replace(entry, settings=b"\0"), [], "a file")
+    with pytest.raises(PackError, match="does not say which"):
+        array_of(replace(entry, streams=other.streams), blocks, "a file")
 
 
 def test_nan_and_infinity_come_back():

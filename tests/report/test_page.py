@@ -12,6 +12,7 @@ from tests.report.families import error_family, share_family, variant, with_vari
 
 from lilliput.core import Measurement
 from lilliput.report import report
+from lilliput.report.facts import size_ratio
 
 PLOTLY = get_plotlyjs()
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -173,3 +174,22 @@ def test_a_microcontroller_s_columns_and_pictures_are_its_own(tmp_path):
     assert "Metric against flash" in text
     assert "Metric against instructions" in text
     assert "Metric against latency" not in text
+
+
+def test_a_packed_file_s_download_flash_and_ram_stand_side_by_side(tmp_path):
+    common = {"target": "download", "folder": tmp_path, "metric": 0.9, "drop": 0.0}
+    pair = [
+        variant("original", size=90_000, flash=100_000, latency=1, peak_ram=3e5, **common),
+        variant("int8", size=20_000, flash=28_000, latency=1, peak_ram=2e5, **common),
+    ]
+    family = with_variants(error_family(tmp_path), pair)
+    report(family, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    heads = re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', text)
+    assert heads.index("size") < heads.index("flash") < heads.index("peak RAM")
+    assert "instructions" not in heads
+    assert re.search(r"20\.0 kB.*28\.0 kB.*200 kB", text)
+    assert "Metric against size" in text
+    assert "Metric against flash" not in text
+    assert "28.0 kB of flash" in text
+    assert size_ratio(family, pair[1]) == 4.5

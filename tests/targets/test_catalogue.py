@@ -29,4 +29,4 @@ def test_an_unknown_name_gets_the_nearest() -> None:
 def test_a_target_that_is_like_another_has_its_facts() -> None:
     chip, host = get_target("cortex-m4"), get_target("host-c")
     assert (chip.rules, chip.format, chip.sources) == (host.rules, host.format, host.sources)
-    assert chip.has_flash
+    assert chip.is_chip

@@ -19,8 +19,14 @@ def measure(  # noqa: PLR0913, PLR0917
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A model file that export wrote.")],
     task: Annotated[str, typer.Option(metavar="FILE.py[:NAME]", help="Python file with task().")],
     target: Annotated[
-        str, typer.Option("--target", "-t", metavar="NAME", help="Where to run it.")
-    ] = "onnxruntime-cpu",
+        str | None,
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="NAME",
+            help="Where to run it; by default the first target that runs such files.",
+        ),
+    ] = None,
     reference: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="The original in the same format, to compare with."),
@@ -48,7 +54,7 @@ def measure(  # noqa: PLR0913, PLR0917
         from lilliput.targets.host import check_host
 
         set_data_dir(data)
-        place = get_target(target)
+        place = get_target(target or _runs(file))
         check_host(place)
         artifact = _artifact(file, place)
         original = _artifact(reference, place) if reference else None
@@ -67,6 +73,16 @@ def measure(  # noqa: PLR0913, PLR0917
             [asdict(measurement) for measurement in found],
             measurements_table(found, style, answer.console().width),
         )
+
+
+def _runs(path: Path) -> str:
+    """The first target whose files are called so; that of ONNX where none is."""
+    from lilliput.export import FORMATS
+    from lilliput.targets import get_target, target_names
+
+    names = target_names()
+    ends = {name: FORMATS[get_target(name).format].suffix for name in names}
+    return next((name for name in names if path.name.endswith(ends[name])), names[0])
 
 
 def _artifact(path: Path, target: "lilliput.core.Target") -> "lilliput.core.Artifact":

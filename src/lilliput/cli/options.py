@@ -82,7 +82,7 @@ MaxFlash = Annotated[
     typer.Option(
         parser=parse_bytes,
         metavar="SIZE",
-        help="Code and weights on a microcontroller.",
+        help="Code and weights on a microcontroller, or what a packed file becomes.",
         rich_help_panel=_LIMITS,
     ),
 ]

@@ -11,7 +11,9 @@ from lilliput.cli.output import Answer, answering
 from lilliput.cli.values import parse_share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
 
     import lilliput.core
 
@@ -183,12 +185,26 @@ def _rounded_and_packed(  # noqa: PLR0913, PLR0917
         for _ in range(_TRIES):
             pass_ = QuantizeCoded(task, samples=samples, **limits)  # type: ignore[arg-type]
             small = run(model, [pass_])
-            size = pack_model(small, part, smallest=smallest).path.stat().st_size
+            state, notes = _for_class(small, model)
+            size = pack_model(state, part, smallest=smallest).path.stat().st_size
             if most is None or size <= most:
-                return [note.text for note in small.notes]
+                return [*(note.text for note in small.notes), *notes]
             # the entropy said less than the coder needs, as it may in small networks
             limits = {"max_bytes": int(limits["max_bytes"] * most / size)}
         raise BudgetError(
             f"no file of at most {bytes_text(most or 0)} was found; the last had "
             f"{bytes_text(size)}, so allow that much"
         )
+
+
+def _for_class(
+    small: "lilliput.core.Model", model: "lilliput.core.Model"
+) -> "tuple[Mapping[str, Tensor], list[str]]":
+    """The state that the network's own class opens; where there is none the folded, and why."""
+    from lilliput.core import UnsupportedError
+    from lilliput.graph import unfolded_state
+
+    try:
+        return unfolded_state(small, model), []
+    except UnsupportedError as error:
+        return small.module.state_dict(), [f"BatchNorm is folded in the file: {error}"]

@@ -34,7 +34,8 @@ class Budget:
     Args:
         max_size_bytes: Of the file on disk.
         max_ram_bytes: Peak of the runtime while it loads and runs the file.
-        max_flash_bytes: Of code and weights on a microcontroller.
+        max_flash_bytes: Of code and weights on a microcontroller, or of the file that a packed one
+            becomes.
         max_instructions: Of one run on a microcontroller.
         max_latency_ms: Median time for one example.
         max_drop: How much worse the metric may get, absolute in its own unit and positive

@@ -14,8 +14,9 @@ class Measurement:
 
     The quantities of this project: `metric` and `drop` on validation data, `test_metric` and
     `test_drop` on test data (in the metric's own unit, a drop positive where the variant is worse);
-    `size`, `peak_ram` and `flash` in B; `instructions` of one run on a microcontroller; `latency`
-    in ms for one example; `latency_ratio` to the original in the same runtime and
+    `size`, `peak_ram` and `flash` in B, flash of what runs: a microcontroller's image, or the file
+    that a packed one becomes; `instructions` of one run on a microcontroller; `latency` in ms for
+    one example; `latency_ratio` to the original in the same runtime and
     `latency_ratio_eager` to PyTorch eager, both of one interleaved run; `parity`, the largest
     difference from the network's own output as a share of its range.
 

@@ -68,7 +68,8 @@ class Target:
         format: Name of the file format it loads, a key of `lilliput.export.FORMATS`.
         threads: How many the runtime uses.
         channel_multiple: Channel counts should be multiples of this to use the vector unit.
-        flash_bytes: Room for weights and code; None where it is not a limit.
+        flash_bytes: Room for weights and code, or for the file that runs; None where it is not a
+            limit.
         ram_bytes: Room for activations; None where it is not a limit.
         processor: Of a microcontroller, of which flash, RAM and instructions are counted: a key of
             `lilliput.measure.chips.PROCESSORS`; "" for a machine that runs its files itself.
@@ -92,6 +93,11 @@ class Target:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def has_flash(self) -> bool:
+    def is_chip(self) -> bool:
         """Whether it is a microcontroller."""
         return bool(self.processor)
+
+    @property
+    def has_flash(self) -> bool:
+        """Whether flash is counted: an image's, or the file's that a packed one becomes."""
+        return self.is_chip or self.format == "packed"

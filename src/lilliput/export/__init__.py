@@ -17,6 +17,7 @@ from lilliput.export.format import Format, Predictor, TensorSpec
 from lilliput.export.litert.format import Litert
 from lilliput.export.onnx.format import Onnx
 from lilliput.export.openvino.format import OpenVino
+from lilliput.export.packed import PackedOnnx, unpacked_bytes
 from lilliput.export.parity import LayerParity, Parity, compare, compare_tensors
 from lilliput.graph.masks import without_masks
 from lilliput.quantize import check_rules, quantizers, weights_line
@@ -41,6 +42,7 @@ FORMATS: Mapping[str, Format] = {
     "coreml": CoreMl(),
     "openvino": OpenVino(),
     "c": CSource(),
+    "packed": PackedOnnx(),
 }
 
 
@@ -166,9 +168,10 @@ def _check_quantizers(model: Model, target: Target) -> tuple[Note, ...]:
 
 
 def _check_size(part: Path, name: str, target: Target) -> None:
-    size = part.stat().st_size
-    is_image = not target.has_flash  # a zip of C is none: its flash is counted when it is measured
-    if is_image and target.flash_bytes is not None and size > target.flash_bytes:
+    if target.flash_bytes is None or target.is_chip:
+        return  # a zip of C is no image: its flash is counted when it is measured
+    size = unpacked_bytes(part) if target.format == "packed" else part.stat().st_size
+    if size > target.flash_bytes:
         raise UnsupportedError(
             f"{name} is {size:,} bytes but {target.name!r} has {target.flash_bytes:,} bytes of "
             "flash; quantize it or prune more channels"

@@ -13,6 +13,7 @@ from lilliput.graph.moments import Moments, input_moments
 from lilliput.graph.removal import remove_channels, silence_channels
 from lilliput.graph.sensitivity import Sensitivity, sensitivity
 from lilliput.graph.trace import trace
+from lilliput.graph.unfold import unfolded_state
 
 __all__ = [
     "Advice",
@@ -44,4 +45,5 @@ __all__ = [
     "shape_of",
     "silence_channels",
     "trace",
+    "unfolded_state",
 ]

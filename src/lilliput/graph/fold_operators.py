@@ -9,7 +9,7 @@ from torch.fx import Node
 from lilliput.graph.graph import operator_of, shape_of
 from lilliput.graph.norm_scale import scale_and_shift, scaled
 
-__all__ = ["fold_into_operators"]
+__all__ = ["bias_name", "can_take", "fold_into_operators"]
 
 # the operators that fold, and how many axes their outputs must have for axis 1 to be the channels
 _AXES = {"conv1d": 3, "conv2d": 4, "conv_transpose2d": 4, "linear": 2}
@@ -36,15 +36,16 @@ def fold_into_operators(module: fx.GraphModule) -> tuple[str, ...]:
             continue
         before = node.args[0]
         runs_once = len(module.graph.find_nodes(op="call_module", target=node.target)) == 1
-        if runs_once and isinstance(before, Node) and _can_take(module, before):
+        if runs_once and isinstance(before, Node) and can_take(module, before):
             _fold(module, before, norm)
             node.replace_all_uses_with(before)
             module.graph.erase_node(node)
+            module.set_submodule(str(node.target), nn.Identity())  # its tensors are in no file
             folded.append(str(node.target))
     return tuple(folded)
 
 
-def _can_take(module: fx.GraphModule, node: Node) -> bool:
+def can_take(module: fx.GraphModule, node: Node) -> bool:
     """Whether only BatchNorm reads the operator, and only the operator its weight and bias."""
     if _AXES.get(operator_of(node)) != len(shape_of(node)) or len(node.users) != 1:
         return False
@@ -53,6 +54,16 @@ def _can_take(module: fx.GraphModule, node: Node) -> bool:
         isinstance(p, Node) and p.op == "get_attr" and len(_readers(module, p)) == 1
         for p in ([weight] if bias is None else [weight, bias])
     )
+
+
+def bias_name(node: Node) -> str:
+    """What an operator's bias is called, or would be: as its weight, with another end."""
+    weight, bias = _parameters(node)
+    if isinstance(bias, Node):
+        return str(bias.target)
+    assert isinstance(weight, Node)  # noqa: S101  checked by can_take
+    owner, dot, leaf = str(weight.target).rpartition(".")
+    return f"{owner}{dot}{leaf.removesuffix('weight')}bias"
 
 
 def _readers(module: fx.GraphModule, parameter: Node) -> list[Node]:
@@ -71,7 +82,7 @@ def _parameters(node: Node) -> tuple[object, object]:
 
 def _fold(module: fx.GraphModule, node: Node, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
     weight_node, bias_node = _parameters(node)
-    assert isinstance(weight_node, Node)  # noqa: S101  checked by _can_take
+    assert isinstance(weight_node, Node)  # noqa: S101  checked by can_take
     scale, shift = scale_and_shift(norm)
     owner, _, leaf = str(weight_node.target).rpartition(".")
     holder = module.get_submodule(owner)
@@ -81,17 +92,17 @@ def _fold(module: fx.GraphModule, node: Node, norm: nn.BatchNorm1d | nn.BatchNor
         given: dict[int, Any] = dict(enumerate(node.args))
         groups = int(given.get(_GROUPS_OF_TRANSPOSED, 1))
     _set(holder, leaf, scaled(weight.double(), scale, groups).to(weight.dtype))
+    full_name = bias_name(node)
+    owner, _, name = full_name.rpartition(".")
+    holder = module.get_submodule(owner)
     if isinstance(bias_node, Node):
-        owner, _, leaf = str(bias_node.target).rpartition(".")
-        holder = module.get_submodule(owner)
-        bias: Tensor = getattr(holder, leaf)
-        _set(holder, leaf, (shift + bias.double() * scale).to(bias.dtype))
+        bias: Tensor = getattr(holder, name)
+        _set(holder, name, (shift + bias.double() * scale).to(bias.dtype))
         return
-    name = f"{leaf.removesuffix('weight')}bias"
     holder.register_parameter(name, None) if not hasattr(holder, name) else None
     _set(holder, name, shift.to(weight.dtype))
     with module.graph.inserting_before(node):
-        added = module.graph.get_attr(f"{owner}.{name}" if owner else name)
+        added = module.graph.get_attr(full_name)
     added.meta = {**weight_node.meta, "val": getattr(holder, name)}
     node.args = (*node.args[:2], added, *node.args[3:])
 

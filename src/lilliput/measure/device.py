@@ -11,6 +11,7 @@ __all__ = ["device_name"]
 
 _RUNTIMES = {
     "onnx": "onnxruntime",
+    "packed": "onnxruntime",
     "litert": "ai-edge-litert",
     "executorch": "executorch",
     "coreml": "coremltools",

@@ -18,7 +18,7 @@ from lilliput.measure.frames import Array
 from lilliput.measure.harness import Opened, Worker
 from lilliput.measure.intervals import Interval
 from lilliput.measure.latency import latency, ratio
-from lilliput.measure.size import size
+from lilliput.measure.size import size, unpacked
 from lilliput.targets.host import check_host
 
 __all__ = ["Reference", "latency_ratios", "measure", "measure_test", "score"]
@@ -76,8 +76,9 @@ def measure(  # noqa: PLR0913, PLR0917
 
     Returns:
         `metric` and `drop` (`test_metric` and `test_drop` on test data), `size`, `latency`,
-        `latency_ratio`, `latency_ratio_eager` and `peak_ram`; for a microcontroller `flash`
-        and `instructions` instead of times, and its own `peak_ram`.
+        `latency_ratio`, `latency_ratio_eager` and `peak_ram`; of a packed file `flash`, the bytes
+        that it becomes; for a microcontroller `flash` and `instructions` instead of times, and its
+        own `peak_ram`.
 
     Raises:
         MeasureError: The file changed or is damaged; its runtime crashed, took too long, or gave
@@ -94,14 +95,15 @@ def measure(  # noqa: PLR0913, PLR0917
         opened = worker.open(examples[0])
         scores = _score(worker, opened, task, split)
         # the time that a chip takes is not this machine's
-        times = () if target.has_flash else _times(worker, reference, examples, device)
+        times = () if target.is_chip else _times(worker, reference, examples, device)
     ram = float(opened.peak_ram_bytes)
     of_host = Measurement("peak_ram", ram, "B", "measured", device, opened.runs)
     return (
         *_metrics(artifact, scores, target, task, split, reference, time_limit_s),
         size(artifact, device),
+        *unpacked(artifact, device),
         *times,
-        *(chip_costs(artifact, target) if target.has_flash else (of_host,)),
+        *(chip_costs(artifact, target) if target.is_chip else (of_host,)),
     )
 
 

@@ -11,6 +11,7 @@ Codings, by number:
    such items differ by from the product, in units of the last binary digit; then planes of the
    others.
 5. multiples: float32 items that are integers times a step: a stream of the integers.
+6. constant: items that are all the same: no stream.
 """
 
 import hashlib
@@ -40,10 +41,10 @@ __all__ = ["CODINGS", "Array", "NamedArray", "array_of", "digest", "encode_array
 
 Array = npt.NDArray[Any]
 
-INTEGERS, PLANES, PALETTE, SPARSE, PRODUCTS, MULTIPLES = range(6)
-CODINGS = ("integers", "planes", "palette", "sparse", "products", "multiples")
+INTEGERS, PLANES, PALETTE, SPARSE, PRODUCTS, MULTIPLES, CONSTANT = range(7)
+CODINGS = ("integers", "planes", "palette", "sparse", "products", "multiples", "constant")
 """Their names."""
-_FEWEST = (1, 1, 2, 2, 2, 1)
+_FEWEST = (1, 1, 2, 2, 2, 1, 0)
 """Streams of each."""
 _NATIVE = {"bfloat16": "uint16"}
 """What NumPy, which does not know a type, sees instead."""
@@ -123,9 +124,17 @@ def encode_arrays(
 
 def _parts(array: NamedArray) -> tuple[int, bytes, list[Source]]:
     """How an array is coded, the coding's settings, and its streams."""
+    flat = np.ascontiguousarray(array.values).reshape(-1)
+    items = flat.view(f"u{flat.itemsize}")
+    if len(items) and (items == items[0]).all():
+        return CONSTANT, _little(items[:1]).tobytes(), []
+    return _varied(array, flat, items)
+
+
+def _varied(array: NamedArray, flat: Array, items: Array) -> tuple[int, bytes, list[Source]]:
+    """Of an array whose items are not all the same."""
     values = array.values
     columns = _columns(values.shape)
-    flat = np.ascontiguousarray(values).reshape(-1)
     if values.dtype.kind in "iub" and values.itemsize <= 4 and array.dtype != "bfloat16":
         width = values.itemsize
         kernels = _kernels(values.shape)
@@ -138,7 +147,6 @@ def _parts(array: NamedArray) -> tuple[int, bytes, list[Source]]:
         whole = integers_of(flat, step)
         kernels = _kernels(values.shape)
         return MULTIPLES, step.tobytes(), [Source(whole, 2, columns, kernels=kernels)]
-    items = flat.view(f"u{values.itemsize}")
     colors = _colors(items)
     if colors is not None:
         places = np.searchsorted(colors, items).astype(np.int32)
@@ -267,7 +275,8 @@ def array_of(entry: Entry, blocks: Sequence[Sequence[bytes]], name: str) -> Arra
         decode_stream(stream, own, f"stream {place} of {what}")
         for place, (stream, own) in enumerate(zip(entry.streams, blocks, strict=True))
     ]
-    flat = _joined(entry, streams, dtype, what)
+    join = _constant if entry.coding == CONSTANT else _joined
+    flat = join(entry, streams, dtype, what)
     if flat.size != count:
         raise PackError(f"{what} has {flat.size:,} items where its shape has {count:,}")
     found = flat.view(dtype).reshape(entry.shape)
@@ -279,10 +288,7 @@ def array_of(entry: Entry, blocks: Sequence[Sequence[bytes]], name: str) -> Arra
 def _joined(entry: Entry, streams: Sequence[Unsigned], dtype: np.dtype[Any], what: str) -> Array:
     """The items of an array, in order, as integers without a sign."""
     size, coding = dtype.itemsize, entry.coding
-    fewest = {INTEGERS: 1, PLANES: 1, PALETTE: 2, SPARSE: 2, PRODUCTS: 2, MULTIPLES: 1}.get(
-        coding, 256
-    )
-    if len(streams) < fewest:
+    if coding >= len(CODINGS) or len(streams) < _FEWEST[coding]:
         raise PackError(f"{what} is coded in a way that is not known: {coding}")
     unsigned = np.dtype(f"u{size}")
     if coding == INTEGERS:
@@ -306,6 +312,14 @@ def _joined(entry: Entry, streams: Sequence[Unsigned], dtype: np.dtype[Any], wha
         raise PackError(f"{what} has products, which {entry.dtype} has not")
     differences = streams[0].astype(np.uint32).view(np.int32)
     return multiplied(read_segments(entry.settings, what), items, differences, what)
+
+
+def _constant(entry: Entry, streams: Sequence[Unsigned], dtype: np.dtype[Any], what: str) -> Array:
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    if streams or len(entry.settings) != dtype.itemsize:
+        raise PackError(f"{what} is all one item, and does not say which")
+    item = np.frombuffer(entry.settings, unsigned.newbyteorder("<")).astype(unsigned)
+    return np.repeat(item, entry.items)
 
 
 def _multiples(entry: Entry, stream: Unsigned, what: str) -> Array:

@@ -14,12 +14,15 @@ from lilliput.pack.arrays import Array, NamedArray, array_of, encode_arrays
 from lilliput.pack.container import Packed, write_packed
 from lilliput.pack.files import FINDERS, Piece
 from lilliput.pack.header import Contents, Entry, SourceFile
+from lilliput.pack.multiples import step_of
 from lilliput.pack.products import segments_of
 
-__all__ = ["arrays_in", "pack", "plain_name", "put", "unpack", "write_whole"]
+__all__ = ["arrays_in", "pack", "pack_bytes", "plain_name", "put", "unpack", "write_whole"]
 
 _SMALL = 512
 """Items below which arrays of a type are coded together."""
+_WORTH_AN_ENTRY = 64
+"""Items from which those that are multiples of a step are coded alone all the same."""
 _GATHERED = ("int8", "uint8", "int32", "float32")
 """Types whose small arrays are; others stay among the bytes around them."""
 
@@ -44,8 +47,23 @@ def pack(path: Path | str, out: Path | str | None = None, *, smallest: bool = Fa
         data = path.read_bytes()
     except OSError as error:
         raise PackError(f"cannot read {path}: {error.strerror or error}") from error
-    entries, payloads = encode_arrays(arrays_in(data, path.suffix), smallest)
-    source = SourceFile(path.name, len(data), hashlib.sha256(data).digest())
+    return pack_bytes(data, path.name, out, smallest=smallest)
+
+
+def pack_bytes(data: bytes, name: str, out: Path, *, smallest: bool = False) -> Packed:
+    """Packs a file that is in memory.
+
+    Args:
+        data: Its content.
+        name: What it is called when it is unpacked; its end says where arrays are.
+        out: Where to write.
+        smallest: Whether weights take the fewest bytes; unpacking is then tens of times slower.
+
+    Raises:
+        PackError: The file cannot be written.
+    """
+    entries, payloads = encode_arrays(arrays_in(data, Path(name).suffix), smallest)
+    source = SourceFile(name, len(data), hashlib.sha256(data).digest())
     write_packed(out, Contents("file", tuple(entries), source), payloads)
     packed = Packed.open(out, most_bytes=1 << 62)
     if hashlib.sha256(_joined(packed)).digest() != source.sha256:
@@ -144,7 +162,7 @@ def _arrays(data: bytes, pieces: Sequence[Piece]) -> Iterator[NamedArray]:
     small: dict[str, list[Piece]] = {dtype: [] for dtype in _GATHERED}
     taken = []
     for piece in pieces:
-        if piece.is_side or math.prod(piece.shape) < _SMALL:
+        if piece.is_side or (math.prod(piece.shape) < _SMALL and not _is_coded(data, piece)):
             if piece.dtype in small:
                 small[piece.dtype].append(piece)
                 taken.append(piece)
@@ -157,6 +175,14 @@ def _arrays(data: bytes, pieces: Sequence[Piece]) -> Iterator[NamedArray]:
         if own:
             yield _gathered(data, own, dtype, _new(f"small {dtype} arrays", names))
     yield from _rest(data, taken, _new("structure", names))
+
+
+def _is_coded(data: bytes, piece: Piece) -> bool:
+    """Whether a small array is one of several multiples of a step of its own."""
+    if piece.dtype != "float32" or math.prod(piece.shape) < _WORTH_AN_ENTRY:
+        return False
+    values = _values(data, piece).reshape(-1)
+    return len(np.unique(values)) > 1 and step_of(values) is not None
 
 
 def _new(name: str, names: set[str]) -> str:

@@ -76,3 +76,8 @@ class Variant:
         """The number alone, in the quantity's unit."""
         found = self.measurement(quantity)
         return None if found is None else found.value
+
+    @property
+    def is_on_chip(self) -> bool:
+        """Whether it was measured for a microcontroller, of which flash and no time is told."""
+        return self.value("flash") is not None and self.value("latency") is None

@@ -81,7 +81,7 @@ def is_original(family: Family, variant: Variant) -> bool:
 def front_cost(family: Family, target: str) -> str:
     """The quantity that a target's files are small in: flash on a microcontroller."""
     variants = (v for v in family.variants if v.target == target)
-    return "flash" if any(v.value("flash") is not None for v in variants) else "size"
+    return "flash" if any(v.is_on_chip for v in variants) else "size"
 
 
 def size_ratio(family: Family, variant: Variant) -> float | None:
@@ -89,7 +89,7 @@ def size_ratio(family: Family, variant: Variant) -> float | None:
 
     None for a microcontroller: its file is source code, and its original has none.
     """
-    if variant.value("flash") is not None:
+    if variant.is_on_chip:
         return None
     original = original_of(family, variant.target)
     before = original.value("size") if original else None

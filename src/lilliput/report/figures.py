@@ -143,7 +143,7 @@ def _ends(variants: Sequence[Variant], quantity: str, factor: float) -> dict[str
 def _hover(family: Family, variant: Variant) -> str:
     style = style_of(family)
     metric, drop = variant.measurement("metric"), variant.measurement("drop")
-    size, latency = variant.value("size"), variant.value("latency")
+    size, flash, latency = (variant.value(q) for q in ("size", "flash", "latency"))
     ratio, times = size_ratio(family, variant), speed(variant)
     lines = [f"<b>{html.escape(variant.name)}</b> on {html.escape(variant.target)}"]
     if metric:
@@ -152,6 +152,8 @@ def _hover(family: Family, variant: Variant) -> str:
         lines.append(f"drop {style.drop(drop)}")
     if size is not None:
         lines.append(bytes_text(size) + (f", {times_text(ratio)} smaller" if ratio else ""))
+    if flash is not None:
+        lines.append(f"{bytes_text(flash)} of flash")
     if latency is not None:
         faster = f", {times_text(times.value)} the speed of the original" if times else ""
         lines.append(ms_text(latency) + faster)

@@ -36,7 +36,7 @@ def _bought(family: Family, variant: Variant) -> str:
 def _on_chip(variant: Variant) -> list[str]:
     """What a microcontroller needs; nothing for other targets."""
     flash, ram, count = (variant.value(q) for q in ("flash", "peak_ram", "instructions"))
-    if flash is None:
+    if flash is None or not variant.is_on_chip:
         return []
     words = [f"{bytes_text(flash)} of flash"]
     words += [f"{bytes_text(ram)} of RAM"] if ram is not None else []

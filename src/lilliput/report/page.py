@@ -91,8 +91,7 @@ def _headline(family: Family) -> str:
 
 def _front(family: Family) -> str:
     figures, costs = [], ["size", "latency"]
-    measured = {x for v in family.variants for x in ("flash", "instructions") if v.value(x)}
-    if "flash" in measured:  # microcontrollers, and perhaps other targets beside them
+    if any(v.is_on_chip for v in family.variants):  # and perhaps other targets beside them
         has_times = any(v.value("latency") for v in family.variants)
         costs = ["flash", "instructions", *(costs if has_times else [])]
     for x in costs:

@@ -30,15 +30,18 @@ _HOW = {
     "Interval: 95 %, paired.",
     "test_metric": "The metric over all test data, read once. Interval: 95 %.",
     "test_drop": "The drop on test data, read once. Interval: 95 %, paired.",
-    "size": "Bytes of the file on disk; 1 kB is 1,000 bytes.",
+    "size": "Bytes of the file on disk, which of a packed one is what is downloaded; 1 kB is "
+    "1,000 bytes.",
     "latency": "Median time for one example after warm-up. Interval: 10th to 90th percentile.",
     "latency_ratio": "The time as a share of the original's in the same runtime, taken in "
     "turns in one run; the table shows its inverse, the speed. Interval: 10th to 90th percentile "
     "of the rounds.",
     "latency_ratio_eager": "The same against PyTorch eager, in the same run.",
-    "peak_ram": "Peak memory of the runtime's process while it loads and runs the file; on a "
+    "peak_ram": "Peak memory of the runtime's process while it loads (and unpacks) and runs the "
+    "file; on a "
     "microcontroller all that an image holds of RAM, and the stack it used.",
-    "flash": "Code and weights on the device.",
+    "flash": "Code and weights on the device; of a packed file the bytes of the one that it "
+    "unpacks to.",
     "instructions": "Of one run on the device; they are no cycles.",
     "parity": "Largest difference between the file's output and the network's own, as a share "
     "of the output's range.",
@@ -68,9 +71,11 @@ def _costs(family: Family) -> Mapping[str, _Cell]:
     def known(quantity: str) -> bool:
         return any(variant.value(quantity) is not None for variant in family.variants)
 
-    on_chips = {name: make for name, make in _ON_CHIPS.items() if known("flash")}
-    on_hosts = _ON_HOSTS if known("latency") or not on_chips else {}
-    return {**on_chips, **on_hosts, "peak RAM": _bytes_cell("peak_ram")}
+    chips = any(variant.is_on_chip for variant in family.variants)
+    hosts = _ON_HOSTS if known("latency") or not chips else {}
+    unpacked = {"flash": _bytes_cell("flash")} if known("flash") and not chips else {}
+    costs = {**_ON_CHIPS, **hosts} if chips else {**hosts, **unpacked}
+    return {**costs, "peak RAM": _bytes_cell("peak_ram")}
 
 
 def _variant_row(family: Family, variant: Variant, costs: Mapping[str, _Cell]) -> str:

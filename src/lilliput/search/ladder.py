@@ -198,7 +198,7 @@ class Ladder:
 
     def _share_of_ram(self) -> list[float]:
         """On microcontrollers: RAM goes with widths there, and weights with their square."""
-        if not any(target.has_flash for target in self.targets):
+        if not any(target.is_chip for target in self.targets):
             return []
         return [_share(self.budget.max_ram_bytes, self._of_whole("peak_ram")) ** 2]
 
@@ -355,7 +355,7 @@ class Ladder:
         ids = [
             v.id
             for target in self.targets
-            for x in (("flash", "instructions") if target.has_flash else ("size", "latency"))
+            for x in (("flash", "instructions") if target.is_chip else ("size", "latency"))
             for v in family.front(x=x, y="metric", target=target.name)
         ]
         return frozenset(ids)

@@ -13,8 +13,8 @@ def line_of(variant: Variant) -> str:
         words.append(f"metric {metric:.4g}")
     if drop is not None and drop.low is not None and drop.high is not None:
         words.append(f"(drop {drop.value:.4g}, {drop.low:.4g} to {drop.high:.4g})")
-    quantities = [("size", 1e3, "kB"), ("latency", 1.0, "ms")]
-    if variant.value("flash") is not None:
+    quantities = [("size", 1e3, "kB"), ("flash", 1e3, "kB unpacked"), ("latency", 1.0, "ms")]
+    if variant.is_on_chip:
         quantities = [("flash", 1e3, "kB of flash"), ("peak_ram", 1e3, "kB of RAM")]
         quantities.append(("instructions", 1e6, "million instructions"))
     for quantity, scale, unit in quantities:

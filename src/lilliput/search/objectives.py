@@ -20,7 +20,7 @@ def objectives_of(variants: Sequence[Variant]) -> Objectives:
 
     On microcontrollers flash counts instead of the file's size, instructions instead of time.
     """
-    sizes = [_first(variant, "flash", "size") for variant in variants]
+    sizes = [_first(variant, "flash" if variant.is_on_chip else "size") for variant in variants]
     ratios = [_first(variant, "latency_ratio", "instructions", "flash") for variant in variants]
     return (
         max(_first(variant, "drop") for variant in variants),

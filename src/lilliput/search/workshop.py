@@ -106,7 +106,7 @@ class Workshop:
         """Identifies the work: recipe, original, teacher, data, seed, target, rules and room."""
         passes = (*candidate.shared, *candidate.finish(target))
         rules = json.dumps(settings(target.rules), sort_keys=True)
-        room = f" {target.ram_bytes}" if target.has_flash and target.ram_bytes is not None else ""
+        room = f" {target.ram_bytes}" if target.is_chip and target.ram_bytes is not None else ""
         where = f"{target.name} {target.format} {rules}{room}"
         return work_key(recipe_hash(passes), self.fingerprint, self.seed, where)
 

@@ -24,6 +24,7 @@ __all__ = ["simulate"]
 
 _ARITHMETIC: Mapping[str, Arithmetic] = {
     "onnx": OnnxRuntime(),
+    "packed": OnnxRuntime(),
     "litert": Xnnpack(),
     "executorch": ExecuTorchXnnpack(),
 }

@@ -186,5 +186,5 @@ def test_activations_are_not_shown(made):
 
 
 def test_only_microcontrollers_have_flash():
-    assert lp.get_target("cortex-m4").has_flash
-    assert not TARGET.has_flash
+    assert lp.get_target("cortex-m4").is_chip
+    assert not TARGET.is_chip

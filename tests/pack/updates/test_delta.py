@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from tests.pack.nets import onnx_file, pruned
 
 import lilliput as lp
@@ -261,3 +262,22 @@ def test_bytes_that_moved_cost_little(tmp_path):
         lp.apply_delta(old, update, tmp_path / "made").read_bytes()
         == (tmp_path / "new.bin").read_bytes()
     )
+
+
+def test_tensors_that_are_or_were_constant_are_updated(models, tmp_path):
+    ones, others = torch.ones(300), torch.arange(300.0) / 7
+    old, new = models(
+        {"same": ones, "moved": ones, "was": ones, "is": others},
+        {"same": ones, "moved": 2 * ones, "was": others, "is": ones, "new": ones},
+    )
+    update = round_trip(old, new, tmp_path)
+    assert ways(update)["same"] == SAME
+
+
+def test_a_file_whose_tensors_are_or_were_constant_is_updated(tmp_path):
+    old, new = (tmp_path / f"{name}.safetensors" for name in ("old", "new"))
+    ones, others = torch.ones(900), torch.arange(900.0) / 7
+    save_file({"same": ones, "moved": ones + 0, "was": ones + 0, "is": others}, old)
+    save_file({"same": ones, "moved": 2 * ones, "was": others, "is": ones + 0}, new)
+    made = lp.delta(pack(old).path, pack(new).path, tmp_path / "update.lil")
+    assert lp.apply_delta(old, made, tmp_path / "made").read_bytes() == new.read_bytes()

@@ -1,13 +1,14 @@
 """ONNX, run by ONNX Runtime: the format every install can write and run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lilliput.core import ExportError, Model, Target
+from lilliput.core import ExportError, MissingExtraError, Model, Target
 from lilliput.export.format import Array, Predictor, TensorSpec, in_batches, write_bytes
 from lilliput.export.lower import is_quantized, lower
 from lilliput.export.onnx.dialect import Dialect
@@ -83,11 +84,13 @@ def encode(model: Model, dialect: Dialect | None = None) -> bytes:
     Raises:
         TraceError: `torch.export` cannot follow the network.
         ExportError: It has no ONNX form, or none that ONNX's own checker takes.
+        MissingExtraError: ONNX is not installed.
     """
-    import onnx
-    import onnx_ir as ir
+    with _named("writing ONNX files", "onnx onnxscript"):
+        import onnx
+        import onnx_ir as ir
 
-    from lilliput.export.onnx.strip import strip
+        from lilliput.export.onnx.strip import strip
 
     with refusing(model.module, "ONNX"):
         lowered = lower(model, stores_integers=True) if is_quantized(model) else model
@@ -103,6 +106,17 @@ def encode(model: Model, dialect: Dialect | None = None) -> bytes:
         del proto.graph.value_info[:]
         onnx.checker.check_model(proto, full_check=True)
         return bytes(proto.SerializeToString())
+
+
+@contextmanager
+def _named(what: str, packages: str) -> Iterator[None]:
+    """Says what installs packages that every install has, but that somebody took away."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{what} needs {packages} ({error}); pip install {packages}"
+        ) from error
 
 
 def _convert(graph: Graph, opset: int, has_palettes: bool) -> Any:
@@ -130,10 +144,12 @@ class OnnxPredictor:
 
     Raises:
         ExportError: The file is missing, truncated, or no ONNX.
+        MissingExtraError: ONNX Runtime is not installed.
     """
 
     def __init__(self, model: Path | bytes, threads: int) -> None:
-        import onnxruntime as ort
+        with _named("running ONNX files", "onnxruntime"):
+            import onnxruntime as ort
 
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
