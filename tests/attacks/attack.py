@@ -67,6 +67,7 @@ _REASONS = {
     "size of its places": "places that are others",
     "leaves out or makes twice": "places that are others",
     "bytes of the file's": "places that are others",
+    "mixes": "too few bytes for so many integers",
     "is damaged": "a damaged code",
 }
 _OTHER = "parts that do not fit together"
