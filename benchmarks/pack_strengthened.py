@@ -24,7 +24,7 @@ __all__ = ["strengthened"]
 QP = -28
 _FINE = 32_000
 _BIAS_STEP = 1 / 128
-_POSITIONS = 1 << 14
+_POSITIONS = 1 << 13
 
 State = dict[str, Tensor]
 

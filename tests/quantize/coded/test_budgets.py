@@ -43,5 +43,5 @@ def test_jumps_end_the_search() -> None:
 
 
 def test_a_limit_out_of_reach_names_the_closest() -> None:
-    with pytest.raises(BudgetError, match=r"within 0.02; allow at least 0.1"):
+    with pytest.raises(BudgetError, match=r"within 0.0200; allow at least 0.100"):
         search(Limit("distance", 0.02), 10.0, lambda price: Trial(price, 9.0, 0.1, 0.0))

@@ -29,7 +29,7 @@ Rounding = Literal["nearest", "second-order"]
 
 _LOOKED = 64
 """Examples on which tensors are looked at one by one."""
-_POSITIONS = 1 << 14
+_POSITIONS = 1 << 13
 """Of what a layer reads, over all examples."""
 _DAMPING = 1.0
 _SWEEPS = 3
@@ -116,8 +116,7 @@ class CodedWeights:
         if limit.quantity == "drop":
             _ = self._float_metric
         price = self._price(self._rough, limit)
-        self.stepped.set_steps(_steps(self._rough.at(price)))
-        allotment = refined(self._rough, self.stepped, self._seen)
+        allotment = refined(self._rough, self._rough.at(price), self.stepped, self._compared)
 
         def attempt(price: float) -> Trial:
             return self._try(allotment, price, limit)
