@@ -46,6 +46,7 @@ def tails(
 def _first_reader(replay: Replay, name: str) -> Node | None:
     """The first node that is not constant and reads a weight, or what is computed of it alone."""
     of_it: set[Node] = set()
+    node: Node
     for node in replay.module.graph.nodes:
         is_it = node.op == "get_attr" and str(node.target) == name
         if is_it or not of_it.isdisjoint(node.all_input_nodes):

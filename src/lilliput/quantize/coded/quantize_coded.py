@@ -17,15 +17,16 @@ class QuantizeCoded:
 
     Frequent integers take few bits there, so nothing is clipped, and a step of its own for each
     tensor does what bits by layer do elsewhere. BatchNorm is folded first. Steps are chosen by how
-    far the outputs move when one tensor is rounded, and again when all are; then layer after layer
-    is rounded so that its outputs change least, and biases take up what is left of means. The
-    network stays float: its weights are multiples of the steps, which `pack` finds.
+    far the outputs move when one tensor is rounded; then layer after layer is rounded so that its
+    outputs change least, and biases take up what is left of means. The network stays float: its
+    weights are multiples of the steps, which `pack` finds.
 
     Exactly one of the limits is given.
 
     Args:
         task: Its training inputs are looked at, without labels; outputs are compared on as many
-            validation inputs.
+            validation inputs. On inputs that a network has memorised its outputs hardly move, so
+            it should not have been trained on these.
         max_distance: Of outputs: KL divergence in nats for class scores, squared error as a share
             of the mean square for others.
         max_drop: How much worse the metric may get on validation, in its own unit.

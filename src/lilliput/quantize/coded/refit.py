@@ -39,7 +39,7 @@ def refit(module: fx.GraphModule, names: Sequence[str], seen: Seen, steps: int) 
         place = step % len(seen.batches)
         loss = seen.distance(module(*seen.batches[place]), seen.wanted[place]).mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
     for name, parameter in module.named_parameters():
