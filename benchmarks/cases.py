@@ -37,6 +37,7 @@ def run_cases(benchmark: str, about: str, cases: Callable[[], Iterable[Case]]) -
     parser = argparse.ArgumentParser(description=about, formatter_class=form)
     parser.add_argument("--data", default=os.environ.get("LILLIPUT_DATA"), type=Path)
     parser.add_argument("--case", action="append", default=[], help="a name or a pattern")
+    parser.add_argument("--system", default="*", help="a system's name or a pattern")
     parser.add_argument("--again", action="store_true", help="also what has its rows already")
     parser.add_argument("--list", action="store_true", help="print the names and end")
     arguments = parser.parse_args()
@@ -46,6 +47,7 @@ def run_cases(benchmark: str, about: str, cases: Callable[[], Iterable[Case]]) -
     done = {(row.case, row.system) for row in read(benchmark)}
     for case in cases():
         is_wanted = not arguments.case or any(fnmatchcase(case.name, p) for p in arguments.case)
+        is_wanted = is_wanted and fnmatchcase(case.system, arguments.system)
         if arguments.list:
             print(case.name, "| done" if (case.name, case.system) in done else "")
         elif is_wanted and (arguments.again or (case.name, case.system) not in done):

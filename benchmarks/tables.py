@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from pack_tables import table_pack_quality, table_pack_smaller
 from pack_train_table import table_pack_train
 from rows import Row, read
 from techniques import table_compare, table_each, table_structures, table_techniques
@@ -162,28 +163,6 @@ def table_pack_files() -> str:
     return "\n".join(lines)
 
 
-def table_pack_quality() -> str:
-    """One line for each network and file: bytes, and what is left of the outputs."""
-    rows = [row for row in read("pack_quality") if row.case.startswith("quality ")]
-    lines = [
-        "| network | file | B | KL, nats (95 %) | agreement | top-1 (95 %) |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for case, system in dict.fromkeys((row.case, row.system) for row in rows):
-        found = {row.quantity: row for row in rows if (row.case, row.system) == (case, system)}
-        kl, top = found.get("KL"), found["top-1"]
-        cells = [
-            case.removeprefix("quality "),
-            system,
-            _number(found.get("size"), 1, "{:,.0f}"),
-            "" if kl is None else f"{kl.value:.4f} ({kl.low:.4f} to {kl.high:.4f})",
-            _number(found.get("agreement"), 100, "{:.1f} %"),
-            f"{100 * top.value:.2f} % ({100 * (top.low or 0):.2f} to {100 * (top.high or 0):.2f})",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 def table_pack_integers() -> str:
     """One line for each network and step: bits per weight beside the entropy."""
     rows = [row for row in read("pack") if row.case.startswith("integers")]
@@ -332,6 +311,7 @@ def main() -> None:
         (MICROCONTROLLERS, "packed", table_packed),
         (MICROCONTROLLERS, "spoken_digits", table_spoken_digits),
         (PACK, "pack files", table_pack_files),
+        (PACK, "pack smaller", table_pack_smaller),
         (PACK, "pack quality", table_pack_quality),
         (PACK, "pack train", table_pack_train),
         (PACK, "pack integers", table_pack_integers),

@@ -2,7 +2,7 @@
 
 from lilliput.graph.advice import Advice, advice
 from lilliput.graph.capture import capture, is_captured
-from lilliput.graph.columns import Geometry, columns, filters
+from lilliput.graph.columns import Geometry, columns, columns_at, filters
 from lilliput.graph.cost import LayerCost, cost
 from lilliput.graph.fold import fold_batch_norm
 from lilliput.graph.fold_padding import fold_padding
@@ -31,6 +31,7 @@ __all__ = [
     "capture",
     "channel_groups",
     "columns",
+    "columns_at",
     "cost",
     "filters",
     "fold_batch_norm",

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Float, Shaped
+import torch
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Geometry", "columns", "filters", "geometry_of"]
+__all__ = ["Geometry", "columns", "columns_at", "filters", "geometry_of"]
 
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d
 
@@ -83,3 +84,42 @@ def columns(
     batch, _, positions = patches.shape
     by_group = patches.view(batch, geometry.groups, -1, positions)
     return by_group.permute(1, 2, 0, 3).flatten(2)
+
+
+def columns_at(
+    x: Float[Tensor, "batch ..."], geometry: Geometry | None, most: int, draw: torch.Generator
+) -> Float[Tensor, "groups fan positions"]:
+    """The same of some positions, drawn by chance and the same ones in each example.
+
+    Args:
+        x: What the layer reads, a whole batch of it.
+        geometry: Of a convolution; None for a linear layer.
+        most: About how many positions of the whole batch; at least one of each example.
+        draw: Where chance comes from.
+    """
+    x = x.float()
+    if geometry is None:
+        rows = x.reshape(-1, x.shape[-1])
+        return rows[_chosen(len(rows), most, draw)][None].mT
+    if x.dim() == 3:
+        x = x[:, :, None]
+    x = functional.pad(x, geometry.padding)
+    wide = x.shape[3]
+    reach = [d * (k - 1) for d, k in zip(geometry.dilation, geometry.kernel, strict=True)]
+    high, across = (
+        (size - r - 1) // s + 1
+        for size, r, s in zip(x.shape[2:], reach, geometry.stride, strict=True)
+    )
+    chosen = _chosen(high * across, max(1, most // len(x)), draw)
+    starts = chosen // across * geometry.stride[0] * wide + chosen % across * geometry.stride[1]
+    down, right = (
+        torch.arange(k) * d for k, d in zip(geometry.kernel, geometry.dilation, strict=True)
+    )
+    places = (down[:, None] * wide + right).flatten()[:, None] + starts
+    patches = x.flatten(2)[:, :, places.flatten()]
+    by_group = patches.reshape(len(x), geometry.groups, -1, len(chosen))
+    return by_group.permute(1, 2, 0, 3).flatten(2)
+
+
+def _chosen(count: int, most: int, draw: torch.Generator) -> Int64[Tensor, " chosen"]:
+    return torch.randperm(count, generator=draw)[:most]

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from lilliput.core import Model, Task, run
 from lilliput.core.accuracy import Accuracy
-from lilliput.graph import columns, filters
+from lilliput.graph import columns, columns_at, filters
 from lilliput.graph.columns import geometry_of
 from lilliput.quantize import QuantizeStatic
 from lilliput.quantize.beside.lockstep import Lockstep, Place
@@ -74,3 +74,19 @@ def test_the_error_of_other_weights_follows_from_the_sums(has_bias: bool) -> Non
         + (float_ @ x).square().sum(1).mean(-1)
     )
     torch.testing.assert_close(from_sums, direct, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_drawn_positions_are_columns_of_all(name: str) -> None:
+    layer, shape = LAYERS[name]
+    geometry = geometry_of(layer)
+    x = torch.randn(shape)
+    whole = columns(x, geometry).mT
+    drawn = columns_at(x, geometry, 10_000, torch.Generator().manual_seed(0)).mT
+    assert drawn.shape == whole.shape
+    # a permutation: the same sums of products
+    torch.testing.assert_close(drawn.mT @ drawn, whole.mT @ whole)
+    few = columns_at(x, geometry, 1, torch.Generator().manual_seed(0)).mT
+    assert 0 < few.shape[1] <= len(x)
+    for group, part in zip(few, whole, strict=True):
+        assert bool((group[:, None] == part).all(2).any(1).all())

@@ -4,7 +4,7 @@ Within a stretch the batches go one after another, so that only what a later str
 for all of them.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -36,16 +36,23 @@ class Replay:
         module: A captured network.
         batches: Inputs of each batch.
         is_float: Without quantizers, and with the weights and biases that were kept.
+        values: What nodes that have run already gave, for each batch.
     """
 
     def __init__(
-        self, module: fx.GraphModule, batches: Sequence[tuple[Tensor, ...]], is_float: bool
+        self,
+        module: fx.GraphModule,
+        batches: Sequence[tuple[Tensor, ...]],
+        is_float: bool,
+        values: Mapping[Node, Sequence[Any]] | None = None,
     ) -> None:
         self.module, self.batches, self.is_float = module, batches, is_float
         self.constants = constants(module)
         self.inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
-        self._gone = last_uses(module.graph, self.constants)
-        self._values: dict[Node, list[Any]] = {}
+        (result,) = (node for node in module.graph.nodes if node.op == "output")
+        # nobody in the network reads what it gives
+        self._gone = last_uses(module.graph, {*self.constants, result})
+        self._values = {node: list(given) for node, given in (values or {}).items()}
 
     def __getitem__(self, node: Node) -> list[Any]:
         """What a node gave, for each batch."""
@@ -55,6 +62,10 @@ class Replay:
     def held(self) -> set[Node]:
         """Nodes whose values are in memory."""
         return set(self._values)
+
+    def copied(self) -> "Replay":
+        """Another one that goes on from here; what is in memory is shared."""
+        return Replay(self.module, self.batches, self.is_float, self._values)
 
     @torch.no_grad()
     def advance(self, nodes: Sequence[Node]) -> None:

@@ -4,8 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from lilliput.core.progress import track
 from lilliput.quantize.coded.curve import Choice, curve
 from lilliput.quantize.coded.stepped import Seen, Stepped
@@ -60,13 +58,12 @@ def allotment_of(stepped: Stepped, seen: Seen) -> Allotment:
     """
     curves = {weight.name: curve(weight.value) for weight in stepped.weights}
     slopes = {}
-    for weight in track(stepped.weights, "sensitivity"):
+    for weight, distance_at in track(stepped.one_by_one(seen), "sensitivity", len(stepped.weights)):
         own = curves[weight.name]
         place = len(own) // 2
         for _ in range(_TRIES):
             choice = own[place]
-            with stepped.alone(weight, choice.step):
-                found = stepped.distance(seen)
+            found = distance_at(choice.step)
             if choice.error > 0 and math.isfinite(found):
                 slopes[weight.name] = max(found, 1e-12) / choice.error
             if _SEEN / _NEAR < found < _SEEN * _NEAR:
@@ -77,26 +74,27 @@ def allotment_of(stepped: Stepped, seen: Seen) -> Allotment:
             if wish == place:
                 break
             place = wish
-        slopes.setdefault(weight.name, 0.0)
-    return Allotment(curves, slopes)
+    # a weight that nothing reads does nothing
+    return Allotment(curves, {name: slopes.get(name, 0.0) for name in curves})
 
 
-def refined(allotment: Allotment, stepped: Stepped, seen: Seen) -> Allotment:
-    """Slopes measured again while all tensors are rounded, from a step half an octave finer."""
-    whole = stepped.distance(seen)
+def refined(
+    allotment: Allotment, chosen: Mapping[str, Choice], stepped: Stepped, seen: Seen
+) -> Allotment:
+    """Slopes measured again at steps that are likely, again one tensor at a time.
+
+    While all are rounded, what one of them adds is lost in how its error meets those of the others.
+
+    Args:
+        allotment: What is known so far.
+        chosen: The steps.
+        stepped: A network that does not round yet.
+        seen: What its outputs are compared with.
+    """
     slopes = {}
-    for weight in track(stepped.weights, "refine"):
-        finer = weight.step / math.sqrt(2)
-        coarse, fine = (_error(weight.value, step) for step in (weight.step, finer))
-        with stepped.alone(weight, finer):
-            gain = whole - stepped.distance(seen)
-        if coarse > fine:
-            old = allotment.slopes[weight.name]
-            # what is measured of so small a change is uncertain: never far from what was known
-            slopes[weight.name] = min(max(gain / (coarse - fine), old / 4), old * 4)
+    for weight, distance_at in track(stepped.one_by_one(seen), "refine", len(stepped.weights)):
+        choice = chosen[weight.name]
+        found = distance_at(choice.step)
+        if choice.error > 0 and math.isfinite(found):
+            slopes[weight.name] = max(found, 1e-12) / choice.error
     return allotment.with_slopes(slopes)
-
-
-@torch.no_grad()
-def _error(weight: torch.Tensor, step: float) -> float:
-    return float(((weight / step).round() * step - weight).square().mean())

@@ -11,11 +11,13 @@ from lilliput.core.amounts import bytes_text, short
 __all__ = ["Limit", "Trial", "search"]
 
 _STRIDE = 2.0
-"""From the first price to the next, its square to the one after, until the limit lies between."""
+"""From a price to the next, its square to the one after, until the limit lies between."""
 _MOST_STRIDES = 10
 _CLOSE = 0.01
 """Share of the bytes by which neighbours may differ in the end."""
-_MOST_TRIALS = 8
+_MARGIN = 0.05
+"""Share of a limit on the distance that may be left over: some 1 % of the bytes."""
+_MOST_TRIALS = 4
 
 
 @dataclass(frozen=True)
@@ -81,18 +83,42 @@ def search(limit: Limit, start: float, attempt: Callable[[float], Trial]) -> Tri
         trial = attempt(price)
         done.append(trial)
         inside, outside = (trial, outside) if trial.keeps(limit) else (inside, trial)
-        stride = _STRIDE ** len(done)
-        price *= stride if trial.keeps(limit) == wants_cheap else 1 / stride
+        if _is_close(inside, limit):
+            break
+        price = _beyond(trial, limit, len(done))
     if inside is None:
         raise BudgetError(_unmet(limit, done))
-    while outside is not None and len(done) < _MOST_STRIDES + _MOST_TRIALS:
-        if abs(math.log((inside.size_bytes + 1) / (outside.size_bytes + 1))) < _CLOSE:
+    for _ in range(_MOST_TRIALS):
+        if outside is None or _is_close(inside, limit) or _are_neighbours(inside, outside):
             break
         trial = attempt(_between(inside, outside, limit))
         done.append(trial)
         inside, outside = (trial, outside) if trial.keeps(limit) else (inside, trial)
     kept = [trial for trial in done if trial.keeps(limit)]
     return min(kept, key=lambda trial: trial.distance if wants_cheap else trial.size_bytes)
+
+
+def _is_close(inside: Trial | None, limit: Limit) -> bool:
+    """Whether there is nothing to be won by another trial."""
+    if inside is None or limit.quantity == "drop":
+        return False
+    margin = _CLOSE if limit.quantity == "bytes" else _MARGIN
+    return inside.of(limit) >= (1 - margin) * limit.value
+
+
+def _are_neighbours(inside: Trial, outside: Trial) -> bool:
+    return abs(math.log((inside.size_bytes + 1) / (outside.size_bytes + 1))) < _CLOSE
+
+
+def _beyond(trial: Trial, limit: Limit, done: int) -> float:
+    """A price on the other side of the limit, or nearer to it."""
+    stride = _STRIDE**done
+    if limit.quantity == "distance" and trial.distance > 0:
+        # what is left of fine steps' errors falls as the price of distance rises
+        wanted = trial.distance / (limit.value * (1 - _MARGIN / 2))
+        return trial.price * min(max(wanted, 1 / stride), stride)
+    is_too_dear = trial.keeps(limit) != (limit.quantity == "bytes")
+    return trial.price / stride if is_too_dear else trial.price * stride
 
 
 def _between(inside: Trial, outside: Trial, limit: Limit) -> float:

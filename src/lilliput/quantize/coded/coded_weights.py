@@ -1,7 +1,7 @@
 """A network whose weights are to be coded, and the steps that keep a limit."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Literal
 
@@ -17,6 +17,7 @@ from lilliput.quantize.beside.replay import keep
 from lilliput.quantize.coded.allot import Allotment, allotment_of, refined
 from lilliput.quantize.coded.budgets import Limit, Trial, search
 from lilliput.quantize.coded.curve import Choice, entropy_bits, rounded_to, rounded_vector
+from lilliput.quantize.coded.refit import refit
 from lilliput.quantize.coded.stepped import Seen, Stepped
 from lilliput.quantize.rounding.gram import is_linear
 from lilliput.quantize.rounding.least_squares import LeastSquares
@@ -28,6 +29,8 @@ Rounding = Literal["nearest", "second-order"]
 
 _LOOKED = 64
 """Examples on which tensors are looked at one by one."""
+_POSITIONS = 1 << 13
+"""Of what a layer reads, over all examples."""
 _DAMPING = 1.0
 _SWEEPS = 3
 _CHEAPEST, _DEAREST = 1e2, 1e14
@@ -35,7 +38,7 @@ _CHEAPEST, _DEAREST = 1e2, 1e14
 _FIRST = 0.02
 """The sum of distances to begin with where the limit is on the metric."""
 _SHORT = 16
-"""Biases, and scales of norms, of fewer numbers stay as they are."""
+"""Biases, scales of norms, and whatever else is no weight, stay as they are if they are fewer."""
 _TENSOR_BYTES = 40
 """About those of a tensor's name, shape, tables and checksums in a packed file."""
 
@@ -49,6 +52,7 @@ class CodedWeights:
             validation inputs.
         samples: How many examples of each split.
         rounding: How weights become integers.
+        refit_steps: For which biases and the like are trained after that.
 
     Raises:
         UnsupportedError: The network has no weights to round.
@@ -56,18 +60,22 @@ class CodedWeights:
         PassError: A weight is NaN or infinite.
     """
 
-    def __init__(self, model: Model, task: Task, samples: int, rounding: Rounding) -> None:
-        self.task, self.rounding = task, rounding
+    def __init__(
+        self, model: Model, task: Task, samples: int, rounding: Rounding, refit_steps: int = 0
+    ) -> None:
+        self.task, self.rounding, self.refit_steps = task, rounding, refit_steps
         self.stepped = Stepped(model)
         self.distance = distance_of(model, task)
         self.read = small_batches(task.calibration(samples))
-        self._seen = self._look(min(samples, _LOOKED))
-        self._compared = self._look(samples)
+        self._compared = self._look(_inputs(task, samples))
+        self._seen = self._look(_inputs(task, min(samples, _LOOKED)))
+        self._read = self._look(self.read) if refit_steps else None
         self._put: float | None = None
+        weights = {weight.name for weight in self.stepped.weights}
         self._vectors = {
             name: parameter.detach()
             for name, parameter in self.stepped.module.named_parameters()
-            if parameter.dim() < 2 and parameter.numel() >= _SHORT
+            if name not in weights and parameter.numel() >= _SHORT
         }
         self._rest = self._other_bytes()
         for name in self._vectors:
@@ -82,9 +90,9 @@ class CodedWeights:
         others = [value for name, value in own.items() if name not in rounded]
         return float(_TENSOR_BYTES * len(own) + sum(x.numel() * x.element_size() for x in others))
 
-    def _look(self, samples: int) -> Seen:
-        """What the float network gives for validation inputs."""
-        batches = small_batches(_inputs(self.task, samples))
+    def _look(self, inputs: Iterable[tuple[Tensor, ...]]) -> Seen:
+        """What the float network gives for inputs."""
+        batches = small_batches(inputs)
         return Seen(batches, self.stepped.outputs(batches), self.distance)
 
     @cached_property
@@ -106,8 +114,7 @@ class CodedWeights:
         if limit.quantity == "drop":
             _ = self._float_metric
         price = self._price(self._rough, limit)
-        self.stepped.set_steps(_steps(self._rough.at(price)))
-        allotment = refined(self._rough, self.stepped, self._seen)
+        allotment = refined(self._rough, self._rough.at(price), self.stepped, self._compared)
 
         def attempt(price: float) -> Trial:
             return self._try(allotment, price, limit)
@@ -147,7 +154,6 @@ class CodedWeights:
     def _vector_bits(self) -> float:
         return sum(entropy_bits(_ranks(vector)) for vector in self._vectors.values())
 
-    @torch.no_grad()
     def _round(self, chosen: Mapping[str, Choice]) -> None:
         """Gives every weight its step, and the integers and biases that suit it."""
         self.stepped.restore()
@@ -156,12 +162,14 @@ class CodedWeights:
         once = alone(walk.module)
         for place in track(walk.walk(), "round", len(weighted(walk.module))):
             if is_linear(place) and place.node in once:
-                problem = LeastSquares.of(place, _DAMPING)
+                problem = LeastSquares.of(place, _DAMPING, positions=_POSITIONS)
                 if self.rounding == "nearest":
                     grid = problem.grid()
                     problem.set(grid.real(grid.codes(problem.weight)))
                 else:
                     problem.set(on_grid(problem, _SWEEPS))
+        if self._read is not None:
+            refit(self.stepped.module, list(self._vectors), self._read, self.refit_steps)
         for vector in self._vectors.values():
             vector.copy_(rounded_vector(vector))
 
@@ -181,7 +189,7 @@ def _steps(chosen: Mapping[str, Choice]) -> dict[str, float]:
     return {name: choice.step for name, choice in chosen.items()}
 
 
-def _ranks(vector: Float[Tensor, " numbers"]) -> Int[Tensor, " numbers"]:
+def _ranks(vector: Float[Tensor, "..."]) -> Int[Tensor, "..."]:
     """Which of its values each number is."""
     ranks: Tensor = vector.unique(return_inverse=True)[1]
     return ranks

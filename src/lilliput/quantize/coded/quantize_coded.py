@@ -17,21 +17,25 @@ class QuantizeCoded:
 
     Frequent integers take few bits there, so nothing is clipped, and a step of its own for each
     tensor does what bits by layer do elsewhere. BatchNorm is folded first. Steps are chosen by how
-    far the outputs move when one tensor is rounded, and again when all are; then layer after layer
-    is rounded so that its outputs change least, and biases take up what is left of means. The
-    network stays float: its weights are multiples of the steps, which `pack` finds.
+    far the outputs move when one tensor is rounded; then layer after layer is rounded so that its
+    outputs change least, and biases take up what is left of means. The network stays float: its
+    weights are multiples of the steps, which `pack` finds.
 
     Exactly one of the limits is given.
 
     Args:
         task: Its training inputs are looked at, without labels; outputs are compared on as many
-            validation inputs.
+            validation inputs. On inputs that a network has memorised its outputs hardly move, so
+            it should not have been trained on these.
         max_distance: Of outputs: KL divergence in nats for class scores, squared error as a share
             of the mean square for others.
         max_drop: How much worse the metric may get on validation, in its own unit.
         max_bytes: Of the packed file, about, by the entropy of all integers.
         samples: How many examples of each split.
         rounding: `nearest`, or `second-order` as `RoundSecondOrder` does, which takes longer.
+        refit_steps: For which biases, and scales of norms, are trained on the same inputs so that
+            outputs come nearer to the float network's, at each trial of the search; 0 for no
+            training at all, some 100 otherwise.
     """
 
     stage: ClassVar[Stage] = "quantize"
@@ -42,10 +46,13 @@ class QuantizeCoded:
     max_bytes: int | None = None
     samples: int = 200
     rounding: Rounding = "second-order"
+    refit_steps: int = 0
 
     def __post_init__(self) -> None:
         if self.samples < 1:
             raise ValueError(f"samples must be 1 or more, got {self.samples}")
+        if self.refit_steps < 0:
+            raise ValueError(f"refit_steps must be 0 or more, got {self.refit_steps}")
         given = {"distance": self.max_distance, "drop": self.max_drop, "bytes": self.max_bytes}
         limits = {name: value for name, value in given.items() if value is not None}
         if len(limits) != 1:
@@ -75,7 +82,7 @@ class QuantizeCoded:
             TraceError: The network cannot be traced.
             PassError: A weight is NaN or infinite.
         """
-        coded = CodedWeights(model, self.task, self.samples, self.rounding)
+        coded = CodedWeights(model, self.task, self.samples, self.rounding, self.refit_steps)
         found = coded.within(self.limit)
         small = coded.model()
         unit = f"{coded.distance.quantity} {short(found.distance)}"

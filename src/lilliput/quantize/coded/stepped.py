@@ -1,6 +1,6 @@
 """A network whose weights are rounded to one step for each tensor, and what that does to it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from torch import Tensor, fx
 from lilliput.core import IntegerType, Model, PassError, PerTensor, QuantizationRules
 from lilliput.quantize.beside.distance import Distance
 from lilliput.quantize.beside.replay import KEPT, floats_beside
+from lilliput.quantize.beside.tails import tails
 from lilliput.quantize.bits.precision import Precision
 from lilliput.quantize.numbers.fake import FakeQuantize
 from lilliput.quantize.placing.insert import insert
@@ -66,6 +67,11 @@ class Seen:
     wanted: Sequence[Any]
     distance: Distance
 
+    def distance_of(self, outputs: Sequence[Any]) -> float:
+        """The mean over examples."""
+        pairs = zip(outputs, self.wanted, strict=True)
+        return float(torch.cat([self.distance(a, b).double() for a, b in pairs]).mean())
+
 
 class Stepped:
     """A captured network, BatchNorm folded, and its weights; none is rounded at first.
@@ -120,8 +126,20 @@ class Stepped:
 
     def distance(self, seen: Seen) -> float:
         """How far outputs are from the float network's: the mean over examples."""
-        pairs = zip(self.outputs(seen.batches), seen.wanted, strict=True)
-        return float(torch.cat([seen.distance(a, b).double() for a, b in pairs]).mean())
+        return seen.distance_of(self.outputs(seen.batches))
+
+    def one_by_one(self, seen: Seen) -> Iterator[tuple[Weight, Callable[[float], float]]]:
+        """Gives each weight that the network reads, with the distance as a function of its step."""
+        named = {weight.name: weight for weight in self.weights}
+        for name, rest in tails(self.module, seen.batches, list(named)):
+
+            def distance_at(
+                step: float, weight: Weight = named[name], rest: Callable[[], list[Any]] = rest
+            ) -> float:
+                with self.alone(weight, step):
+                    return seen.distance_of(rest())
+
+            yield named[name], distance_at
 
     @torch.no_grad()
     def restore(self) -> None:

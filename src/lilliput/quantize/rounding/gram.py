@@ -6,14 +6,16 @@ and `X X'` alone, so thousands of positions of hundreds of examples shrink to a 
 filter.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.fx import Node
 
-from lilliput.graph import Geometry, columns, operator_of
+from lilliput.graph import Geometry, columns, columns_at, operator_of
 from lilliput.quantize.beside.lockstep import Place
 
 __all__ = ["Gram", "gram_of", "groups_of", "is_linear"]
@@ -46,20 +48,30 @@ def is_linear(place: Place) -> bool:
     return operator_of(place.node) in {"linear", "conv1d", "conv2d"}
 
 
-def gram_of(place: Place, has_bias: bool) -> Gram:
+def gram_of(place: Place, has_bias: bool, positions: int | None = None) -> Gram:
     """Sums over all batches of a place.
 
     Args:
         place: A layer for which `is_linear` holds.
         has_bias: Whether the layer's bias can take up a difference of means; then products are
             taken about the means.
+        positions: About how many of all examples are looked at, the same ones in both networks,
+            drawn with a fixed seed; all of them where there are fewer, or where it is None.
     """
     total = 0
     sums: list[Tensor] = []
     geometry = _geometry(place.node, place.weight)
+    examples = sum(len(x) for x in place.read)
     for read, read_float in zip(place.read, place.read_float, strict=True):
         for some, some_float in zip(_parts(place, read), _parts(place, read_float), strict=True):
-            z, x = (columns(part, geometry) for part in (some, some_float))
+            if positions is None:
+                z, x = (columns(part, geometry) for part in (some, some_float))
+            else:
+                most = math.ceil(positions * len(some) / examples)
+                z, x = (
+                    columns_at(part, geometry, most, torch.Generator().manual_seed(total))
+                    for part in (some, some_float)
+                )
             total += z.shape[-1]
             new = [z @ z.mT, x @ z.mT, z.sum(-1), x.sum(-1)]
             sums = (

@@ -40,7 +40,9 @@ class LeastSquares:
     gram: Gram
 
     @staticmethod
-    def of(place: Place, damping: float, gram: Gram | None = None) -> "LeastSquares":
+    def of(
+        place: Place, damping: float, gram: Gram | None = None, positions: int | None = None
+    ) -> "LeastSquares":
         """The problem of one layer.
 
         Args:
@@ -48,9 +50,11 @@ class LeastSquares:
             damping: Share of the mean of the diagonal that is added to it, so that directions that
                 the examples do not show stay as they were.
             gram: What the layer reads, where it is known already.
+            positions: Where it is not, about how many positions of all examples are looked at;
+                None for all.
         """
         groups = groups_of(place.node, place.weight)
-        gram = gram or gram_of(place, has_bias=place.bias is not None)
+        gram = gram or gram_of(place, place.bias is not None, positions)
         weight = filters(place.weight_float.float(), groups)
         spread = gram.read.diagonal(dim1=1, dim2=2).mean(1)
         # where inputs hardly change, their products about the mean are what rounding left of them
