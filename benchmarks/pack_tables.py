@@ -1,8 +1,8 @@
-"""The tables of `docs/pack.md` on what a packed network still knows."""
+"""The tables of `docs/pack.md` on what a packed network still knows, rounded or trained."""
 
 from rows import Row, read
 
-__all__ = ["table_pack_quality", "table_pack_smaller"]
+__all__ = ["table_pack_quality", "table_pack_smaller", "table_pack_train"]
 
 DISTANCES = ("KL", "1 - cosine", "relative squared error")
 KINDS = ("", " opt_qp", " strengthened")
@@ -42,6 +42,30 @@ def table_pack_quality() -> str:
             f"{100 * agreement.value:.1f} %" if agreement else "-",
             _share(found.get("top-1"), 2),
             f"{100 * found['top-1 of all'].value:.2f} %" if "top-1 of all" in found else "-",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def table_pack_train() -> str:
+    """One line for each network and way: bytes, and the score beside that before."""
+    rows = read("pack_train")
+    lines = [
+        "| network | way | B (`--max`) | times smaller | float | top-1 (95 %) | drop | of all |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for case, system in dict.fromkeys((row.case, row.system) for row in rows):
+        found = {row.quantity: row for row in rows if (row.case, row.system) == (case, system)}
+        whole = found.get("top-1 of all")
+        cells = [
+            case,
+            system.removeprefix("lilliput, "),
+            f"{found['size'].value:,.0f} ({found['size with --max'].value:,.0f})",
+            f"{found['float32 weights / size'].value:.1f}",
+            f"{100 * found['float top-1'].value:.2f} %",
+            _share(found["top-1"], 2),
+            _share(found["drop"], 2),
+            f"{100 * whole.value:.2f} %" if whole else "-",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -4,7 +4,7 @@ r"""Networks trained for the packed file, beside what they were: rate in the los
 
 - `lenet300`, `lenet5`: MNIST, trained here; `RatePenalty`, and Deep Compression (gradual pruning,
   16 shared values, trained on). Test images, which nothing was chosen on.
-- `resnet20 pruned`: a block less and half the inner channels, distilled, `RatePenalty`.
+- `resnet20 pruned`: a block less and half the inner channels, distilled, then `QuantizeCoded`.
 - `resnet56`: CIFAR-10, distilled from itself with `RatePenalty`.
 
 The packed file is opened and its tensors are loaded into the network, which is then scored in
@@ -13,7 +13,7 @@ the same images, with paired intervals. Rows go to `benchmarks/results/pack_trai
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import mnist
@@ -161,26 +161,24 @@ def rate_resnet(name: str, bits: float, epochs: int, model: lp.Model) -> Passes:
     return [lp.QuantizeCodedAware(), learn, lp.SettleCoded()]
 
 
-def rate_pruned(bits: float, epochs: int, model: lp.Model) -> Passes:
-    """A block less and half the inner channels, taught as `prune.py` does; then fewer bits."""
+def coded_pruned(most_bytes: int, model: lp.Model) -> Passes:
+    """A block less and half the inner channels, taught as `prune.py` does; then rounded."""
     _, task = EXAMPLE.resnet20()
-    taught = partial(lp.Distill, task, remembered(model, "resnet20"), learning_rate=0.02)
+    seen = EXAMPLE.Batches("test", 0, 2_000, 100, is_augmented=False)
     return [
         lambda whole: half(whole, WORK),
         lp.DistillLayers(task, model, samples=4096, steps=600, batch=64),
-        taught(
+        lp.Distill(
+            task,
+            remembered(model, "resnet20"),
             epochs=8,
+            learning_rate=0.02,
             training=Training(optimizer=SGD(weight_decay=5e-4)),
             checkpoint=folder("resnet20-2x-taught-lilliput") / "0",
         ),
-        lp.QuantizeCodedAware(0.5),
-        taught(
-            epochs=epochs,
-            training=Training(optimizer=SGD(weight_decay=0)),
-            hooks=(lp.RatePenalty(bits, end=0.5),),
-            checkpoint=PLACE / f"resnet20-pruned-{bits}",
+        lp.QuantizeCoded(
+            replace(task, train=seen, validation=seen), max_bytes=most_bytes, samples=500
         ),
-        lp.SettleCoded(),
     ]
 
 
@@ -192,7 +190,7 @@ def cases() -> Iterator[Case]:
         made.append((name, f"rate of {bits} bits", of, partial(rate_lenet, name, bits)))
         made.append((name, "Deep Compression", of, partial(shared_lenet, name, times)))
     of = partial(resnet, "resnet20")
-    made.append(("resnet20 pruned", "rate of 2 bits", of, partial(rate_pruned, 2.0, 4)))
+    made.append(("resnet20 pruned", "QuantizeCoded", of, partial(coded_pruned, 54_000)))
     of = partial(resnet, "resnet56")
     made.append(("resnet56", "rate of 1 bit", of, partial(rate_resnet, "resnet56", 1.0, 10)))
     for name, how, subject, passes in made:

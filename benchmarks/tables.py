@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from pack_tables import table_pack_quality, table_pack_smaller
-from pack_train_table import table_pack_train
+from pack_tables import table_pack_quality, table_pack_smaller, table_pack_train
 from rows import Row, read
 from techniques import table_compare, table_each, table_structures, table_techniques
 
