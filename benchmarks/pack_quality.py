@@ -14,6 +14,7 @@ examples. The strengthened NNCodec gets the folded network, our steps and correc
 Rows go to `benchmarks/results/pack_quality.json`.
 """
 
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -38,9 +39,9 @@ from lilliput.quantize.coded.coded_weights import CodedWeights
 LIMITS = {
     "lite0": (0.02, 0.04, 0.08),
     "resnet20": (0.015, 0.03, 0.06),
-    "resnet56": (0.015, 0.03, 0.06),
-    "minilm": (0.01, 0.02, 0.04),
-    "style": (0.002, 0.005, 0.01),
+    "resnet56": (0.015, 0.02, 0.03, 0.06),
+    "minilm": (0.06, 0.1, 0.2),
+    "style": (0.0001, 0.0002, 0.0004),
 }
 QPS = {
     "lite0": ((-30, -29, -28, -27, -26), (-32, -31, -30, -29, -28)),
@@ -68,10 +69,10 @@ def scored(net: str, system: str, size: int, module: nn.Module) -> list[Row]:
     who, wanted, labels = loaded(net)
     found, _ = answers(module, who.test)
     values = who.values(found, wanted, labels)
-    distances = next(iter(values.values()))[0].numpy()
+    distances, unit = next(iter(values.values()))
     path = _kept(net, system)
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, size=size, distances=distances)
+    np.savez(path, size=size, distances=distances.numpy(), is_logarithm=unit == "dB")
     case = f"quality {net}"
     return [
         Row(case, system, "size", size, "B", "measured"),
@@ -90,20 +91,26 @@ def as_trained(net: str) -> list[Row]:
     return [row for row in rows if row.quantity.startswith("top-1")]
 
 
-def ours(net: str) -> list[Row]:
-    """One search after another on the same network."""
+def ours(net: str, limit: float) -> list[Row]:
+    """A search on a network; what tensors do to it is measured once."""
+    coded = _coded(net)
+    coded.within(Limit("distance", limit))
+    small = coded.model()
+    with tempfile.TemporaryDirectory() as folder:
+        packed = lp.pack_model(small.module.state_dict(), Path(folder) / "net.lil")
+        small.module.load_state_dict(dict(lp.load_packed(packed.path)))
+        size = packed.path.stat().st_size
+    return as_trained(net) + scored(net, _own(limit), size, small.module)
+
+
+def _own(limit: float) -> str:
+    return f"lilliput, distance {limit}"
+
+
+@cache
+def _coded(net: str) -> CodedWeights:
     who, _, _ = loaded(net)
-    rows = as_trained(net)
-    coded = _coded(who)
-    for limit in LIMITS[net]:
-        coded.within(Limit("distance", limit))
-        small = coded.model()
-        with tempfile.TemporaryDirectory() as folder:
-            packed = lp.pack_model(small.module.state_dict(), Path(folder) / "net.lil")
-            small.module.load_state_dict(dict(lp.load_packed(packed.path)))
-            size = packed.path.stat().st_size
-        rows += scored(net, f"lilliput, distance {limit}", size, small.module)
-    return rows
+    return CodedWeights(who.model, who.task, who.samples, "second-order")
 
 
 def theirs(net: str, qp: int, is_optimized: bool) -> list[Row]:
@@ -118,24 +125,15 @@ def theirs(net: str, qp: int, is_optimized: bool) -> list[Row]:
         return scored(net, _name(qp, is_optimized), out.stat().st_size, module)
 
 
-def theirs_with_ours(net: str) -> list[Row]:
-    """NNCodec strengthened, at the steps of each of our files."""
-    who, _, _ = loaded(net)
-    coded = _coded(who)
-    rows = []
-    for limit in STRENGTHENED[net]:
-        with tempfile.TemporaryDirectory() as place:
-            size, module = strengthened(coded, limit, OCTAVES, Path(place))
-        rows += scored(net, _strengthened(limit), size, module)
-    return rows
+def theirs_with_ours(net: str, limit: float) -> list[Row]:
+    """NNCodec strengthened, at the steps of one of our files."""
+    with tempfile.TemporaryDirectory() as place:
+        size, module = strengthened(_coded(net), limit, OCTAVES, Path(place))
+    return scored(net, _strengthened(limit), size, module)
 
 
 def _strengthened(limit: float) -> str:
     return f"{NNCODEC} strengthened, {limit}"
-
-
-def _coded(who: Subject) -> CodedWeights:
-    return CodedWeights(who.model, who.task, who.samples, "second-order")
 
 
 def _name(qp: int, is_optimized: bool) -> str:
@@ -144,16 +142,22 @@ def _name(qp: int, is_optimized: bool) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """A file's size, and the distances of the examples."""
+    """A file's size, and the distances of the examples; decibels are logarithms already."""
 
     size: int
     distances: np.ndarray
+    is_logarithm: bool
 
     @staticmethod
     def of(net: str, system: str) -> "Kept":
         """What `scored` kept."""
         with np.load(_kept(net, system)) as data:
-            return Kept(int(data["size"]), data["distances"])
+            return Kept(int(data["size"]), data["distances"], bool(data["is_logarithm"]))
+
+    def logarithm(self, chosen: np.ndarray | slice = slice(None)) -> float:
+        """Of the mean distance of some examples; rises or falls with the size."""
+        mean = float(self.distances[chosen].mean())
+        return mean if self.is_logarithm else math.log(mean)
 
 
 def smaller(net: str) -> list[Row]:
@@ -163,7 +167,7 @@ def smaller(net: str) -> list[Row]:
     kinds = {"": plain, " opt_qp": searched, " strengthened": helped}
     rows = []
     for limit in LIMITS[net]:
-        system = f"lilliput, distance {limit}"
+        system = _own(limit)
         own = Kept.of(net, system)
         for kind, systems in kinds.items():
             others = [Kept.of(net, other) for other in systems]
@@ -173,47 +177,38 @@ def smaller(net: str) -> list[Row]:
 
 
 def _row(net: str, system: str, quantity: str, own: Kept, others: Sequence[Kept]) -> Row:
-    low, high = (float(x) for x in np.quantile(_resampled(own, others), (0.025, 0.975)))
-    saved = 1 - own.size / _size_at(own.distances.mean(), others, slice(None))
-    count = len(own.distances)
+    draw, count = np.random.default_rng(0), len(own.distances)
+    resampled = [_saved(own, others, draw.integers(count, size=count)) for _ in range(RESAMPLED)]
+    low, high = (float(x) for x in np.quantile(resampled, (0.025, 0.975)))
+    saved = _saved(own, others, slice(None))
     return Row(f"smaller {net}", system, quantity, saved, "1", "measured", low, high, count)
 
 
 def _lies_between(own: Kept, others: Sequence[Kept]) -> bool:
-    means = [other.distances.mean() for other in others]
-    return min(means) <= own.distances.mean() <= max(means)
+    found = [other.logarithm() for other in others]
+    return min(found) <= own.logarithm() <= max(found)
 
 
-def _size_at(distance: float, others: Sequence[Kept], chosen: slice | np.ndarray) -> float:
-    """Bytes at a distance, between files by a straight line of logarithms."""
-    pairs = sorted((float(other.distances[chosen].mean()), other.size) for other in others)
-    distances, sizes = np.log([pair[0] for pair in pairs]), np.log([pair[1] for pair in pairs])
-    return float(np.exp(np.interp(np.log(distance), distances, sizes)))
-
-
-def _resampled(own: Kept, others: Sequence[Kept]) -> list[float]:
-    """The same of examples drawn again: bootstrap of all files together."""
-    draw, count = np.random.default_rng(0), len(own.distances)
-    found = []
-    for _ in range(RESAMPLED):
-        chosen = draw.integers(count, size=count)
-        found.append(1 - own.size / _size_at(own.distances[chosen].mean(), others, chosen))
-    return found
+def _saved(own: Kept, others: Sequence[Kept], chosen: np.ndarray | slice) -> float:
+    """Of the bytes at that distance, between files by a straight line of logarithms."""
+    pairs = sorted((other.logarithm(chosen), math.log(other.size)) for other in others)
+    wanted = np.interp(own.logarithm(chosen), *zip(*pairs, strict=True))
+    return 1 - own.size / math.exp(float(wanted))
 
 
 def cases() -> Iterator[Case]:
     """All that is measured."""
-    for net in LIMITS:
+    for net, limits in LIMITS.items():
         for is_optimized, qps in enumerate(QPS[net]):
             for qp in qps:
                 peer = partial(theirs, net, qp, bool(is_optimized))
                 yield Case(f"quality {net}", peer, _name(qp, bool(is_optimized)))
-        if net in STRENGTHENED:
-            helped = partial(theirs_with_ours, net)
-            yield Case(f"quality {net}", helped, _strengthened(STRENGTHENED[net][-1]))
-        last = f"lilliput, distance {LIMITS[net][-1]}"
-        yield Case(f"quality {net}", partial(ours, net), last)
-        yield Case(f"smaller {net}", partial(smaller, net), last)
+        for limit in limits:
+            yield Case(f"quality {net}", partial(ours, net, limit), _own(limit))
+        for limit in STRENGTHENED.get(net, ()):
+            helped = partial(theirs_with_ours, net, limit)
+            yield Case(f"quality {net}", helped, _strengthened(limit))
+        yield Case(f"smaller {net}", partial(smaller, net), _own(limits[-1]))
 
 
 if __name__ == "__main__":

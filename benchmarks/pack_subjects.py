@@ -4,7 +4,7 @@
 - `resnet20`, `resnet56`: test images 0 to 511, unlabelled, to calibrate; scored on test images
   2,000 to 9,999, and top-1 of all 10,000 beside it.
 - `minilm`: 200 phrases of SST-2 to calibrate; 1 - cosine of the embeddings of 872 others.
-- `style`: 32 photos to calibrate; squared error of the pictures made of 64 others.
+- `style`: 32 photos to calibrate; PSNR of the pictures made of 64 others.
 """
 
 from collections.abc import Callable, Iterable
@@ -63,7 +63,7 @@ def _embeddings(found: Tensor, wanted: Tensor, _: Tensor) -> Values:
 def _pictures(found: Tensor, wanted: Tensor, _: Tensor) -> Values:
     shares = SquaredError()(found, wanted).double()
     decibels = -10 * ((found - wanted).double().square().flatten(1).mean(1) / 255**2).log10()
-    return {"relative squared error": (shares, "1"), "PSNR": (decibels, "dB")}
+    return {"PSNR": (decibels, "dB"), "relative squared error": (shares, "1")}
 
 
 def lite0() -> Subject:

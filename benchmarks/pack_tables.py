@@ -4,7 +4,7 @@ from rows import Row, read
 
 __all__ = ["table_pack_quality", "table_pack_smaller", "table_pack_train"]
 
-DISTANCES = ("KL", "1 - cosine", "relative squared error")
+DISTANCES = ("KL", "1 - cosine", "PSNR")
 KINDS = ("", " opt_qp", " strengthened")
 
 
@@ -74,7 +74,7 @@ def table_pack_train() -> str:
 def _distance(row: Row | None) -> str:
     if row is None:
         return "-"
-    digits = 4 if row.value >= 0.01 else 5
+    digits = 1 if row.unit == "dB" else 4
     value, low, high = (f"{x:.{digits}f}" for x in (row.value, row.low or 0, row.high or 0))
     return f"{row.quantity} {value} ({low} to {high})"
 
