@@ -83,10 +83,10 @@ def test_a_network_is_packed_within_a_limit(lilliput, tmp_path):
         "def model():\n    return TINY_TASKS['image_classifier']()[0]\n"
         "def task():\n    return TINY_TASKS['image_classifier']()[1]\n"
     )
-    limits = ("--max-size", "1.2kB", "--samples", "8", "-o", tmp_path / "net.lil")
+    limits = ("--max-size", "1.4kB", "--samples", "8", "-o", tmp_path / "net.lil")
     done = lilliput("pack", source, *limits, "--json")
     assert done.code == 0, done.err
-    assert done.json["size_bytes"] == (tmp_path / "net.lil").stat().st_size <= 1200
+    assert done.json["size_bytes"] == (tmp_path / "net.lil").stat().st_size <= 1400
     assert "QuantizeCoded" in done.json["notes"][-1]
     net = TINY_TASKS["image_classifier"]()[0].module
     assert any(isinstance(part, torch.nn.BatchNorm2d) for part in net.modules())

@@ -26,7 +26,7 @@ def test_floats_that_are_on_no_grid_have_no_step(count) -> None:
     assert step_of(DRAW.standard_normal(count).astype(np.float32)) is None
 
 
-@pytest.mark.parametrize("values", [[], [0, 0], [1, float("inf")], [-0.0, 1, 2]])
+@pytest.mark.parametrize("values", [[], [0, 0], [1, float("inf")], [1, float("nan")], [-0.0, 1, 2]])
 def test_what_would_not_come_back_has_no_step(values) -> None:
     assert step_of(np.array(values, np.float32)) is None
 

@@ -25,6 +25,8 @@ def step_of(values: Reals) -> np.float32 | None:
     Args:
         values: Of one axis.
     """
+    if not np.isfinite(values).all():
+        return None
     some = _sizes(values[:: max(1, len(values) // _SAMPLE)])
     step = _common(some)
     if step is None:
