@@ -37,7 +37,7 @@ from lilliput.quantize.coded.budgets import Limit
 from lilliput.quantize.coded.coded_weights import CodedWeights
 
 LIMITS = {
-    "lite0": (0.04, 0.08),
+    "lite0": (0.06,),
     "resnet20": (0.015, 0.03, 0.06),
     "resnet56": (0.015, 0.03, 0.06),
     "minilm": (0.06, 0.1, 0.2),
@@ -50,7 +50,7 @@ QPS = {
     "minilm": ((-28, -26, -24, -22, -20), ()),
     "style": ((-28, -26, -24, -22, -20), ()),
 }
-STRENGTHENED = {"lite0": (0.04, 0.08), "resnet20": LIMITS["resnet20"]}
+STRENGTHENED = {"lite0": (0.06,), "resnet20": LIMITS["resnet20"]}
 OCTAVES = -0.5
 """A trellis takes some half an octave finer steps at the same error."""
 NNCODEC = f"NNCodec {environment.version('nncodec')}"
