@@ -87,8 +87,9 @@ def _kept(net: str, system: str) -> Path:
 def as_trained(net: str) -> list[Row]:
     """The float network's own score, where there is one."""
     who, wanted, labels = loaded(net)
-    rows = rows_of(f"quality {net}", "float", who.values(wanted, wanted, labels))
-    return [row for row in rows if row.quantity.startswith("top-1")]
+    values = who.values(wanted, wanted, labels)
+    scores = {name: value for name, value in values.items() if name.startswith("top-1")}
+    return rows_of(f"quality {net}", "float", scores)
 
 
 def ours(net: str, limit: float) -> list[Row]:
