@@ -44,15 +44,17 @@ LIMITS = {
     "style": (0.0001,),
 }
 QPS = {
-    "lite0": ((-30, -29, -28, -27, -26), (-32, -31, -30, -29, -28)),
-    "resnet20": ((-28, -24, -22, -20), (-28, -26, -24, -20)),
+    "lite0": ((-30, -29, -28, -27, -26), (-34, -33, -32, -31, -30, -29, -28)),
+    "resnet20": ((-28, -24, -22, -20), (-34, -31, -28, -26, -24, -20)),
     "resnet56": ((-28, -24, -22, -20), (-28, -26, -24, -20)),
     "minilm": ((-28, -26, -24, -22, -20), ()),
     "style": ((-28, -26, -24, -22, -20), ()),
 }
-STRENGTHENED = {"lite0": (0.06,), "resnet20": LIMITS["resnet20"]}
-OCTAVES = -0.5
-"""A trellis takes some half an octave finer steps at the same error."""
+STRENGTHENED = {
+    "lite0": ((0.06, -0.75), (0.06, -0.5), (0.06, -0.25)),
+    "resnet20": ((0.015, -0.5), (0.03, -0.5), (0.06, -0.5)),
+}
+"""Limits at which our steps are taken, and octaves by which they are made coarser."""
 NNCODEC = f"NNCodec {environment.version('nncodec')}"
 RESAMPLED = 2_000
 
@@ -126,15 +128,22 @@ def theirs(net: str, qp: int, is_optimized: bool) -> list[Row]:
         return scored(net, _name(qp, is_optimized), out.stat().st_size, module)
 
 
-def theirs_with_ours(net: str, limit: float) -> list[Row]:
+def theirs_with_ours(net: str, limit: float, octaves: float) -> list[Row]:
     """NNCodec strengthened, at the steps of one of our files."""
     with tempfile.TemporaryDirectory() as place:
-        size, module = strengthened(_coded(net), limit, OCTAVES, Path(place))
-    return scored(net, _strengthened(limit), size, module)
+        size, module = strengthened(_coded(net), _steps(net, limit), octaves, Path(place))
+    return scored(net, _strengthened(limit, octaves), size, module)
 
 
-def _strengthened(limit: float) -> str:
-    return f"{NNCODEC} strengthened, {limit}"
+@cache
+def _steps(net: str, limit: float) -> dict[str, float]:
+    coded = _coded(net)
+    coded.within(Limit("distance", limit))
+    return {weight.name: weight.step for weight in coded.stepped.weights}
+
+
+def _strengthened(limit: float, octaves: float) -> str:
+    return f"{NNCODEC} strengthened, distance {limit}, {octaves} octaves"
 
 
 def _name(qp: int, is_optimized: bool) -> str:
@@ -164,7 +173,7 @@ class Kept:
 def smaller(net: str) -> list[Row]:
     """Of each of our files, 1 - its size / NNCodec's at the same distance."""
     plain, searched = ([_name(qp, bool(k)) for qp in qps] for k, qps in enumerate(QPS[net]))
-    helped = [_strengthened(limit) for limit in STRENGTHENED.get(net, ())]
+    helped = [_strengthened(*place) for place in STRENGTHENED.get(net, ())]
     kinds = {"": plain, " opt_qp": searched, " strengthened": helped}
     rows = []
     for limit in LIMITS[net]:
@@ -206,9 +215,9 @@ def cases() -> Iterator[Case]:
                 yield Case(f"quality {net}", peer, _name(qp, bool(is_optimized)))
         for limit in limits:
             yield Case(f"quality {net}", partial(ours, net, limit), _own(limit))
-        for limit in STRENGTHENED.get(net, ()):
-            helped = partial(theirs_with_ours, net, limit)
-            yield Case(f"quality {net}", helped, _strengthened(limit))
+        for place in STRENGTHENED.get(net, ()):
+            helped = partial(theirs_with_ours, net, *place)
+            yield Case(f"quality {net}", helped, _strengthened(*place))
         yield Case(f"smaller {net}", partial(smaller, net), _own(limits[-1]))
 
 

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from lilliput.graph import filters
 from lilliput.quantize.beside.lockstep import Lockstep, alone
 from lilliput.quantize.beside.replay import parameter_of
-from lilliput.quantize.coded.budgets import Limit
 from lilliput.quantize.coded.coded_weights import CodedWeights
 from lilliput.quantize.rounding.gram import is_linear
 from lilliput.quantize.rounding.least_squares import LeastSquares
@@ -30,19 +29,19 @@ State = dict[str, Tensor]
 
 
 def strengthened(
-    coded: CodedWeights, limit: float, octaves: float, folder: Path
+    coded: CodedWeights, chosen: dict[str, float], octaves: float, folder: Path
 ) -> tuple[int, nn.Module]:
     """Bytes of its file, and the network that it decodes to.
 
     Args:
         coded: Of the network.
-        limit: On the distance, at which our steps are taken.
-        octaves: By which all of them are coarser than ours.
+        chosen: Our steps.
+        octaves: By which all of them are made coarser.
         folder: For its files.
     """
-    coded.within(Limit("distance", limit))
+    steps = {name: step * 2**octaves for name, step in chosen.items()}
+    coded.stepped.set_steps(chosen)
     small = coded.model().module
-    steps = {w.name: w.step * 2**octaves for w in coded.stepped.weights}
     coded.stepped.restore()
     kept = coded.stepped.module.state_dict()
     state = {name: kept[name].clone() for name in small.state_dict()}

@@ -3,7 +3,8 @@
 - `lite0`: 140 photos to round by, and 60 to compare on; KL, agreement and top-1 on 300 others.
 - `resnet20`, `resnet56`: test images 0 to 511, unlabelled, to calibrate; scored on test images
   2,000 to 9,999, and top-1 of all 10,000 beside it.
-- `minilm`: 200 phrases of SST-2 to calibrate; 1 - cosine of the embeddings of 872 others.
+- `minilm`: 128 phrases of SST-2 to round by, and 128 to compare on; 1 - cosine of the embeddings of
+  872 others.
 - `style`: 32 photos to calibrate; PSNR of the pictures made of 64 others.
 """
 
@@ -97,10 +98,12 @@ def sentences() -> Subject:
     """MiniLM-L6."""
     import minilm
 
-    task = minilm.task()
-    return Subject(
-        minilm.model(), replace(task, validation=task.train), task.validation, _embeddings, 128
-    )
+    task, count = minilm.task(), minilm.CALIBRATION
+    others = minilm.encoded([phrase for _, phrase in minilm.rows("train", 2 * count)][count:])
+    parts = zip(*(x.split(32) for x in others), strict=True)
+    compared = [(part, torch.zeros(len(part[0]))) for part in parts]
+    task = replace(task, validation=compared, test=task.validation)
+    return Subject(minilm.model(), task, task.test, _embeddings, count)
 
 
 def style() -> Subject:

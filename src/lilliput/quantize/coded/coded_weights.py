@@ -17,7 +17,6 @@ from lilliput.quantize.beside.replay import keep
 from lilliput.quantize.coded.allot import Allotment, allotment_of, refined
 from lilliput.quantize.coded.budgets import Limit, Trial, search
 from lilliput.quantize.coded.curve import Choice, entropy_bits, rounded_to, rounded_vector
-from lilliput.quantize.coded.refit import refit
 from lilliput.quantize.coded.stepped import Seen, Stepped
 from lilliput.quantize.rounding.gram import is_linear
 from lilliput.quantize.rounding.least_squares import LeastSquares
@@ -52,7 +51,6 @@ class CodedWeights:
             validation inputs.
         samples: How many examples of each split.
         rounding: How weights become integers.
-        refit_steps: For which biases and the like are trained after that.
 
     Raises:
         UnsupportedError: The network has no weights to round.
@@ -60,16 +58,13 @@ class CodedWeights:
         PassError: A weight is NaN or infinite.
     """
 
-    def __init__(
-        self, model: Model, task: Task, samples: int, rounding: Rounding, refit_steps: int = 0
-    ) -> None:
-        self.task, self.rounding, self.refit_steps = task, rounding, refit_steps
+    def __init__(self, model: Model, task: Task, samples: int, rounding: Rounding) -> None:
+        self.task, self.rounding = task, rounding
         self.stepped = Stepped(model)
         self.distance = distance_of(model, task)
         self.read = small_batches(task.calibration(samples))
         self._compared = self._look(_inputs(task, samples))
         self._seen = self._look(_inputs(task, min(samples, _LOOKED)))
-        self._read = self._look(self.read) if refit_steps else None
         self._put: float | None = None
         weights = {weight.name for weight in self.stepped.weights}
         self._vectors = {
@@ -154,6 +149,7 @@ class CodedWeights:
     def _vector_bits(self) -> float:
         return sum(entropy_bits(_ranks(vector)) for vector in self._vectors.values())
 
+    @torch.no_grad()
     def _round(self, chosen: Mapping[str, Choice]) -> None:
         """Gives every weight its step, and the integers and biases that suit it."""
         self.stepped.restore()
@@ -168,8 +164,6 @@ class CodedWeights:
                     problem.set(grid.real(grid.codes(problem.weight)))
                 else:
                     problem.set(on_grid(problem, _SWEEPS))
-        if self._read is not None:
-            refit(self.stepped.module, list(self._vectors), self._read, self.refit_steps)
         for vector in self._vectors.values():
             vector.copy_(rounded_vector(vector))
 

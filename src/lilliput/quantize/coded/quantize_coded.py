@@ -33,9 +33,6 @@ class QuantizeCoded:
         max_bytes: Of the packed file, about, by the entropy of all integers.
         samples: How many examples of each split.
         rounding: `nearest`, or `second-order` as `RoundSecondOrder` does, which takes longer.
-        refit_steps: For which biases, and scales of norms, are trained on the same inputs so that
-            outputs come nearer to the float network's, at each trial of the search; 0 for no
-            training at all, some 100 otherwise.
     """
 
     stage: ClassVar[Stage] = "quantize"
@@ -46,13 +43,10 @@ class QuantizeCoded:
     max_bytes: int | None = None
     samples: int = 200
     rounding: Rounding = "second-order"
-    refit_steps: int = 0
 
     def __post_init__(self) -> None:
         if self.samples < 1:
             raise ValueError(f"samples must be 1 or more, got {self.samples}")
-        if self.refit_steps < 0:
-            raise ValueError(f"refit_steps must be 0 or more, got {self.refit_steps}")
         given = {"distance": self.max_distance, "drop": self.max_drop, "bytes": self.max_bytes}
         limits = {name: value for name, value in given.items() if value is not None}
         if len(limits) != 1:
@@ -82,7 +76,7 @@ class QuantizeCoded:
             TraceError: The network cannot be traced.
             PassError: A weight is NaN or infinite.
         """
-        coded = CodedWeights(model, self.task, self.samples, self.rounding, self.refit_steps)
+        coded = CodedWeights(model, self.task, self.samples, self.rounding)
         found = coded.within(self.limit)
         small = coded.model()
         unit = f"{coded.distance.quantity} {short(found.distance)}"
