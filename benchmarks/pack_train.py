@@ -29,8 +29,8 @@ from torch import nn
 from variants import folder
 
 import lilliput as lp
-from lilliput.graph.plain import plain_copy_of
 from lilliput.measure.intervals import mean as interval_of_mean
+from lilliput.quantize.plain import plain_copy_of
 from lilliput.train import SGD, OneCycle, Training
 
 Passes = list[lp.Pass]

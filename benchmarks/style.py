@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchmetrics import MeanSquaredError
 
 import lilliput as lp
 
@@ -127,28 +128,6 @@ class Photos:
             yield some, some
 
 
-class Nearness:
-    """Mean squared difference of pictures."""
-
-    higher_is_better = False
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Forgets all that was counted."""
-        self.total, self.count = 0.0, 0
-
-    def update(self, outputs: Tensor, labels: Tensor, /) -> None:
-        """Counts a batch."""
-        self.total += float((outputs - labels).square().sum())
-        self.count += labels.numel()
-
-    def compute(self) -> float:
-        """The mean so far."""
-        return self.total / self.count
-
-
 def task() -> lp.Task:
     """32 photos to calibrate on and to compare on, 64 others to score."""
     return lp.Task(
@@ -157,6 +136,6 @@ def task() -> lp.Task:
         validation=Photos(0, CALIBRATION),
         test=Photos(CALIBRATION, CALIBRATION + SCORED),
         loss=F.mse_loss,
-        metric=Nearness(),
+        metric=MeanSquaredError(),
         fingerprint="bsds500-32-64",
     )

@@ -121,6 +121,9 @@ def test_a_recipe_is_applied_before_a_network_is_packed(lilliput, tmp_path):
     assert sum(int((x == 0).sum()) for x in state.values()) > 0.6 * sum(
         x.numel() for x in state.values() if x.dim() > 1
     )
+    recipe.write_text('[[pass]]\nname = "QuantizeCoded"\nmax_distance = 0.1\nsamples = 8\n')
+    assert lilliput("pack", source, "--recipe", recipe, *out).code == 0
+    net.load_state_dict(dict(load_packed(tmp_path / "net.lil")))  # BatchNorm is there too
     wrong = lilliput("pack", source, "--recipe", "deep-compresion", *out)
     assert "did you mean 'deep-compression'" in wrong.err
     both = lilliput("pack", source, "--recipe", recipe, "--max-kl", "1", *out)

@@ -45,11 +45,12 @@ def export(  # noqa: PLR0913, PLR0917
         from lilliput.core.check import check_inputs
         from lilliput.core.data import set_data_dir
         from lilliput.export import export as write
+        from lilliput.recipe import text_of
         from lilliput.targets import get_target
 
         set_data_dir(data)
         place = get_target(target)
-        text = _text(recipe)
+        text = "" if recipe is None else text_of(recipe)
         torch.manual_seed(seed)
         if recipe is None:
             model, inputs = load_model(model_file), None
@@ -105,19 +106,6 @@ def _agreement(found: "Parity | None", why: str) -> str:
     if found is None:
         return f"not compared with the network: {why}"
     return f"differs from the network by {found.difference:.2g} of its output's range"
-
-
-def _text(recipe: str | None) -> str:
-    """The recipe's text.
-
-    Raises:
-        RecipeError: There is no such file or recipe.
-    """
-    from lilliput.recipe import text_of
-
-    if recipe is None:
-        return ""
-    return text_of(recipe)
 
 
 def _applied(

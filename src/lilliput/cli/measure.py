@@ -54,7 +54,7 @@ def measure(  # noqa: PLR0913, PLR0917
         from lilliput.targets.host import check_host
 
         set_data_dir(data)
-        place = get_target(target or _runs(file))
+        place = get_target(target or _first_target_of(file))
         check_host(place)
         artifact = _artifact(file, place)
         original = _artifact(reference, place) if reference else None
@@ -75,8 +75,8 @@ def measure(  # noqa: PLR0913, PLR0917
         )
 
 
-def _runs(path: Path) -> str:
-    """The first target whose files are called so; that of ONNX where none is."""
+def _first_target_of(path: Path) -> str:
+    """The first that runs files of such a name; where none does, the first of all."""
     from lilliput.export import FORMATS
     from lilliput.targets import get_target, target_names
 

@@ -157,8 +157,9 @@ def _recipe_packed(
     from lilliput.recipe import read, text_of
 
     small = run(model, read(text_of(recipe), task, teacher=model))
-    pack_model(small, path, smallest=smallest)
-    return [note.text for note in small.notes]
+    state, notes = _for_class(small, model)
+    pack_model(state, path, smallest=smallest)
+    return [*(note.text for note in small.notes), *notes]
 
 
 def _rounded_and_packed(  # noqa: PLR0913, PLR0917
@@ -203,8 +204,13 @@ def _for_class(
     """The state that the network's own class opens; where there is none the folded, and why."""
     from lilliput.core import UnsupportedError
     from lilliput.graph import unfolded_state
+    from lilliput.quantize.plain import plain_copy_of
 
+    small = plain_copy_of(small)
+    found = small.module.state_dict()
+    if found.keys() == model.module.state_dict().keys():
+        return found, []
     try:
         return unfolded_state(small, model), []
     except UnsupportedError as error:
-        return small.module.state_dict(), [f"BatchNorm is folded in the file: {error}"]
+        return found, [f"BatchNorm is folded in the file: {error}"]

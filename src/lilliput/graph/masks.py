@@ -14,6 +14,7 @@ from lilliput.graph.graph import operator_of
 __all__ = [
     "Mask",
     "effective_weights",
+    "give_back",
     "is_masked",
     "mask_of",
     "masks_aside",
@@ -151,12 +152,22 @@ def _write_in(module: nn.Module, node: fx.Node) -> None:
 
 
 def _take_off(layer: nn.Module, sets_zeros: bool) -> Mask:
-    """Gives a layer its own class back; that of a masked one is shared with its copies."""
     mask, weight = mask_of(layer), original_of(layer)
     assert mask is not None  # noqa: S101
     if sets_zeros:
         with torch.no_grad():
             weight.masked_fill_(~mask.mask, 0)
+    give_back(layer, weight)
+    return mask
+
+
+def give_back(layer: nn.Module, weight: Tensor) -> None:
+    """Gives a layer whose weight is parametrized its own class back; its copies stay as they are.
+
+    Args:
+        layer: Nothing else of it is parametrized.
+        weight: The parameter it has from now on, in the place it had among the others.
+    """
     plain = parametrize.type_before_parametrizations(layer)
     del layer.parametrizations
     layer.__class__ = plain
@@ -164,4 +175,3 @@ def _take_off(layer: nn.Module, sets_zeros: bool) -> Mask:
     layer._parameters.clear()  # noqa: SLF001
     layer.weight = weight
     layer._parameters.update(rest)  # noqa: SLF001
-    return mask

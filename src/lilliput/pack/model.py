@@ -10,10 +10,10 @@ from torch import Tensor
 
 from lilliput.core import Model, PackError
 from lilliput.core.disk import replacing
-from lilliput.graph.plain import plain_copy_of
 from lilliput.pack.arrays import Array, NamedArray, array_of, encode_arrays
 from lilliput.pack.container import Packed, write_packed
 from lilliput.pack.header import DTYPES, MOST_STEP, Contents, Entry
+from lilliput.quantize.plain import plain_copy_of
 
 __all__ = ["PackedModel", "Quantized", "load_packed", "pack_model", "unpack_model"]
 

@@ -12,9 +12,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lilliput.core import Model, Note, Stage, UnsupportedError
 from lilliput.graph import trace
 from lilliput.graph.fold import foldable
-from lilliput.graph.plain import make_plain
 from lilliput.quantize.coded.coded_aware import stepped_layers
 from lilliput.quantize.coded.curve import rounded_vector
+from lilliput.quantize.plain import make_plain
 
 __all__ = ["SettleCoded"]
 
