@@ -5,7 +5,7 @@ import pytest
 from lilliput.core import RecipeError, Target, Task
 from lilliput.prune import Magnitude, PruneChannels, Taylor
 from lilliput.quantize import MinMax, Percentile, Precision, QuantizeStatic, RoundSecondOrder
-from lilliput.recipe import known_passes, read, recipe_hash, shipped, text_of, write
+from lilliput.recipe import known_passes, read, recipe_hash, resumable, shipped, text_of, write
 from lilliput.search import NarrowToLatency
 from lilliput.targets import get_target
 from lilliput.testing.nets import image_classifier
@@ -93,3 +93,13 @@ def test_shipped_recipes_read_and_have_names(task: Task, tmp_path: Path) -> None
     assert len(read(text_of(str(own)), task)) == 1
     with pytest.raises(RecipeError, match="did you mean 'coded-training'"):
         text_of("coded-trainin")
+
+
+def test_training_is_given_a_place_and_the_recipe_stays_the_same(
+    task: Task, tmp_path: Path
+) -> None:
+    passes = (PruneChannels(0.5), FineTune(task), FineTune(task, epochs=2))
+    found = resumable(passes, tmp_path)
+    assert found[0] == passes[0]
+    assert [pass_.checkpoint for pass_ in found[1:]] == [tmp_path / "1", tmp_path / "2"]
+    assert write(found) == write(passes)

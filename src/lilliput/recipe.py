@@ -16,7 +16,7 @@ import inspect
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -26,7 +26,7 @@ from lilliput.core import Model, Pass, RecipeError, Target, Task
 from lilliput.core.passes import name_of, settings
 from lilliput.core.spelling import did_you_mean
 
-__all__ = ["known_passes", "read", "recipe_hash", "shipped", "text_of", "write"]
+__all__ = ["known_passes", "read", "recipe_hash", "resumable", "shipped", "text_of", "write"]
 
 _ROOMS = ("edit", "prune", "train", "quantize", "search")
 _GIVEN = ("task", "rules", "target", "teacher")
@@ -89,6 +89,21 @@ def read(
     rules = target.rules if target else None
     given = {"task": task, "rules": rules, "target": target, "teacher": teacher}
     return tuple(_build(entry, known_passes(), given, "pass") for entry in entries)
+
+
+def resumable(passes: Sequence[Pass], folder: Path) -> tuple[Pass, ...]:
+    """The same passes; those that train save there how far they are, and go on from it.
+
+    Args:
+        passes: In order.
+        folder: Of a folder for each of them, by its place.
+    """
+    return tuple(
+        replace(pass_, checkpoint=folder / str(place))  # type: ignore[type-var]
+        if hasattr(pass_, "checkpoint")
+        else pass_
+        for place, pass_ in enumerate(passes)
+    )
 
 
 def write(passes: Sequence[Pass]) -> str:

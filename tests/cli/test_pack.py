@@ -1,11 +1,14 @@
 """pack and unpack give back the same bytes; inspect tells the bits of each tensor."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file
 from tests.pack.nets import onnx_file, pruned
 
 from lilliput.pack import Quantized, load_packed, pack_model
+from lilliput.quantize import SettleCoded
 from lilliput.testing import TINY_TASKS
 
 
@@ -128,3 +131,34 @@ def test_a_recipe_is_applied_before_a_network_is_packed(lilliput, tmp_path):
     assert "did you mean 'deep-compression'" in wrong.err
     both = lilliput("pack", source, "--recipe", recipe, "--max-kl", "1", *out)
     assert "got --max-kl, --recipe" in both.err
+
+
+def test_training_that_was_stopped_goes_on(lilliput, tmp_path, monkeypatch):
+    source, recipe, out = tmp_path / "net.py", tmp_path / "train.toml", tmp_path / "net.lil"
+    source.write_text(
+        "from lilliput.testing import TINY_TASKS\n"
+        "def model():\n    return TINY_TASKS['image_classifier']()[0]\n"
+        "def task():\n    return TINY_TASKS['image_classifier']()[1]\n"
+    )
+    recipe.write_text(
+        '[[pass]]\nname = "QuantizeCodedAware"\n\n'
+        '[[pass]]\nname = "FineTune"\nhooks = [{ name = "RatePenalty", bits = 2.0 }]\n\n'
+        '[[pass]]\nname = "SettleCoded"\n'
+    )
+    out.write_bytes(b"of before")
+    with monkeypatch.context() as change:
+        change.setattr(SettleCoded, "__call__", _stop)
+        assert lilliput("pack", source, "--recipe", recipe, "-o", out).code != 0
+    assert out.read_bytes() == b"of before"
+    begun = tmp_path / "net.lil.begun"
+    assert json.loads((begun / "1" / "checkpoint.json").read_text())
+    with monkeypatch.context() as change:
+        change.setattr("lilliput.train.loop._Loop._step", _stop)  # nothing is trained again
+        done = lilliput("pack", source, "--recipe", recipe, "-o", out)
+    assert done.code == 0, done.err
+    assert not begun.exists()
+    TINY_TASKS["image_classifier"]()[0].module.load_state_dict(dict(load_packed(out)))
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt

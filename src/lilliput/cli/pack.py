@@ -1,5 +1,6 @@
 """`lilliput pack`: a finished file without loss, or a network with its weights rounded for it."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -151,14 +152,20 @@ def _recipe_packed(
     task: "lilliput.core.Task",
     path: Path,
 ) -> list[str]:
-    """Applies a recipe, the network being the teacher, and writes what comes out."""
+    """Applies a recipe, the network being the teacher, and writes what comes out.
+
+    Training that was stopped goes on where the same command is given again.
+    """
     from lilliput.core import run
     from lilliput.pack import pack_model
-    from lilliput.recipe import read, text_of
+    from lilliput.recipe import read, resumable, text_of
 
-    small = run(model, read(text_of(recipe), task, teacher=model))
+    begun = path.with_name(f"{path.name}.begun")
+    passes = resumable(read(text_of(recipe), task, teacher=model), begun)
+    small = run(model, passes)
     state, notes = _for_class(small, model)
     pack_model(state, path, smallest=smallest)
+    shutil.rmtree(begun, ignore_errors=True)  # there is none where nothing trained
     return [*(note.text for note in small.notes), *notes]
 
 
