@@ -275,8 +275,7 @@ def array_of(entry: Entry, blocks: Sequence[Sequence[bytes]], name: str) -> Arra
         decode_stream(stream, own, f"stream {place} of {what}")
         for place, (stream, own) in enumerate(zip(entry.streams, blocks, strict=True))
     ]
-    join = _constant if entry.coding == CONSTANT else _joined
-    flat = join(entry, streams, dtype, what)
+    flat = _joined(entry, streams, dtype, what)
     if flat.size != count:
         raise PackError(f"{what} has {flat.size:,} items where its shape has {count:,}")
     found = flat.view(dtype).reshape(entry.shape)
@@ -291,6 +290,8 @@ def _joined(entry: Entry, streams: Sequence[Unsigned], dtype: np.dtype[Any], wha
     if coding >= len(CODINGS) or len(streams) < _FEWEST[coding]:
         raise PackError(f"{what} is coded in a way that is not known: {coding}")
     unsigned = np.dtype(f"u{size}")
+    if coding == CONSTANT:
+        return _constant(entry, streams, unsigned, what)
     if coding == INTEGERS:
         return streams[0].astype(unsigned, copy=False)
     if coding == PALETTE:
@@ -302,11 +303,18 @@ def _joined(entry: Entry, streams: Sequence[Unsigned], dtype: np.dtype[Any], wha
         return colors[places]
     if coding == MULTIPLES:
         return _multiples(entry, streams[0], what)
-    planes = np.concatenate(streams[0 if coding == PLANES else 1 :])
+    return _of_planes(entry, streams, unsigned, what)
+
+
+def _of_planes(
+    entry: Entry, streams: Sequence[Unsigned], unsigned: np.dtype[Any], what: str
+) -> Array:
+    """Of codings in which bytes of items lie apart."""
+    planes = np.concatenate(streams[0 if entry.coding == PLANES else 1 :])
     items = _together(planes, unsigned, "float" in entry.dtype, what)
-    if coding == PLANES:
+    if entry.coding == PLANES:
         return items
-    if coding == SPARSE:
+    if entry.coding == SPARSE:
         return _filled(streams[0].astype(bool), items, what)
     if entry.dtype != "float32":
         raise PackError(f"{what} has products, which {entry.dtype} has not")
@@ -314,9 +322,10 @@ def _joined(entry: Entry, streams: Sequence[Unsigned], dtype: np.dtype[Any], wha
     return multiplied(read_segments(entry.settings, what), items, differences, what)
 
 
-def _constant(entry: Entry, streams: Sequence[Unsigned], dtype: np.dtype[Any], what: str) -> Array:
-    unsigned = np.dtype(f"u{dtype.itemsize}")
-    if streams or len(entry.settings) != dtype.itemsize:
+def _constant(
+    entry: Entry, streams: Sequence[Unsigned], unsigned: np.dtype[Any], what: str
+) -> Array:
+    if streams or len(entry.settings) != unsigned.itemsize:
         raise PackError(f"{what} is all one item, and does not say which")
     item = np.frombuffer(entry.settings, unsigned.newbyteorder("<")).astype(unsigned)
     return np.repeat(item, entry.items)
