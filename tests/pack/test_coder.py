@@ -13,13 +13,15 @@ from lilliput.core import PackError
 from lilliput.pack import native as compiled
 from lilliput.pack.bank import SHAPES, masses, tails
 from lilliput.pack.block import decode_block
-from lilliput.pack.choose import count_tokens, plan_block
+from lilliput.pack.choose import plan_block
+from lilliput.pack.classes import Classes
 from lilliput.pack.fields import FieldReader, FieldWriter
 from lilliput.pack.fitting import fitted
 from lilliput.pack.native_rans import native_rans
 from lilliput.pack.plan import encode_plans
 from lilliput.pack.tables import TOTAL, Listed, Shaped, read_table, write_table
 from lilliput.pack.tokens import Alphabet, fold, unfold
+from lilliput.pack.weigh import count_tokens, weigh_tokens
 
 needs_compiler = pytest.mark.skipif(native_rans() is None, reason="no C compiler")
 
@@ -239,14 +241,34 @@ def shaped_block(values, table):
 
 @needs_compiler
 @pytest.mark.parametrize("kind", KINDS)
-def test_planning_counts_alike_in_c(kind):
+def test_planning_weighs_alike_in_c(kind):
     values = weights(kind).astype(np.int32)
     values[::9] = values[:, 3] = 0
     plans = [
-        plan_block(values.reshape(-1), 512, (), None, count)
-        for count in (native_rans().count, count_tokens)
+        plan_block(values.reshape(-1), 512, (), None, weigh)
+        for weigh in (native_rans().weigh, weigh_tokens)
     ]
     assert native_rans().encode(plans[0]) == encode_plans([plans[1]])[0]
+
+
+@needs_compiler
+@pytest.mark.parametrize("lines", ["rows", "columns", "both", "none"])
+def test_bits_are_weighed_alike_in_c(lines):
+    rng = np.random.default_rng(5)
+    tokens, alphabet = rng.integers(0, 12, (40, 60)).astype(np.uint8), Alphabet(8, 1, 4)
+    classes = Classes(
+        rng.integers(0, 5, 40).astype(np.uint8) if lines in {"rows", "both"} else None,
+        rng.integers(0, 4, 60).astype(np.uint8) if lines in {"columns", "both"} else None,
+    )
+    (bits, counts), (wanted, times) = (
+        weigh(tokens, classes, alphabet) for weigh in (native_rans().weigh, weigh_tokens)
+    )
+    assert bits == wanted
+    np.testing.assert_array_equal(counts, times)
+    share = times.sum(1, keepdims=True)
+    entropy = -(times * np.log2(np.maximum(times, 1) / np.maximum(share, 1))).sum()
+    raw = (times.sum(0)[8:] * [0, 0, 1, 1]).sum()
+    assert entropy + raw < bits < entropy + raw + 9.5 * np.count_nonzero(times) + 700
 
 
 @needs_compiler

@@ -1,15 +1,18 @@
 """What is told from neighbours comes back, in C and in NumPy alike, and saves what it should."""
 
+import ctypes
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.signal import lfilter
-from tests.pack.test_coder import WIDE, check, entropy_bytes
+from tests.pack.test_coder import WIDE, check, entropy_bytes, needs_compiler
 
 from lilliput.core import PackError
 from lilliput.pack.block import decode_block
 from lilliput.pack.fields import FieldReader, FieldWriter
+from lilliput.pack.native import loaded
 from lilliput.pack.native_rans import native_rans
 from lilliput.pack.predict import (
     Kernel,
@@ -59,6 +62,39 @@ def test_predictions_are_undone(data, kernel):
     np.testing.assert_array_equal(prediction.restored(left), distances)
     if np.abs(distances.astype(np.int64)).max() < 2**20:
         assert slowly(left, prediction) == distances.tolist()
+
+
+class InC(ctypes.Structure):
+    """`lilliput_prediction` of `decoder/block.h`."""
+
+    _fields_ = (
+        ("taps", ctypes.c_uint32),
+        ("stride", ctypes.c_uint32),
+        ("reach", ctypes.c_uint32),
+        ("weights", ctypes.c_int16 * (64 * 63 // 2)),
+    )
+
+
+@needs_compiler
+@pytest.mark.parametrize("taps", [2, 9, 25])
+@pytest.mark.parametrize("most", [3, 127])
+def test_c_restores_integers_of_every_size_as_numpy_does(taps, most):
+    rng = np.random.default_rng(taps)
+    for digits in range(1, 20):
+        weights = tuple(
+            tuple(rng.integers(-most - 1, most + 1, tap).tolist()) for tap in range(1, taps)
+        )
+        weights = tuple((-most - 1,) * tap for tap in range(1, taps)) if digits % 2 else weights
+        prediction = Prediction(Kernel(taps), taps - 1, weights)
+        left = rng.integers(-(1 << digits), 1 << digits, 80 * taps).astype(np.int32)
+        found, whole = left.copy(), InC(taps, 1, taps - 1)
+        for tap, own in enumerate(weights, 1):
+            for back, weight in enumerate(own, 1):
+                whole.weights[tap * (tap - 1) // 2 + tap - back] = weight
+        loaded().lilliput_add_predicted(
+            ctypes.byref(whole), ctypes.c_void_p(found.ctypes.data), ctypes.c_size_t(len(found))
+        )
+        np.testing.assert_array_equal(found, prediction.restored(left))
 
 
 def test_the_example_of_the_format_is_coded_as_the_page_says():

@@ -1,6 +1,6 @@
 """How a block is best coded: its middle, its prediction, its alphabet, the classes of its lines."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -13,12 +13,9 @@ from lilliput.pack.plan import Method, Plan, planned
 from lilliput.pack.predict import Kernel, Prediction, fitted_prediction, prediction_bits
 from lilliput.pack.tables import TOTAL, Counts
 from lilliput.pack.tokens import ALPHABET, Alphabet, Integers, Words, fold
+from lilliput.pack.weigh import Times, Tokens, Weigh, entropy_bits, weigh_tokens
 
-__all__ = ["Count", "count_tokens", "middle_of", "plan_block"]
-
-Tokens = npt.NDArray[np.uint8]
-Count = Callable[[Tokens, Classes, int], Counts]
-"""How often each token occurs, table by table."""
+__all__ = ["middle_of", "plan_block"]
 
 _ALPHABETS = ((256, 0), (128, 3), (64, 2), (24, 1), (8, 0))
 """Direct tokens, and steps for numbers above, that are tried."""
@@ -32,22 +29,12 @@ _DENSE = 1 << 16
 _PLAIN = Way(False, False, 1)
 
 
-def count_tokens(tokens: Tokens, classes: Classes, size: int) -> Counts:
-    """How often each token below `size` occurs, table by table; in NumPy."""
-    if classes.rows is None and classes.columns is None:
-        return np.bincount(tokens.reshape(-1), minlength=size)[None]
-    tables, is_coded = classes.grid(*tokens.shape)
-    both = tables.astype(np.int32) * size + tokens
-    counts = np.bincount(both[is_coded], minlength=classes.tables * size)
-    return counts.reshape(classes.tables, size)
-
-
 def plan_block(
     values: Integers,
     columns: int,
     kernels: Sequence[Kernel] = (),
     like: Plan | None = None,
-    count: Count = count_tokens,
+    weigh: Weigh = weigh_tokens,
 ) -> Plan:
     """Chooses how a block is coded.
 
@@ -56,18 +43,18 @@ def plan_block(
         columns: Integers in a row; rows are whole wherever classes are to be told apart.
         kernels: Where taps of filters may be; in the others no integer is predicted.
         like: Another block's plan, whose alphabet and way to find classes are taken over.
-        count: What counts tokens.
+        weigh: What says how many bits tokens take.
     """
     middle = middle_of(values)
     views = _views(values, middle, columns, kernels, like)
-    found = [_in_classes(view, like.method.way if like else None, count) for view in views]
+    found = [_in_classes(view, like.method.way if like else None, weigh) for view in views]
     best = min(range(len(views)), key=lambda place: found[place].bits)
     view, fit = views[best], found[best]
     for alphabet in view.alphabets[1:]:
-        other = view.fit(alphabet, fit.classes, fit.way, count)
+        other = view.fit(alphabet, fit.classes, fit.way, weigh)
         fit = other if other.bits < fit.bits else fit
     method = Method(middle, view.prediction, fit.alphabet, fit.classes, fit.way)
-    return planned(view.folded, view.tokens(fit.alphabet), method, fit.counts)
+    return planned(view.folded, view.tokens(fit.alphabet), method, fit.counts.astype(np.int64))
 
 
 def middle_of(values: Integers) -> int:
@@ -92,7 +79,7 @@ class _Fit(NamedTuple):
     alphabet: Alphabet
     classes: Classes
     way: Way
-    counts: Counts
+    counts: Times
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +110,7 @@ class _View:
     @cached_property
     def bits(self) -> float:
         """What the block would take without tables and classes."""
-        return _entropy(self.levels[1]) + self._said
+        return entropy_bits(self.levels[1]) + self._said
 
     @cached_property
     def _said(self) -> int:
@@ -162,15 +149,10 @@ class _View:
     def _tokens(self) -> dict[Alphabet, Tokens]:
         return {}
 
-    def fit(self, alphabet: Alphabet, classes: Classes, way: Way, count: Count) -> _Fit:
+    def fit(self, alphabet: Alphabet, classes: Classes, way: Way, weigh: Weigh) -> _Fit:
         """What the block is likely to take so."""
-        counts = count(self.tokens(alphabet), classes, alphabet.size)
-        bits = self._said + _likely(counts) + float(counts.sum(0) @ alphabet.bits)
-        for lines in (classes.rows, classes.columns):
-            if lines is not None:
-                times = np.bincount(lines)
-                bits += _entropy(times) + 14 * np.count_nonzero(times)
-        return _Fit(bits, alphabet, classes, way, counts)
+        bits, counts = weigh(self.tokens(alphabet), classes, alphabet)
+        return _Fit(self._said + bits, alphabet, classes, way, counts)
 
 
 def _views(
@@ -196,16 +178,16 @@ def _views(
     return [plain, best] if best.bits < plain.bits / _CLEARLY else [plain]
 
 
-def _in_classes(view: _View, way: Way | None, count: Count) -> _Fit:
+def _in_classes(view: _View, way: Way | None, weigh: Weigh) -> _Fit:
     """The best way to tell the lines of a block apart: first which lines, then how finely."""
     folded, alphabet = view.folded, view.alphabets[0]
     rows, columns = folded.shape
     if max(rows, columns) > MOST_LINES:
-        return view.fit(alphabet, Classes(None, None), _PLAIN, count)
+        return view.fit(alphabet, Classes(None, None), _PLAIN, weigh)
     spread = Spread.of(np.ceil(folded.astype(np.float32) * np.float32(0.5)))
 
     def found(way: Way) -> _Fit:
-        return view.fit(alphabet, spread.classes(way), way, count)
+        return view.fit(alphabet, spread.classes(way), way, weigh)
 
     if way:
         return found(way)
@@ -222,18 +204,3 @@ def _floored(counts: npt.NDArray[np.float64]) -> float:
     """Bits of tokens that occur so often, none of them cheaper than a frequency of 1 allows."""
     share = np.maximum(counts / counts.sum(), 1 / TOTAL)
     return float(counts @ np.log2(share.sum() / share))
-
-
-def _entropy(counts: Counts) -> float:
-    """Bits of symbols that occur so often."""
-    used = counts[counts > 0]
-    return float((used * np.log2(used.sum() / used)).sum()) if len(used) else 0.0
-
-
-def _likely(counts: Counts) -> float:
-    """Bits of tokens and of their tables, which cost most where there are few integers."""
-    times = counts.astype(np.float64)
-    whole, used = times.sum(1), (counts > 0).sum(1)
-    bits = whole * np.log2(np.maximum(whole, 1)) - (times * np.log2(np.maximum(times, 1))).sum(1)
-    tables = np.minimum(9.5 * used, 0.72 * used + 60 + 0.005 * bits) * (used > 0)
-    return float((bits + tables).sum())

@@ -117,7 +117,10 @@ class Spread:
 
     @np.errstate(invalid="ignore")
     def _found(self, has_rows: bool, has_columns: bool) -> tuple[Distances, Distances]:
-        """Logarithms to base 2 of rows' and columns' mean distances; together they explain each."""
+        """Logarithms to base 2 of rows' and columns' mean distances; together they explain each.
+
+        Both lie around 0.
+        """
         part = self.part
         by_row = np.zeros(part.shape[0], np.float32)
         by_column = np.zeros(part.shape[1], np.float32)
@@ -128,7 +131,13 @@ class Spread:
                 by_row = np.log2(part @ np.exp2(-by_column) / part.shape[1] + 1e-6)
             if has_columns:
                 by_column = np.log2(np.exp2(-by_row) @ part / part.shape[0] + 1e-6)
-        return by_row, by_column
+        return _centred(by_row), _centred(by_column)
+
+
+def _centred(levels: Distances) -> Distances:
+    """Around their median."""
+    found: Distances = levels - np.sort(levels)[len(levels) // 2]
+    return found
 
 
 def _lines(levels: Distances | None, is_alive: npt.NDArray[np.bool_], steps: int) -> Lines | None:
@@ -139,7 +148,9 @@ def _lines(levels: Distances | None, is_alive: npt.NDArray[np.bool_], steps: int
     if levels is None or not len(levels):
         found[is_alive] = 1
         return found
-    places = np.rint((levels - np.sort(levels)[len(levels) // 2]) * steps)
-    places = np.clip(places, -MOST_CLASSES // 2, MOST_CLASSES // 2 - 1)
-    found[is_alive] = (places - places.min() + 1).astype(np.uint8)
-    return found if found.min() < found.max() else None
+    places = np.rint(levels * steps).clip(-MOST_CLASSES // 2, MOST_CLASSES // 2 - 1)
+    lowest, highest = places.min(), places.max()
+    if len(levels) == len(found):
+        return (places - (lowest - 1)).astype(np.uint8) if lowest < highest else None
+    found[is_alive] = (places - (lowest - 1)).astype(np.uint8)
+    return found

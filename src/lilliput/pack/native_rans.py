@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from lilliput.pack.choose import Count, Tokens
 from lilliput.pack.classes import Classes
 from lilliput.pack.native import Decode, decoder, loaded
 from lilliput.pack.plan import Plan
 from lilliput.pack.tables import Counts
-from lilliput.pack.tokens import ALPHABET, Words
+from lilliput.pack.tokens import ALPHABET, Alphabet, Words
+from lilliput.pack.weigh import Tokens, Weigh, times_log
 
 __all__ = ["RangeAns", "native_rans"]
 
@@ -29,12 +29,12 @@ class RangeAns:
     Args:
         decode: As `decode_block`.
         encode: As `encode_plans`, of one plan.
-        count: As `count_tokens`.
+        weigh: As `weigh_tokens`.
     """
 
     decode: Decode
     encode: Encode
-    count: Count
+    weigh: Weigh
 
 
 @cache
@@ -43,7 +43,7 @@ def native_rans() -> RangeAns | None:
     found = loaded()
     if not found:
         return None
-    return RangeAns(decoder(found, "decode_block", "memory"), _encoder(found), _counter(found))
+    return RangeAns(decoder(found, "decode_block", "memory"), _encoder(found), _weigher(found))
 
 
 class _Symbols(ctypes.Structure):
@@ -74,18 +74,39 @@ def _symbols(
     return found, list(arrays.values())
 
 
-def _counter(library: Any) -> Count:
-    function = library.lilliput_count
-    function.restype = None
-    function.argtypes = (ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
+class _Grid(ctypes.Structure):
+    """`lilliput_grid` of `encoder/encode.h`."""
 
-    def count(tokens: Tokens, classes: Classes, size: int) -> Counts:
-        symbols, _kept = _symbols(tokens, classes)
-        counts = np.zeros((classes.tables, size), np.uint32)
-        function(ctypes.byref(symbols), size, counts.ctypes.data)
-        return counts.astype(np.int64)
+    _fields_: ClassVar = [
+        *((name, ctypes.c_void_p) for name in ("tokens", "rows", "columns")),
+        *((name, ctypes.c_size_t) for name in ("row_count", "column_count")),
+    ]
 
-    return count
+
+def _weigher(library: Any) -> Weigh:
+    function = library.lilliput_weigh
+    function.restype = ctypes.c_int64
+    place, size = ctypes.c_void_p, ctypes.c_size_t
+    function.argtypes = (place, place, ctypes.c_uint32, place, place, size)
+
+    def weigh(tokens: Tokens, classes: Classes, alphabet: Alphabet) -> tuple[float, Numbers]:
+        tokens, tables = np.ascontiguousarray(tokens), classes.tables
+        lines = [
+            None if one is None else one.ctypes.data for one in (classes.rows, classes.columns)
+        ]
+        grid = _Grid(tokens.ctypes.data, *lines, *tokens.shape)
+        counts = np.zeros((tables, alphabet.size), np.uint32)
+        cost = function(
+            ctypes.byref(grid),
+            alphabet.bits.ctypes.data,
+            alphabet.size,
+            times_log(tokens.size).ctypes.data,
+            counts.ctypes.data,
+            tables,
+        )
+        return cost / 65536, counts
+
+    return weigh
 
 
 def _encoder(library: Any) -> Encode:

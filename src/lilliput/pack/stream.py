@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lilliput.core import PackError
 from lilliput.core.progress import track
 from lilliput.pack.block import decode_block
-from lilliput.pack.choose import count_tokens, plan_block
+from lilliput.pack.choose import plan_block
 from lilliput.pack.container import checksum
 from lilliput.pack.header import Block, Stream
 from lilliput.pack.mixing import check_mixed, decode_mixed
@@ -26,6 +26,7 @@ from lilliput.pack.plan import Plan, encode_plans
 from lilliput.pack.predict import Kernel
 from lilliput.pack.smallest import shortest_mixed
 from lilliput.pack.tokens import Integers
+from lilliput.pack.weigh import weigh_tokens
 
 __all__ = ["Source", "Unsigned", "decode_stream", "encode_streams"]
 
@@ -97,11 +98,11 @@ def encode_streams(
     before: dict[int, Plan] = {}
     symbols = 0
     compiled = native_rans()
-    count = compiled.count if compiled else count_tokens
+    weigh = compiled.weigh if compiled else weigh_tokens
     for job in track(jobs, "packing"):
         if not _is_full(job):
             like = before.get(job.source)
-            job.plan = plan_block(job.values, job.columns, job.kernels, like, count)
+            job.plan = plan_block(job.values, job.columns, job.kernels, like, weigh)
             before = {job.source: job.plan}
             symbols += job.plan.symbols
         waiting.append(job)

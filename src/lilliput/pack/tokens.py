@@ -8,7 +8,7 @@ Source: Elias 1975, "Universal codeword sets", for the bits that follow their nu
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -95,20 +95,21 @@ class Alphabet:
         """The smallest folded number of each token."""
         return np.concatenate([np.arange(self.direct), self.lows[:-1]]).astype(np.uint32)
 
-    @cached_property
-    def _listed(self) -> npt.NDArray[np.uint8]:
-        """The tokens of the smallest numbers."""
-        return self.tokens(np.arange(_LISTED, dtype=np.uint32))
-
     def tokens(self, folded: Words) -> npt.NDArray[np.uint8]:
         """The token of each number."""
         if not self.classes:
             return folded.astype(np.uint8)
         if folded.size > _LISTED > int(folded.max()):
-            return self._listed.take(folded)
+            return _listed(self.direct, self.steps).take(folded)
         far = folded >= self.direct
         found = np.minimum(folded, self.direct).astype(np.uint8)
         excess = folded[far].astype(np.int64) + ((1 << self.steps) - self.direct)
         bits = np.frexp(excess.astype(np.float64))[1] - 1 - self.steps  # exact: 33 bits fit
         found[far] = self.direct + (bits << self.steps) + (excess >> bits) - (1 << self.steps)
         return found
+
+
+@lru_cache(16)
+def _listed(direct: int, steps: int) -> npt.NDArray[np.uint8]:
+    """The tokens of the smallest numbers, in any alphabet that has them."""
+    return Alphabet(direct, steps, 1).tokens(np.arange(_LISTED, dtype=np.uint32))

@@ -147,11 +147,14 @@ static inline uint32_t unfolded(uint32_t folded)
 }
 
 /* A row, where some columns are dead: what is alive one after another, then each in its place. */
-static void read_alive(coder *from, const lilliput_table *tables, const uint8_t *columns,
-                       const uint32_t *meaning, uint32_t *values, size_t count)
+static void read_alive(coder *from, const lilliput_memory *memory, const lilliput_table *tables,
+                       const uint32_t *meaning, uint32_t *values, size_t count, size_t alive)
 {
-    for (size_t i = 0; i < count; i++) {
-        values[i] = columns[i] ? meaning[token(from, tables + columns[i] - 1)] : 0;
+    read_row(from, tables, memory->alive, meaning, values, alive);
+    for (size_t i = count; i-- > 0;) {
+        uint32_t is_alive = memory->columns[i] > 0;
+        alive -= is_alive;
+        values[i] = values[alive] & (0u - is_alive);
     }
 }
 
@@ -168,6 +171,11 @@ static void read_rows(coder *from, lilliput_memory *memory, const uint32_t *mean
     if (row_class && column_class && row_class + column_class - 2 >= memory->count) {
         fail(&from->in, LILLIPUT_NONSENSE);
     }
+    size_t alive = 0;
+    for (size_t i = 0; i < columns; i++) {
+        memory->alive[alive] = memory->columns[i];
+        alive += memory->columns[i] > 0;
+    }
     for (size_t row = 0; row < rows && !from->in.error; row++, values += columns) {
         uint32_t own = memory->rows[row];
         if (!own || !column_class) {
@@ -175,7 +183,7 @@ static void read_rows(coder *from, lilliput_memory *memory, const uint32_t *mean
                 values[i] = 0;
             }
         } else if (has_dead) {
-            read_alive(from, tables + own - 1, memory->columns, meaning, values, columns);
+            read_alive(from, memory, tables + own - 1, meaning, values, columns, alive);
         } else if (memory->flags & 2) {
             read_row(from, tables + own - 1, memory->columns, meaning, values, columns);
         } else {

@@ -36,6 +36,7 @@ typedef struct { /* the decoder's memory; what is in it before and after means n
     uint32_t flags, count; /* which lines have classes; tables there are */
     uint8_t rows[LILLIPUT_LINES];
     uint8_t columns[LILLIPUT_LINES];
+    uint8_t alive[LILLIPUT_LINES]; /* the classes of columns that are not dead */
 } lilliput_memory;
 
 /* Decodes `count` integers, `columns` to a row, from `size` bytes. Integers are given modulo 2^32.

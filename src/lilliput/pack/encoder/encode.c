@@ -90,15 +90,58 @@ size_t lilliput_encode(const lilliput_symbols *of, uint8_t *bytes, size_t size)
     return (size_t)(bytes + size - to.at);
 }
 
-void lilliput_count(const lilliput_symbols *of, uint32_t size, uint32_t *counts)
+/* Of classes of lines: their entropy, and about what their table takes. */
+static int64_t weigh_lines(const uint8_t *lines, size_t count, const int64_t *times_log)
 {
-    const uint8_t *tokens = of->tokens;
-    for (size_t row = 0; row < of->row_count; row++, tokens += of->column_count) {
-        for (size_t column = 0; of->rows[row] && column < of->column_count; column++) {
-            if (of->columns[column]) {
-                size_t table = (size_t)of->rows[row] + of->columns[column] - 2;
-                counts[table * size + tokens[column]]++;
-            }
+    uint32_t times[256] = {0};
+    int64_t cost = lines ? times_log[count] : 0;
+    for (size_t i = 0; lines && i < count; i++) {
+        times[lines[i]]++;
+    }
+    for (uint32_t class_ = 0; class_ < 256; class_++) {
+        cost += times[class_] ? LILLIPUT_LINE_COST - times_log[times[class_]] : 0;
+    }
+    return cost;
+}
+
+static void count_row(const uint8_t *tokens, const uint8_t *columns, size_t count, uint32_t size,
+                      uint32_t *counts)
+{
+    for (size_t i = 0; columns && i < count; i++) {
+        if (columns[i]) {
+            counts[(size_t)(columns[i] - 1) * size + tokens[i]]++;
         }
     }
+    for (size_t i = 0; !columns && i < count; i++) {
+        counts[tokens[i]]++;
+    }
+}
+
+int64_t lilliput_weigh(const lilliput_grid *of, const uint32_t *bits, uint32_t size,
+                       const int64_t *times_log, uint32_t *counts, size_t tables)
+{
+    const uint8_t *tokens = of->tokens;
+    int64_t cost = weigh_lines(of->rows, of->row_count, times_log) +
+                   weigh_lines(of->columns, of->column_count, times_log);
+    for (size_t row = 0; row < of->row_count; row++, tokens += of->column_count) {
+        uint32_t own = of->rows ? of->rows[row] : 1;
+        if (own) {
+            count_row(tokens, of->columns, of->column_count, size, counts + (own - 1) * size);
+        }
+    }
+    for (size_t table = 0; table < tables; table++, counts += size) {
+        int64_t entropy = 0, used = 0, raw = 0;
+        uint32_t whole = 0;
+        for (uint32_t token = 0; token < size; token++) {
+            whole += counts[token];
+            used += counts[token] > 0;
+            raw += (int64_t)counts[token] * bits[token];
+            entropy -= times_log[counts[token]];
+        }
+        entropy += times_log[whole];
+        int64_t listed = LILLIPUT_LISTED_COST * used;
+        int64_t shaped = LILLIPUT_SPIKE_COST * used + LILLIPUT_SHAPE_COST + entropy / 200;
+        cost += raw * 65536 + entropy + (listed < shaped ? listed : shaped);
+    }
+    return cost;
 }
