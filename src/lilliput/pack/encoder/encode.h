@@ -1,4 +1,4 @@
-/* The encoder's hot loops; what NumPy does in `rans.py` and `choose.py`, and the very same bytes. */
+/* The encoder's hot loops; what NumPy does in `rans.py` and `weigh.py`, and the very same bytes. */
 #ifndef LILLIPUT_ENCODE_H
 #define LILLIPUT_ENCODE_H
 

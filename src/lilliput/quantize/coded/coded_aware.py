@@ -47,16 +47,24 @@ class SteppedLayer:
         return 1 if isinstance(self.layer, _TRANSPOSED) else 0
 
     @property
+    def chain(self) -> parametrize.ParametrizationList:
+        """What the weight goes through."""
+        return self.layer.parametrizations["weight"]  # type: ignore[index, return-value]
+
+    @property
     def original(self) -> Tensor:
         """The parameter that is trained."""
-        chain: parametrize.ParametrizationList = self.layer.parametrizations["weight"]  # type: ignore[assignment, index]
-        return chain.original
+        return self.chain.original
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether something comes before the rounding."""
+        return len(self.chain) > 1
 
     def units(self) -> Tensor:
         """The weight before it is rounded, in steps; masked numbers are zero."""
-        chain: parametrize.ParametrizationList = self.layer.parametrizations["weight"]  # type: ignore[assignment, index]
         weight = self.original
-        for part in list(chain)[:-1]:
+        for part in list(self.chain)[:-1]:
             weight = part(weight)
         return weight.float() / self.step
 

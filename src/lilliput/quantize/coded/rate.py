@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from lilliput.core import PassError
@@ -31,6 +31,7 @@ class Code:
         one: Of 1 and of -1.
         unit: Of each unit more.
         total: Of all integers that it was made for.
+        others: How many of these are not zero.
 
     Source: Golomb 1966, "Run-length encodings", for the geometric code.
     """
@@ -39,11 +40,16 @@ class Code:
     one: Float[Tensor, ""]
     unit: Float[Tensor, ""]
     total: Float[Tensor, ""]
+    others: Int[Tensor, ""]
 
     @classmethod
-    def of(cls, units: Float[Tensor, "..."]) -> "Code":
-        """The one that suits best, by maximum likelihood, the integers that numbers round to."""
-        whole = units.abs().round()
+    def of(cls, size: Float[Tensor, "..."]) -> "Code":
+        """The one that suits best, by maximum likelihood, the integers that numbers round to.
+
+        Args:
+            size: Of numbers, 0 or more.
+        """
+        whole = size.round()
         count = whole.numel()
         others, size = torch.count_nonzero(whole), whole.sum()
         is_zero = (count - others + 0.5) / (count + 1)
@@ -51,18 +57,21 @@ class Code:
         zero, unit = -torch.log2(is_zero), -torch.log2(goes_on)
         one = 1 - torch.log2(1 - is_zero) - torch.log2(1 - goes_on)
         total = (count - others) * zero + others * one + (size - others) * unit
-        return cls(zero, one, unit, total)
+        return cls(zero, one, unit, total, others)
 
-    def slopes(self, size: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """Bits a unit more would take; the way to zero is never the cheaper part of it.
+    @property
+    def near(self) -> float:
+        """Bits that a unit more takes up to 1; the way to zero is never the cheaper part.
 
         The code is the best one for the numbers, so that it moves no bits in first order when it
         follows them.
-
-        Args:
-            size: Of numbers, 0 or more.
         """
-        return torch.where(size <= 1, torch.maximum(self.one - self.zero, self.unit), self.unit)
+        return max(float(self.one - self.zero), self.far)
+
+    @property
+    def far(self) -> float:
+        """Bits that a unit more takes above 1."""
+        return float(self.unit)
 
 
 class _State:
@@ -117,30 +126,44 @@ class RatePenalty:
         """Moves weights, and makes the strength larger where the rate is too high."""
         layers = list(stepped_layers(module))
         units = [layer.units() for layer in layers]
-        codes = [Code.of(own) for own in units]
-        slopes = [code.slopes(own.abs()) for code, own in zip(codes, units, strict=True)]
+        sizes = [own.abs() for own in units]
+        codes = [Code.of(size) for size in sizes]
         squares = [float(layer.step) ** 2 for layer in layers]
-        strength = (
-            self._too_many(codes, units, step / steps) * _GAIN / _power(units, slopes, squares)
+        count = sum(size.numel() for size in sizes)
+        power = sum(
+            _power(code, size) / square
+            for code, size, square in zip(codes, sizes, squares, strict=True)
         )
-        for layer, own, slope, square in zip(layers, units, slopes, squares, strict=True):
-            pull = (strength / square * slope).clamp_max(_LONGEST)
-            left = (own.abs() - pull).clamp_min(0) * own.sign()
-            self._hold(layer, left)
-            # a weight under a mask is zero here, and stays as it is
-            layer.original.copy_(torch.where(own == 0, layer.original, left * layer.step))
+        too_many = self._too_many(codes, count, step / steps)
+        strength = too_many * _GAIN / max(power, 1e-30)
+        for layer, own, size, code, square in zip(
+            layers, units, sizes, codes, squares, strict=True
+        ):
+            self._pull(layer, own, size, code, strength / square)
 
-    def _hold(self, layer: SteppedLayer, units: Float[Tensor, "..."]) -> None:
+    def _pull(
+        self, layer: SteppedLayer, units: Tensor, size: Tensor, code: Code, by: float
+    ) -> None:
+        """Moves a layer's weights towards zero; `size` is used up."""
+        near, far = min(by * code.near, _LONGEST), min(by * code.far, _LONGEST)
+        size.sub_((size <= 1).to(size.dtype).mul_(near - far).add_(far)).clamp_min_(0)
+        self._hold(layer, size)
+        left = size.copysign_(units).mul_(layer.step)
+        if layer.is_masked:  # a weight under the mask is zero here, and stays as it is
+            left = torch.where(units == 0, layer.original, left)
+        layer.original.copy_(left)
+
+    def _hold(self, layer: SteppedLayer, size: Float[Tensor, "..."]) -> None:
         """Keeps channels at zero that were there after the last step."""
-        rows = units.movedim(layer.channel_axis, 0)
+        axis = layer.channel_axis
         gone = self._state.gone.get(layer.name)
         if gone is not None:
-            rows[gone] = 0.0
-        self._state.gone[layer.name] = (rows.abs() <= 0.5).flatten(1).all(1)
+            size.movedim(axis, 0)[gone] = 0.0
+        largest = size.amax([other for other in range(size.dim()) if other != axis])
+        self._state.gone[layer.name] = largest <= 0.5
 
-    def _too_many(self, codes: Sequence[Code], units: Sequence[Tensor], share: float) -> float:
+    def _too_many(self, codes: Sequence[Code], count: int, share: float) -> float:
         """The bits over those wanted where a share of the training is over."""
-        count = sum(own.numel() for own in units)
         bits = float(torch.stack([code.total for code in codes]).sum())
         if math.isnan(self._state.first):
             self._state.first = bits / count
@@ -166,10 +189,7 @@ class RatePenalty:
         return None
 
 
-def _power(units: Sequence[Tensor], slopes: Sequence[Tensor], squares: Sequence[float]) -> float:
+def _power(code: Code, size: Float[Tensor, "..."]) -> float:
     """The bits that go for a strength of 1, of weights that are not rounded to zero."""
-    found = sum(
-        float(slope[own.abs() > 0.5].square().sum()) / square
-        for own, slope, square in zip(units, slopes, squares, strict=True)
-    )
-    return max(found, 1e-30)
+    far = int(torch.count_nonzero(size > 1))
+    return code.near**2 * (int(code.others) - far) + code.far**2 * far
