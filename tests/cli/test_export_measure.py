@@ -43,6 +43,25 @@ def test_export_applies_the_recipe(lilliput, model_file, tmp_path):
     assert "FuseBatchNorm" in called.err
 
 
+def test_training_that_was_stopped_goes_on(lilliput, model_file, tmp_path, monkeypatch):
+    recipe, out = tmp_path / "recipe.toml", tmp_path / "out"
+    recipe.write_text('[[pass]]\nname = "FineTune"\n')
+    command = ("export", model_file, "--recipe", recipe, "-o", out)
+    with monkeypatch.context() as change:
+        change.setattr(sys.modules["lilliput.export"], "export", _stop)
+        assert lilliput(*command).code != 0
+    assert (out / "begun-0" / "0" / "checkpoint.json").is_file()
+    with monkeypatch.context() as change:
+        change.setattr("lilliput.train.loop._Loop._step", _stop)  # nothing is trained again
+        done = lilliput(*command)
+    assert done.code == 0, done.err
+    assert not (out / "begun-0").exists()
+
+
+def _stop(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [("[[pass]]\nname = 'FuseBatchNrom'", "FuseBatchNorm"), ("[[pass", "not valid TOML")],

@@ -1,5 +1,6 @@
 """`lilliput export`: one recipe by hand, as a file for a target."""
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,14 +53,17 @@ def export(  # noqa: PLR0913, PLR0917
         place = get_target(target)
         text = "" if recipe is None else text_of(recipe)
         torch.manual_seed(seed)
+        folder = out or Path("out")
+        begun = folder / f"begun-{seed}"
         if recipe is None:
             model, inputs = load_model(model_file), None
         else:
             model, task = load_both(model_file)
             check_inputs(model, task, "train")
-            model = _applied(text, model, task, place)
+            model = _applied(text, model, task, place, begun)
             inputs = next(task.calibration(16))
-        artifact = write(model, place, out or Path("out"), strict=strict)
+        artifact = write(model, place, folder, strict=strict)
+        shutil.rmtree(begun, ignore_errors=True)  # there is none where nothing trained
         found, why = _compared(model, artifact, inputs or model.example_inputs, place)
         value = {
             "path": str(artifact.path),
@@ -113,12 +117,16 @@ def _applied(
     model: "lilliput.core.Model",
     task: "lilliput.core.Task",
     target: "lilliput.core.Target",
+    begun: Path,
 ) -> "lilliput.core.Model":
-    """The model after the recipe's passes; the original is the teacher."""
-    from lilliput.core import run
-    from lilliput.recipe import read
+    """The model after the recipe's passes; the original is the teacher.
 
-    small = run(model, read(text, task, target, teacher=model))
+    Training that was stopped goes on where the same command is given again.
+    """
+    from lilliput.core import run
+    from lilliput.recipe import read, resumable
+
+    small = run(model, resumable(read(text, task, target, teacher=model), begun))
     for step in small.history:
         say(f"{step.name}: {step.seconds:.1f} s")
     return small
