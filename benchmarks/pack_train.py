@@ -5,7 +5,8 @@ r"""Networks trained for the packed file, beside what they were: rate in the los
 - `lenet300`, `lenet5`: MNIST, trained here; `RatePenalty`, and Deep Compression (gradual pruning,
   16 shared values, trained on). Test images, which nothing was chosen on.
 - `resnet20 pruned`: a block less and half the inner channels, distilled, then `QuantizeCoded`.
-- `resnet56`: CIFAR-10, distilled from itself with `RatePenalty`.
+- `resnet56`, `vgg16`: CIFAR-10, each distilled from itself with `RatePenalty`; VGG-16 is trained
+  here as `prune_vgg.py` says.
 
 The packed file is opened and its tensors are loaded into the network, which is then scored in
 float32. CIFAR rows are of test images 2,000 to 9,999, `top-1 of all` of all 10,000; drops are of
@@ -19,6 +20,7 @@ from functools import partial
 import mnist
 import numpy as np
 import prune_mnist
+import prune_vgg
 import torch
 from cases import Case, run_cases
 from prune_seeds import ours as half
@@ -57,9 +59,9 @@ def lenet(name: str) -> Subject:
     return Subject(prune_mnist.trained(name), mnist.task().test)
 
 
-def resnet(name: str) -> Subject:
-    """A ResNet of CIFAR-10, as it was given."""
-    model, _ = getattr(EXAMPLE, name)()
+def on_cifar(name: str) -> Subject:
+    """A ResNet of CIFAR-10 as it was given, or the VGG-16 that is trained here."""
+    model = prune_vgg.trained() if name == "vgg16" else getattr(EXAMPLE, name)()[0]
     parts = [
         EXAMPLE.Batches("test", first, 10_000, 250, is_augmented=False) for first in (2_000, 0)
     ]
@@ -146,19 +148,47 @@ def shared_lenet(name: str, times: int, _: lp.Model) -> Passes:
     ]
 
 
-def rate_resnet(name: str, bits: float, epochs: int, model: lp.Model) -> Passes:
-    """Distilled from itself."""
-    _, task = getattr(EXAMPLE, name)()
+@dataclass(frozen=True)
+class Rate:
+    """How a network of CIFAR-10 learns to take few bits.
+
+    Args:
+        bits: For each weight, in the end.
+        epochs: In all.
+        learning_rate: At first.
+        step: Of `QuantizeCodedAware`.
+        mixing: Of images.
+    """
+
+    bits: float
+    epochs: int
+    learning_rate: float
+    step: float
+    mixing: lp.CutMix | None = None
+
+
+RATES = {
+    "resnet56": Rate(0.95, 20, 0.03, 0.7, lp.CutMix(0.5)),
+    "vgg16": Rate(0.26, 6, 0.05, 1.0),
+}
+
+
+def rate_on_cifar(name: str, model: lp.Model) -> Passes:
+    """Distilled from itself, with fewer and fewer bits."""
+    how = RATES[name]
     learn = lp.Distill(
-        task,
+        EXAMPLE.task(),
         remembered(model, name),
-        epochs=epochs,
-        learning_rate=0.03,
-        training=Training(optimizer=SGD(weight_decay=0)),
-        hooks=(lp.RatePenalty(bits, end=0.5),),
-        checkpoint=PLACE / f"{name}-{bits}",
+        epochs=how.epochs,
+        learning_rate=how.learning_rate,
+        temperature=4.0,
+        alpha=0.9 if how.mixing is None else 1.0,
+        mixing=how.mixing,
+        training=Training(optimizer=SGD(weight_decay=5e-4)),
+        hooks=(lp.RatePenalty(how.bits),),
+        checkpoint=PLACE / f"{name}-{how.bits}-{how.epochs}",
     )
-    return [lp.QuantizeCodedAware(), learn, lp.SettleCoded()]
+    return [lp.QuantizeCodedAware(how.step), learn, lp.SettleCoded()]
 
 
 def coded_pruned(most_bytes: int, model: lp.Model) -> Passes:
@@ -189,10 +219,11 @@ def cases() -> Iterator[Case]:
         of = partial(lenet, name)
         made.append((name, f"rate of {bits} bits", of, partial(rate_lenet, name, bits)))
         made.append((name, "Deep Compression", of, partial(shared_lenet, name, times)))
-    of = partial(resnet, "resnet20")
+    of = partial(on_cifar, "resnet20")
     made.append(("resnet20 pruned", "QuantizeCoded", of, partial(coded_pruned, 54_000)))
-    of = partial(resnet, "resnet56")
-    made.append(("resnet56", "rate of 1 bit", of, partial(rate_resnet, "resnet56", 1.0, 10)))
+    for name, rate in RATES.items():
+        how = f"rate of {rate.bits} bits"
+        made.append((name, how, partial(on_cifar, name), partial(rate_on_cifar, name)))
     for name, how, subject, passes in made:
         system = f"lilliput, {how}"
         yield Case(name, partial(trained, name, system, subject, passes), system)

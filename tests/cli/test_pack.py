@@ -133,6 +133,27 @@ def test_a_recipe_is_applied_before_a_network_is_packed(lilliput, tmp_path):
     assert "got --max-kl, --recipe" in both.err
 
 
+def test_a_network_whose_class_fits_no_more_is_packed_as_it_is(lilliput, tmp_path):
+    source, recipe, out = tmp_path / "net.py", tmp_path / "half.toml", tmp_path / "net.lil"
+    source.write_text(
+        "from lilliput.testing import TINY_TASKS\n"
+        "def model():\n    return TINY_TASKS['image_classifier']()[0]\n"
+        "def task():\n    return TINY_TASKS['image_classifier']()[1]\n"
+    )
+    recipe.write_text(
+        '[[pass]]\nname = "PruneChannels"\nratio = 0.5\n\n'
+        '[[pass]]\nname = "QuantizeCoded"\nmax_distance = 0.1\nsamples = 8\n'
+    )
+    done = lilliput("pack", source, "--recipe", recipe, "-o", out, "--json")
+    assert done.code == 0, done.err
+    assert "has shape" in done.json["notes"][-1]
+    assert "give the network as it was before QuantizeCoded" in done.json["notes"][-1]
+    found, whole = load_packed(out), TINY_TASKS["image_classifier"]()[0].module.state_dict()
+    assert not any("running_mean" in name for name in found)
+    shared = [name for name in found if name in whole and whole[name].dim() > 1]
+    assert any(found[name].numel() < whole[name].numel() for name in shared)
+
+
 def test_training_that_was_stopped_goes_on(lilliput, tmp_path, monkeypatch):
     source, recipe, out = tmp_path / "net.py", tmp_path / "train.toml", tmp_path / "net.lil"
     source.write_text(
