@@ -39,7 +39,7 @@ from lilliput.quantize.coded.coded_weights import CodedWeights
 LIMITS = {
     "lite0": (0.06,),
     "resnet20": (0.015, 0.03, 0.06),
-    "resnet56": (0.015, 0.03, 0.06),
+    "resnet56": (0.015, 0.02, 0.03, 0.06),
     "minilm": (0.06, 0.1, 0.2),
     "style": (0.0001,),
 }
@@ -51,7 +51,7 @@ QPS = {
     "style": ((-28, -26, -24, -22, -20), ()),
 }
 STRENGTHENED = {
-    "lite0": ((0.06, -0.75), (0.06, -0.5), (0.06, -0.25)),
+    "lite0": ((0.06, -1.25), (0.06, -1.0), (0.06, -0.75), (0.06, -0.5)),
     "resnet20": ((0.015, -0.5), (0.03, -0.5), (0.06, -0.5)),
 }
 """Limits at which our steps are taken, and octaves by which they are made coarser."""
