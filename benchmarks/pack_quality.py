@@ -39,7 +39,7 @@ from lilliput.quantize.coded.coded_weights import CodedWeights
 LIMITS = {
     "lite0": (0.06,),
     "resnet20": (0.015, 0.03, 0.06),
-    "resnet56": (0.015, 0.02, 0.03, 0.06),
+    "resnet56": (0.015, 0.0185, 0.03, 0.06),
     "minilm": (0.06, 0.1, 0.2),
     "style": (0.0001,),
 }
