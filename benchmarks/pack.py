@@ -3,8 +3,9 @@ r"""The packed file: bytes beside xz and zstd, bits beside the entropy, and spee
     apt-get install xz-utils zstd
     python benchmarks/pack.py --data DIR [--case PATTERN ...] [--again] [--list]
 
-- `lossless NAME`: a finished file of MLPerf Tiny, packed and unpacked again, beside `xz -9e` and
-  `zstd -19`. The same bytes come back.
+- `lossless NAME`: a finished file, packed and unpacked again, beside `xz -9e` and `zstd -19`; those
+  of MLPerf Tiny, and int8 files of a ResNet-20 that was pruned or clustered here (`pack_files.py`).
+  The same bytes come back.
 - `integers NET STEP`: all weights of a trained network in tensors of more than 16,384, rounded with
   one step for each tensor (half its standard deviation, or one) or one for each row (its largest
   weight is 127), and coded. Beside it the order-0 entropy of each tensor, to which no table was
@@ -30,13 +31,12 @@ import numpy.typing as npt
 import torch
 from cases import Case, run_cases
 from pack_beside import SYSTEM, beside
+from pack_files import FILES, path_of
 from pack_nets import NETS, STEPS, state_of
 from rows import Row
 
-from lilliput.core.data import data_dir
 from lilliput.pack import Packed, Quantized, load_packed, pack, pack_model, unpack
 
-FILES = ("ad01_int8", "kws_ref_model", "pretrainedResnet_quant", "vww_96_int8")
 OTHERS = {"xz -9e": ("xz", "-9e", "-c"), "zstd -19": ("zstd", "-19", "-c")}
 RUNS = 5
 
@@ -52,7 +52,7 @@ def size_elsewhere(command: tuple[str, ...], path: Path) -> int:
 
 def lossless(name: str) -> list[Row]:
     """A file packed, unpacked and compared, beside what others make of it."""
-    path = data_dir() / "mlperf-tiny" / f"{name}.tflite"
+    path = path_of(name)
     size = path.stat().st_size
     with tempfile.TemporaryDirectory() as folder:
         packed = pack(path, Path(folder) / "packed.lil")

@@ -12,6 +12,7 @@ from lilliput.pack.arrays import (
     CONSTANT,
     INTEGERS,
     PALETTE,
+    PALETTES,
     PLANES,
     PRODUCTS,
     SPARSE,
@@ -20,6 +21,7 @@ from lilliput.pack.arrays import (
     encode_arrays,
 )
 from lilliput.pack.header import DTYPES
+from lilliput.pack.palettes import painted
 from lilliput.pack.products import segments_of
 
 NUMPY = {name: np.dtype("uint16" if name == "bfloat16" else name) for name in DTYPES}
@@ -89,6 +91,34 @@ def test_clustered_floats_take_what_their_places_take():
     entry = packed(floats(16)[np.random.default_rng(2).integers(0, 16, (200, 200))])
     assert entry.coding == PALETTE
     assert entry.stored_bytes < 40_000 / 2 * 1.01 + 200
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
+def test_clustered_floats_whose_channels_were_scaled_have_a_palette_each(dtype):
+    rng = np.random.default_rng(2)
+    places = rng.integers(0, 16, (50, 900))
+    scales = rng.normal(size=(50, 1))
+    values = (floats(16)[places] * scales).astype(dtype)
+    values[0, :3], values[1] = (np.nan, -0.0, 0.0), 0.25
+    entry = packed(values)
+    assert entry.coding == PALETTES
+    colors = 50 * 16 * values.itemsize
+    assert entry.stored_bytes < places.size / 2 * 1.01 + colors + 400
+
+
+def test_palettes_that_do_not_fit_are_refused():
+    rows, colors = np.array([1, 2], np.uint16), np.arange(3, dtype=np.uint32)
+    places = np.array([0, 0, 1, 0], np.uint8)
+    assert painted(rows, colors, places, "x").tolist() == [0, 0, 2, 1]
+    for wrong in (
+        (rows[:0], colors, places),
+        (rows, colors[:2], places),
+        (rows, colors, places[:3]),
+    ):
+        with pytest.raises(PackError, match="do not fit its rows"):
+            painted(*wrong, "x")
+    with pytest.raises(PackError, match="has not"):
+        painted(rows, colors, places[::-1], "x")
 
 
 def test_pruned_floats_take_what_is_left():

@@ -12,6 +12,8 @@ Codings, by number:
    others.
 5. multiples: float32 items that are integers times a step: a stream of the integers.
 6. constant: items that are all the same: no stream.
+7. palettes: a palette for each row, as `palettes.py` tells: a stream of their sizes, one of each
+   item's place in its row's, then planes of all their values.
 """
 
 import hashlib
@@ -26,6 +28,7 @@ import numpy.typing as npt
 from lilliput.core import PackError
 from lilliput.pack.header import Entry
 from lilliput.pack.multiples import integers_of, reals_of, step_in, step_of
+from lilliput.pack.palettes import painted, palettes_of
 from lilliput.pack.predict import MOST_TAPS, Kernel
 from lilliput.pack.products import (
     Segment,
@@ -41,10 +44,13 @@ __all__ = ["CODINGS", "Array", "NamedArray", "array_of", "digest", "encode_array
 
 Array = npt.NDArray[Any]
 
-INTEGERS, PLANES, PALETTE, SPARSE, PRODUCTS, MULTIPLES, CONSTANT = range(7)
-CODINGS = ("integers", "planes", "palette", "sparse", "products", "multiples", "constant")
+INTEGERS, PLANES, PALETTE, SPARSE, PRODUCTS, MULTIPLES, CONSTANT, PALETTES = range(8)
+CODINGS = (
+    *("integers", "planes", "palette", "sparse"),
+    *("products", "multiples", "constant", "palettes"),
+)
 """Their names."""
-_FEWEST = (1, 1, 2, 2, 2, 1, 0)
+_FEWEST = (1, 1, 2, 2, 2, 1, 0, 3)
 """Streams of each."""
 _NATIVE = {"bfloat16": "uint16"}
 """What NumPy, which does not know a type, sees instead."""
@@ -152,6 +158,16 @@ def _varied(array: NamedArray, flat: Array, items: Array) -> tuple[int, bytes, l
         places = np.searchsorted(colors, items).astype(np.int32)
         return PALETTE, b"", [_plain(colors.view(np.uint8)), Source(places, 1, columns)]
     is_float = values.dtype.kind == "f" or array.dtype == "bfloat16"
+    return _of_bytes(items, is_float, columns)
+
+
+def _of_bytes(items: Array, is_float: bool, columns: int) -> tuple[int, bytes, list[Source]]:
+    """Of an array whose items are bytes, or rows of few values."""
+    found = palettes_of(items, len(items) // columns) if is_float and columns else None
+    if found is not None:
+        sizes, colors, places = found
+        parts = [Source(sizes, 2), Source(places, 1, columns)]
+        return PALETTES, b"", [*parts, *_planes(colors, is_float, 0)]
     zeros = items == 0
     if is_float and np.count_nonzero(zeros) > _SPARSE * len(items):
         mask = Source((~zeros).astype(np.int32), 1, columns)
@@ -244,10 +260,13 @@ def streams_of(entry: Entry, values: Array) -> list[Integers]:
     elif coding == MULTIPLES and (step := step_in(entry.settings)) and flat.dtype == np.float32:
         with np.errstate(all="ignore"):
             found = [integers_of(flat, step)]
+    elif coding == PALETTES and (parts := palettes_of(items, entry.streams[0].count)):
+        sizes, colors, places = parts
+        found = [sizes, places, _planar(colors, is_float).reshape(-1)]
     elif coding == PLANES:
         found = [_planar(items, is_float).reshape(-1)]
     counts = [stream.count for stream in entry.streams]
-    if coding in {SPARSE, PRODUCTS, PLANES} and found and len(counts) >= len(found):
+    if coding in {SPARSE, PRODUCTS, PALETTES, PLANES} and found and len(counts) >= len(found):
         ends = np.cumsum(counts[len(found) - 1 : -1])
         found[-1:] = np.split(found[-1], ends)
     if [len(one) for one in found] != counts:
@@ -310,10 +329,12 @@ def _of_planes(
     entry: Entry, streams: Sequence[Unsigned], unsigned: np.dtype[Any], what: str
 ) -> Array:
     """Of codings in which bytes of items lie apart."""
-    planes = np.concatenate(streams[0 if entry.coding == PLANES else 1 :])
-    items = _together(planes, unsigned, "float" in entry.dtype, what)
+    first = {PLANES: 0, PALETTES: 2}.get(entry.coding, 1)
+    items = _together(np.concatenate(streams[first:]), unsigned, "float" in entry.dtype, what)
     if entry.coding == PLANES:
         return items
+    if entry.coding == PALETTES:
+        return painted(streams[0], items, streams[1], what)
     if entry.coding == SPARSE:
         return _filled(streams[0].astype(bool), items, what)
     if entry.dtype != "float32":
