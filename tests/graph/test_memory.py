@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -69,7 +69,7 @@ OPERATORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "relu": lambda a, _: torch.relu(a),
     "relu_": lambda a, _: torch.relu_(a),
     "view": lambda a, _: a.flatten(1).unsqueeze(1),
-    "turn": lambda a, _: a.transpose(-1, -2),
+    "turn": lambda a, _: (a if a.dim() > 2 else a.unsqueeze(1)).transpose(-1, -2),
     "half": lambda a, _: a.flatten(1)[:, : max(1, a[0].numel() // 2)],
     "cat": lambda a, b: torch.cat([a.flatten(1), b.flatten(1)], 1),
     "split": lambda a, _: a.flatten(1).chunk(2, 1)[0],
@@ -91,6 +91,7 @@ class Random(nn.Module):
 
 
 @settings(max_examples=12, deadline=None)
+@example(steps=[("half", 0, 0), ("turn", 1, 0), ("cat", 0, 2)])
 @given(
     st.lists(
         st.tuples(st.sampled_from(list(OPERATORS)), st.integers(0, 9), st.integers(0, 9)),
