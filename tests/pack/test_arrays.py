@@ -106,6 +106,12 @@ def test_clustered_floats_whose_channels_were_scaled_have_a_palette_each(dtype):
     assert entry.stored_bytes < places.size / 2 * 1.01 + colors + 400
 
 
+def test_rows_of_floats_have_no_palettes_though_the_first_is_constant():
+    values = floats(300 * 64).reshape(300, 64)
+    values[0] = 0
+    assert packed(values).coding == PLANES
+
+
 def test_palettes_that_do_not_fit_are_refused():
     rows, colors = np.array([1, 2], np.uint16), np.arange(3, dtype=np.uint32)
     places = np.array([0, 0, 1, 0], np.uint8)

@@ -16,6 +16,8 @@ _MOST = 256
 """Colors of a row."""
 _TIMES = 8
 """Items for each color, at least."""
+_LOOKED_AT = 16
+"""Rows, or one more, that tell whether to look at all."""
 _AT_ONCE = 1 << 16
 
 
@@ -29,29 +31,34 @@ def palettes_of(items: Items, rows: int) -> tuple[Integers, Items, Integers] | N
     Returns:
         None where there is nothing to share.
     """
-    if rows < 2 or len(items) % rows or not len(items):
+    if rows < 2 or len(items) % rows or len(items) < _TIMES * rows:
         return None
     table = items.reshape(rows, -1)
-    if len(np.unique(table[0])) > min(_MOST, table.shape[1] // 2):
+    if _sorted(table[:: -(-rows // _LOOKED_AT)]) is None:
         return None
-    sizes, colors, places = [], [], np.empty(table.shape, np.int32)
-    for row, own in enumerate(table):
-        found = _by_value(np.unique(own))
-        sizes.append(len(found))
-        colors.append(found)
-        order = np.argsort(found)
-        places[row] = order[np.searchsorted(found, own, sorter=order)]
-    if max(sizes) > _MOST or sum(sizes) * _TIMES > len(items):
+    found = _sorted(table)
+    if found is None:
         return None
-    return np.array(sizes, np.int32), np.concatenate(colors), places.reshape(-1)
+    order, ordered, is_first = found
+    places = np.empty(table.shape, np.int32)
+    np.put_along_axis(places, order, is_first.cumsum(1, dtype=np.int32) - 1, 1)
+    return is_first.sum(1, dtype=np.int32), ordered[is_first], places.reshape(-1)
 
 
-def _by_value(bits: Items) -> Items:
-    """Floats from the least to the greatest, so that most places are in the middle."""
-    top = bits.dtype.type(1 << (8 * bits.itemsize - 1))
-    keys = np.where(bits & top, ~bits, bits | top)
-    found: Items = bits[np.argsort(keys)]
-    return found
+def _sorted(table: Items) -> tuple[npt.NDArray[np.intp], Items, npt.NDArray[np.bool_]] | None:
+    """Where the items of each row come from, they from the least to the greatest, and first ones.
+
+    Most places are then in the middle. None where the rows have too many colors.
+    """
+    top = table.dtype.type(1 << (8 * table.itemsize - 1))
+    order = np.argsort(np.where(table & top, ~table, table | top), axis=1)
+    ordered = np.take_along_axis(table, order, 1)
+    is_first = np.ones(table.shape, np.bool_)
+    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=is_first[:, 1:])
+    sizes = np.count_nonzero(is_first, 1)
+    if sizes.max() > _MOST or _TIMES * sizes.sum() > table.size:
+        return None
+    return order, ordered, is_first
 
 
 def painted(sizes: Items, colors: Items, places: Items, what: str) -> Items:

@@ -51,12 +51,12 @@ class Code:
         """
         whole = size.round()
         count = whole.numel()
-        others, size = torch.count_nonzero(whole), whole.sum()
+        others, units = torch.count_nonzero(whole), whole.sum()
         is_zero = (count - others + 0.5) / (count + 1)
-        goes_on = (1 - (others + 0.5) / (size + 1)).clamp(0.05, 1 - 1e-6)
+        goes_on = (1 - (others + 0.5) / (units + 1)).clamp(0.05, 1 - 1e-6)
         zero, unit = -torch.log2(is_zero), -torch.log2(goes_on)
         one = 1 - torch.log2(1 - is_zero) - torch.log2(1 - goes_on)
-        total = (count - others) * zero + others * one + (size - others) * unit
+        total = (count - others) * zero + others * one + (units - others) * unit
         return cls(zero, one, unit, total, others)
 
     @property
