@@ -13,12 +13,12 @@ from lilliput.core import PackError
 from lilliput.pack import native as compiled
 from lilliput.pack.bank import SHAPES, masses, tails
 from lilliput.pack.block import decode_block
-from lilliput.pack.choose import plan_block
+from lilliput.pack.choose import draft_block
 from lilliput.pack.classes import Classes
 from lilliput.pack.fields import FieldReader, FieldWriter
 from lilliput.pack.fitting import fitted
 from lilliput.pack.native_rans import native_rans
-from lilliput.pack.plan import encode_plans
+from lilliput.pack.plan import Draft, Method, encode_plans, plan_with, planned
 from lilliput.pack.tables import TOTAL, Listed, Shaped, read_table, write_table
 from lilliput.pack.tokens import Alphabet, fold, unfold
 from lilliput.pack.weigh import count_tokens, weigh_tokens
@@ -29,7 +29,7 @@ needs_compiler = pytest.mark.skipif(native_rans() is None, reason="no C compiler
 def check(values, columns, *kernels):
     """The code of a block, which C and NumPy make alike, and decode alike."""
     values = np.ascontiguousarray(values, np.int32).reshape(-1)
-    plan = plan_block(values, columns, kernels)
+    [plan] = planned([draft_block(values, columns, kernels)])
     data = encode_plans([plan])[0]
     np.testing.assert_array_equal(decode_block(data, len(values), columns, "a block"), values)
     if native_rans():
@@ -228,7 +228,6 @@ def test_every_shape_and_scale_is_the_same_table_in_c():
 
 def shaped_block(values, table):
     from lilliput.pack.classes import Classes, Way
-    from lilliput.pack.plan import Method, planned
 
     folded = fold(np.asarray(values, np.int32), 0).reshape(1, -1)
     alphabet = Alphabet.holding(24, 1, int(folded.max()))
@@ -236,7 +235,8 @@ def shaped_block(values, table):
     method = Method(0, None, alphabet, Classes(None, None), Way(False, False, 1))
     tokens = alphabet.tokens(folded)
     counts = count_tokens(tokens, method.classes, alphabet.size)
-    return encode_plans([planned(folded, tokens, method, counts, [whole])])[0]
+    tables = [whole], whole.frequencies(alphabet)[None]
+    return encode_plans([plan_with(Draft(method, counts, folded, tokens), tables, [])])[0]
 
 
 @needs_compiler
@@ -245,7 +245,7 @@ def test_planning_weighs_alike_in_c(kind):
     values = weights(kind).astype(np.int32)
     values[::9] = values[:, 3] = 0
     plans = [
-        plan_block(values.reshape(-1), 512, (), None, weigh)
+        planned([draft_block(values.reshape(-1), 512, (), None, weigh)])[0]
         for weigh in (native_rans().weigh, weigh_tokens)
     ]
     assert native_rans().encode(plans[0]) == encode_plans([plans[1]])[0]

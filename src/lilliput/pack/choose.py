@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lilliput.pack.classes import MOST_LINES, Classes, Spread, Way, shape_of
-from lilliput.pack.plan import Method, Plan, planned
+from lilliput.pack.plan import Draft, Method
 from lilliput.pack.predict import Kernel, Prediction, fitted_prediction, prediction_bits
 from lilliput.pack.tables import TOTAL, Counts
 from lilliput.pack.tokens import ALPHABET, Alphabet, Integers, Words, fold
 from lilliput.pack.weigh import Times, Tokens, Weigh, entropy_bits, weigh_tokens
 
-__all__ = ["middle_of", "plan_block"]
+__all__ = ["draft_block", "middle_of"]
 
 _ALPHABETS = ((256, 0), (128, 3), (64, 2), (24, 1), (8, 0))
 """Direct tokens, and steps for numbers above, that are tried."""
@@ -29,32 +29,32 @@ _DENSE = 1 << 16
 _PLAIN = Way(False, False, 1)
 
 
-def plan_block(
+def draft_block(
     values: Integers,
     columns: int,
     kernels: Sequence[Kernel] = (),
-    like: Plan | None = None,
+    like: Method | None = None,
     weigh: Weigh = weigh_tokens,
-) -> Plan:
+) -> Draft:
     """Chooses how a block is coded.
 
     Args:
         values: At least one.
         columns: Integers in a row; rows are whole wherever classes are to be told apart.
         kernels: Where taps of filters may be; in the others no integer is predicted.
-        like: Another block's plan, whose alphabet and way to find classes are taken over.
+        like: How another block is coded, whose alphabet and way to find classes are taken over.
         weigh: What says how many bits tokens take.
     """
     middle = middle_of(values)
     views = _views(values, middle, columns, kernels, like)
-    found = [_in_classes(view, like.method.way if like else None, weigh) for view in views]
+    found = [_in_classes(view, like.way if like else None, weigh) for view in views]
     best = min(range(len(views)), key=lambda place: found[place].bits)
     view, fit = views[best], found[best]
     for alphabet in view.alphabets[1:]:
         other = view.fit(alphabet, fit.classes, fit.way, weigh)
         fit = other if other.bits < fit.bits else fit
     method = Method(middle, view.prediction, fit.alphabet, fit.classes, fit.way)
-    return planned(view.folded, view.tokens(fit.alphabet), method, fit.counts.astype(np.int64))
+    return Draft(method, fit.counts.astype(np.int64), view.folded, view.tokens(fit.alphabet))
 
 
 def middle_of(values: Integers) -> int:
@@ -89,12 +89,12 @@ class _View:
     Args:
         folded: Its integers, of shape (rows, columns).
         prediction: That was taken away from them.
-        like: Another block's plan, whose alphabet is taken over.
+        like: How another block is coded, whose alphabet is taken over.
     """
 
     folded: Words
     prediction: Prediction | None
-    like: Plan | None
+    like: Method | None
 
     @cached_property
     def levels(self) -> tuple[Words, Counts]:
@@ -122,7 +122,7 @@ class _View:
         numbers, times = self.levels
         largest = int(numbers[-1])
         if self.like:
-            own = self.like.method.alphabet
+            own = self.like.alphabet
             alphabet = Alphabet.holding(own.direct, own.steps, largest)
             if alphabet.classes and alphabet.size <= ALPHABET:
                 return [alphabet]
@@ -156,7 +156,7 @@ class _View:
 
 
 def _views(
-    values: Integers, middle: int, columns: int, kernels: Sequence[Kernel], like: Plan | None
+    values: Integers, middle: int, columns: int, kernels: Sequence[Kernel], like: Method | None
 ) -> list[_View]:
     """The block as it is, and what is left of it in the best prediction, if that may pay."""
     distances = (values.view(np.uint32) - np.uint32(middle & 0xFFFFFFFF)).view(np.int32)

@@ -1,5 +1,6 @@
 """Which table says how often tokens occur in the fewest bits; for many tables at once."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -10,16 +11,20 @@ from lilliput.pack.bank import SCALES
 from lilliput.pack.tables import TOTAL, Counts, Listed, Shaped, Table, bank, shared
 from lilliput.pack.tokens import ALPHABET, Alphabet
 
-__all__ = ["fitted"]
+__all__ = ["Fitted", "fitted", "fitted_parts"]
 
 Costs = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Fitted = tuple[list[Table], Counts]
+"""Tables, and the frequencies of their tokens."""
 
 _MOST_SPIKES = 12
 _SPIKE_BITS = 24
 _NARROWER, _WIDER = 8, 6
 """Scales tried on both sides of those that mean distances tell."""
 _TINY = 1e-12
+_ROWS = 512
+"""Tables that are found at once."""
 
 
 class _Fits(NamedTuple):
@@ -36,7 +41,43 @@ class _Fits(NamedTuple):
     tables: list[Table]
 
 
-def fitted(counts: Counts, alphabet: Alphabet) -> tuple[list[Table], Counts]:
+def fitted_parts(parts: Sequence[tuple[Alphabet, Counts]]) -> list[Fitted]:
+    """What `fitted` finds for each part; parts whose tokens mean the same go through it at once.
+
+    Args:
+        parts: Alphabets, and how often their tokens occur, table by table.
+    """
+    alike: dict[tuple[int, int], list[int]] = {}
+    for place, (alphabet, _) in enumerate(parts):
+        alike.setdefault(_way(alphabet), []).append(place)
+    found: dict[int, Fitted] = {}
+    for places in alike.values():
+        whole = max((parts[place][0] for place in places), key=lambda alphabet: alphabet.size)
+        counts = np.zeros((sum(len(parts[place][1]) for place in places), whole.size), np.int64)
+        ends = np.cumsum([len(parts[place][1]) for place in places])
+        for place, end in zip(places, ends.tolist(), strict=True):
+            own = parts[place][1]
+            counts[end - len(own) : end, : own.shape[1]] = own
+        tables, frequencies = _in_turns(counts, whole)
+        for place, end in zip(places, ends.tolist(), strict=True):
+            rows = slice(end - len(parts[place][1]), end)
+            found[place] = tables[rows], frequencies[rows, : parts[place][0].size]
+    return [found[place] for place in range(len(parts))]
+
+
+def _in_turns(counts: Counts, alphabet: Alphabet) -> Fitted:
+    """What `fitted` finds, in little memory."""
+    parts = [fitted(counts[at : at + _ROWS], alphabet) for at in range(0, len(counts), _ROWS)]
+    tables = [table for part, _ in parts for table in part]
+    return tables, np.concatenate([frequencies for _, frequencies in parts])
+
+
+def _way(alphabet: Alphabet) -> tuple[int, int]:
+    """What tokens mean: alphabets that are alike in it differ in where they end."""
+    return (alphabet.direct, alphabet.steps) if alphabet.classes else (ALPHABET, 0)
+
+
+def fitted(counts: Counts, alphabet: Alphabet) -> Fitted:
     """The cheapest table for each row of counts, and its frequencies."""
     tables: list[Table] = [Listed(((0, TOTAL),))] * len(counts)
     frequencies = np.zeros(counts.shape, np.int64)
@@ -156,7 +197,6 @@ def _shaped(counts: Counts, alphabet: Alphabet) -> _Fits:
 
 def _nearby(free: Counts, alphabet: Alphabet) -> tuple[int, Costs, Costs]:
     """Bits and shares of tokens in shapes of about the widths that there are, and the first."""
-    way = (alphabet.direct, alphabet.steps) if alphabet.classes else (ALPHABET, 0)
     distances = (alphabet.bases + 1) // 2
     count = free.sum(1)
     means = np.maximum((free @ distances)[count > 0] / count[count > 0], 0.1)
@@ -165,7 +205,7 @@ def _nearby(free: Counts, alphabet: Alphabet) -> tuple[int, Costs, Costs]:
     last = min(int(scales.max()) + _WIDER, SCALES)
     bits, shares = (
         whole[:, first : max(first + 1, last), : alphabet.size].reshape(-1, alphabet.size)
-        for whole in _whole_bits(*way)
+        for whole in _whole_bits(*_way(alphabet))
     )
     return first, bits, shares
 

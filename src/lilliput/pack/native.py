@@ -23,11 +23,25 @@ from lilliput.core import PackError
 from lilliput.pack.mixing import Head
 from lilliput.pack.tokens import Integers
 
-__all__ = ["Decode", "Mixing", "decoder", "loaded", "native_mixing"]
+__all__ = ["Decode", "Mixing", "decoder", "loaded", "native_mixing", "simd_flags"]
 
 _COMPILERS = ("cc", "gcc", "clang")
-# all x86 processors since 2008 have SSE 4.1, which multiplies four integers of 32 bits at once
-_SIMD = ("-msse4.1",) if platform.machine() in {"x86_64", "AMD64"} else ()
+
+
+def simd_flags(machine: str, cpuinfo: Path) -> tuple[str, ...]:
+    """Of the compiler, for the integers that a processor multiplies at once.
+
+    Args:
+        machine: Its family.
+        cpuinfo: Where Linux says what it can do.
+    """
+    if machine not in {"x86_64", "AMD64"}:
+        return ()
+    says = cpuinfo.read_text().split() if cpuinfo.is_file() else []
+    return ("-mavx2",) if "avx2" in says else ("-msse4.1",)  # all since 2008 have SSE 4.1
+
+
+_SIMD = simd_flags(platform.machine(), Path("/proc/cpuinfo"))
 _FLAGS = ("-std=c99", "-O2", "-ftree-vectorize", "-funroll-loops", *_SIMD, "-shared", "-fPIC")
 _DECODER = ("block", "mixing", "predict", "regression", "tables")
 _INCLUDED = ("block.h", "mixer.h", "mixing.h", "predict.h", "range.h", "reader.h", "regression.h")

@@ -5,19 +5,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from lilliput.pack.classes import LINES, Classes, Way
+from lilliput.pack.classes import LINES, Classes, Lines, Way
 from lilliput.pack.fields import FieldWriter
-from lilliput.pack.fitting import fitted
+from lilliput.pack.fitting import Fitted, fitted_parts
 from lilliput.pack.predict import Prediction, write_prediction
 from lilliput.pack.rans import encode, lanes_for
 from lilliput.pack.tables import Counts, Table, write_table
 from lilliput.pack.tokens import Alphabet, Words, chunks
 
-__all__ = ["Method", "Plan", "encode_plans", "planned", "symbols_of"]
+__all__ = ["Draft", "Method", "Plan", "encode_plans", "plan_with", "planned", "symbols_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,69 +67,82 @@ class Plan:
     lanes: int
 
 
-def planned(
-    folded: Words,
-    tokens: npt.NDArray[np.uint8],
-    method: Method,
-    counts: Counts,
-    tables: Sequence[Table] | None = None,
-) -> Plan:
-    """A plan with the tables that suit it.
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """A block of which is known how it is coded, but for its tables.
 
     Args:
-        folded: The integers, folded, of shape (rows, columns).
-        tokens: Of them.
-        method: How they are coded.
+        method: How.
         counts: How often each token occurs, table by table.
-        tables: Others than the cheapest.
+        folded: The integers, folded, of shape (rows, columns).
+        tokens: Of the integers.
     """
-    lines = [one for one in (method.classes.rows, method.classes.columns) if one is not None]
-    found, frequencies, line_tables, said = _fitted(counts, method.alphabet, lines)
-    if tables is not None:
-        found = list(tables)
-        frequencies = np.stack([table.frequencies(method.alphabet) for table in tables])
-    rest = iter(said)
-    both = (
-        None if method.classes.rows is None else next(rest),
-        None if method.classes.columns is None else next(rest),
-    )
-    symbols = sum(map(len, lines)) + _symbols_in(counts, method.alphabet)
-    bits = _bits_in(counts, frequencies) + float(counts.sum(0) @ method.alphabet.bits)
-    bits += sum(
-        _bits_in(np.bincount(x, minlength=len(f)), f) for x, f in zip(lines, said, strict=True)
-    )
-    lanes = lanes_for(symbols, bits)
-    head = _head(method, line_tables, found, lanes)
-    return Plan(method, tuple(found), frequencies, both, folded, tokens, head, symbols, lanes)
+
+    method: Method
+    counts: Counts
+    folded: Words
+    tokens: npt.NDArray[np.uint8]
+
+    @cached_property
+    def symbols(self) -> int:
+        """Classes of lines, tokens, and pieces of raw bits."""
+        pieces = -(-self.method.alphabet.bits.astype(np.int64) // 12)
+        return sum(map(len, self.lines)) + int(self.counts.sum() + (self.counts @ pieces).sum())
+
+    @property
+    def lines(self) -> list[Lines]:
+        """Classes of rows and of columns, where they have some."""
+        both = (self.method.classes.rows, self.method.classes.columns)
+        return [lines for lines in both if lines is not None]
+
+    def times(self) -> list[Counts]:
+        """How often each of these classes occurs."""
+        return [np.bincount(lines, minlength=LINES.size)[None] for lines in self.lines]
 
 
-def _symbols_in(counts: Counts, alphabet: Alphabet) -> int:
-    """Tokens, and pieces of raw bits."""
-    pieces = -(-alphabet.bits.astype(np.int64) // 12)
-    return int(counts.sum() + (counts @ pieces).sum())
+def planned(drafts: Sequence[Draft]) -> list[Plan]:
+    """Plans with the tables that suit them, which are found for all blocks at once."""
+    parts = [(draft.method.alphabet, draft.counts) for draft in drafts]
+    parts += [(LINES, times) for draft in drafts for times in draft.times()]
+    found = fitted_parts(parts)
+    of_lines = iter(found[len(drafts) :])
+    return [
+        plan_with(draft, tokens, [next(of_lines) for _ in draft.lines])
+        for draft, tokens in zip(drafts, found[: len(drafts)], strict=True)
+    ]
+
+
+def plan_with(draft: Draft, tokens: Fitted, lines: Sequence[Fitted]) -> Plan:
+    """The plan of a block.
+
+    Args:
+        draft: Without tables.
+        tokens: Its tables.
+        lines: Those of the classes of its lines, where they have some.
+    """
+    method = draft.method
+    bits = _bits_in(draft.counts, tokens[1]) + float(draft.counts.sum(0) @ method.alphabet.bits)
+    bits += sum(_bits_in(x, said) for x, (_, said) in zip(draft.times(), lines, strict=True))
+    rest = iter(said[0] for _, said in lines)
+    by_row = None if method.classes.rows is None else next(rest)
+    by_column = None if method.classes.columns is None else next(rest)
+    lanes = lanes_for(draft.symbols, bits)
+    head = _head(method, [tables[0] for tables, _ in lines], tokens[0], lanes)
+    return Plan(
+        method,
+        tuple(tokens[0]),
+        tokens[1],
+        (by_row, by_column),
+        draft.folded,
+        draft.tokens,
+        head,
+        draft.symbols,
+        lanes,
+    )
 
 
 def _bits_in(counts: Counts, frequencies: Counts) -> float:
     return float((counts * (12 - np.log2(np.maximum(frequencies, 1)))).sum())
-
-
-def _fitted(
-    counts: Counts, alphabet: Alphabet, lines: Sequence[npt.NDArray[np.uint8]]
-) -> tuple[list[Table], Counts, list[Table], Counts]:
-    """Tables of tokens and of classes of lines, and their frequencies.
-
-    Both are found at once where direct tokens are as many as classes may be.
-    """
-    size, count = LINES.size, len(counts)
-    times = np.array([np.bincount(one, minlength=size) for one in lines], np.int64)
-    times = times.reshape(-1, size)
-    if alphabet.classes and alphabet.direct < size:
-        return *fitted(counts, alphabet), *fitted(times, LINES)
-    both = alphabet if alphabet.classes else Alphabet(max(size, alphabet.size))
-    whole = np.zeros((count + len(times), both.size), np.int64)
-    whole[:count, : alphabet.size], whole[count:, :size] = counts, times
-    tables, found = fitted(whole, both)
-    return tables[:count], found[:count, : alphabet.size], tables[count:], found[count:, :size]
 
 
 def _head(

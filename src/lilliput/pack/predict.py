@@ -97,6 +97,17 @@ class Prediction:
             found[tap, tap - len(own) : tap] = own[::-1]
         return found
 
+    @cached_property
+    def fields(self) -> bytes:
+        """As blocks say it."""
+        out = FieldWriter()
+        for number in (self.kernel.taps - 1, self.kernel.stride, self.reach):
+            out.number(number)
+        for own in self.weights:
+            for weight in own:
+                out.number(2 * weight if weight >= 0 else -2 * weight - 1)
+        return bytes(out.data)
+
 
 def _by_tap(distances: Distances, kernel: Kernel) -> Floats:
     """Distances, one row for each tap."""
@@ -168,22 +179,15 @@ def _gain(products: Floats, prediction: Prediction) -> float:
 
 def prediction_bits(prediction: Prediction | None) -> int:
     """What it takes to say it."""
-    out = FieldWriter()
-    write_prediction(out, prediction)
-    return 8 * len(out.data)
+    return 8 if prediction is None else 8 * len(prediction.fields)
 
 
 def write_prediction(out: FieldWriter, prediction: Prediction | None) -> None:
     """Says taps - 1; where that is not 0 stride, reach and weights, of which the sign is last."""
     if prediction is None:
         out.number(0)
-        return
-    out.number(prediction.kernel.taps - 1)
-    out.number(prediction.kernel.stride)
-    out.number(prediction.reach)
-    for own in prediction.weights:
-        for weight in own:
-            out.number(2 * weight if weight >= 0 else -2 * weight - 1)
+    else:
+        out.data += prediction.fields
 
 
 def read_prediction(fields: FieldReader, count: int) -> Prediction | None:

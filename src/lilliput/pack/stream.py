@@ -16,13 +16,13 @@ import numpy.typing as npt
 from lilliput.core import PackError
 from lilliput.core.progress import track
 from lilliput.pack.block import decode_block
-from lilliput.pack.choose import plan_block
+from lilliput.pack.choose import draft_block
 from lilliput.pack.container import checksum
 from lilliput.pack.header import Block, Stream
 from lilliput.pack.mixing import check_mixed, decode_mixed
 from lilliput.pack.native import native_mixing
 from lilliput.pack.native_rans import native_rans
-from lilliput.pack.plan import Plan, encode_plans
+from lilliput.pack.plan import Draft, Method, encode_plans, planned
 from lilliput.pack.predict import Kernel
 from lilliput.pack.smallest import shortest_mixed
 from lilliput.pack.tokens import Integers
@@ -41,7 +41,8 @@ _MIXED_BLOCK = 1 << 22
 """Integers in a block that is mixed, at most: it learns as it goes."""
 _BLOCK_HEAD = 10
 """Bytes that the header has for a block."""
-_SYMBOLS_AT_ONCE = 1 << 22
+_SYMBOLS_AT_ONCE, _BLOCK_SYMBOLS = 1 << 22, 1 << 12
+"""Of the blocks whose tables are found together, and of the smallest such block, as it counts."""
 _FULL = 0.998
 """Of the bits of a byte: such bytes are stored as they are."""
 _NEARLY_FULL, _SAMPLE = 0.9, 4096
@@ -80,7 +81,7 @@ class _Job:
     columns: int
     is_text: bool
     kernels: tuple[Kernel, ...] = ()
-    plan: Plan | None = None
+    draft: Draft | None = None
     data: bytes = field(default=b"")
 
 
@@ -95,16 +96,16 @@ def encode_streams(
     """
     jobs = [job for place, source in enumerate(sources) for job in _blocks(place, source)]
     waiting: list[_Job] = []
-    before: dict[int, Plan] = {}
+    before: dict[int, Method] = {}
     symbols = 0
     compiled = native_rans()
     weigh = compiled.weigh if compiled else weigh_tokens
     for job in track(jobs, "packing"):
         if not _is_full(job):
             like = before.get(job.source)
-            job.plan = plan_block(job.values, job.columns, job.kernels, like, weigh)
-            before = {job.source: job.plan}
-            symbols += job.plan.symbols
+            job.draft = draft_block(job.values, job.columns, job.kernels, like, weigh)
+            before = {job.source: job.draft.method}
+            symbols += max(job.draft.symbols, _BLOCK_SYMBOLS)
         waiting.append(job)
         if symbols > _SYMBOLS_AT_ONCE:
             _finish(waiting)
@@ -151,11 +152,11 @@ def _bits_of(values: Integers) -> float:
 
 def _finish(jobs: Sequence[_Job]) -> None:
     """Codes blocks side by side, and takes the shortest form of each."""
-    planned = [job for job in jobs if job.plan is not None]
-    plans = [job.plan for job in planned if job.plan is not None]
+    drafted = [job for job in jobs if job.draft is not None]
+    plans = planned([job.draft for job in drafted if job.draft is not None])
     compiled = native_rans()
     codes = list(map(compiled.encode, plans)) if compiled else encode_plans(plans)
-    coded = {id(job): code for job, code in zip(planned, codes, strict=True)}
+    coded = {id(job): code for job, code in zip(drafted, codes, strict=True)}
     for job in jobs:
         forms = [bytes([_STORED]) + _raw(job.values, job.width)]
         if id(job) in coded:
@@ -163,7 +164,7 @@ def _finish(jobs: Sequence[_Job]) -> None:
         if job.is_text:
             forms += [_squeezed(forms[0][1:], *settings) for settings in _LZMA_SETTINGS]
         job.data = min(forms, key=len)
-        job.plan = None
+        job.draft = None
         _check(job)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lilliput.core import PackError
-from lilliput.pack.choose import plan_block
+from lilliput.pack.choose import draft_block
 from lilliput.pack.mixing import Head, encode_mixed
-from lilliput.pack.plan import encode_plans
+from lilliput.pack.plan import encode_plans, planned
 from lilliput.pack.predict import Kernel
 from lilliput.pack.updates import recode
 from lilliput.pack.updates.recode import (
@@ -41,7 +41,7 @@ def integers(kind, rows=40, columns=60):
 @pytest.mark.parametrize("columns", [60, 17])
 def test_a_block_is_made_anew(kind, columns):
     values = integers(kind)
-    block = encode_plans([plan_block(values, columns, [Kernel(6)])])[0]
+    block = encode_plans(planned([draft_block(values, columns, [Kernel(6)])]))[0]
     apart = taken_apart(block, len(values), columns, "it")
     assert lines_in(apart.head, len(values), columns, "it") == (len(apart.rows), len(apart.columns))
     assert block.startswith(apart.head)
@@ -50,7 +50,7 @@ def test_a_block_is_made_anew(kind, columns):
 
 def test_fields_that_do_not_suit_are_refused():
     values = integers("rows")
-    block = encode_plans([plan_block(values, 60)])[0]
+    block = encode_plans(planned([draft_block(values, 60)]))[0]
     apart = taken_apart(block, len(values), 60, "it")
     assert len(apart.rows)
     far = values.copy()
