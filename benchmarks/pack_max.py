@@ -12,31 +12,19 @@ Rows go to `benchmarks/results/pack_max.json`.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 import torch
 from cases import Case, run_cases
 from pack import RUNS, timed
-from pack_nets import rounded, weights
+from pack_nets import NETS, STEPS, state_of
 from rows import Row
 
 from lilliput.pack import PackedModel, Quantized, load_packed, pack_model
 
-NETS = ("resnet20", "resnet56", "lite0", "minilm")
-STEPS = ("a deviation", "half a deviation", "int8 by row")
-State = dict[str, torch.Tensor | Quantized]
-
-
-def state_of(net: str, step: str) -> State:
-    """Integers of a network; what their steps are does not matter here."""
-    found: State = {}
-    for name, weight in weights(net).items():
-        whole = (weight / weight.std()).round().to(torch.int32)
-        integers = whole if step == "a deviation" else rounded(weight, step)
-        found[name] = Quantized(integers, 1.0)
-    return found
+State = Mapping[str, torch.Tensor | Quantized]
 
 
 def count_of(state: State) -> int:

@@ -185,17 +185,25 @@ def table_pack_integers() -> str:
 def table_pack_max() -> str:
     """One line for each network and step: bits per weight without mixing and with it."""
     rows = [row for row in read("pack_max") if row.case.startswith("integers")]
+    peers = {
+        row.case.removeprefix("beside "): row.value
+        for row in read("pack")
+        if row.system.startswith("NNCodec") and row.quantity == "size"
+    }
     lines = [
-        "| network, step | range ANS | `--max` | smaller by |",
-        "| --- | --- | --- | --- |",
+        "| network, step | range ANS | `--max` | smaller by | than NNCodec's coder by |",
+        "| --- | --- | --- | --- | --- |",
     ]
     for case in dict.fromkeys(row.case for row in rows):
         found = {(row.system, row.quantity): row for row in rows if row.case == case}
+        bits = found["max", "bits per weight"]
+        peer = peers.get(case.removeprefix("integers "))
         cells = [
             case.removeprefix("integers "),
             _number(found.get(("range ANS", "bits per weight")), 1, "{:.3f}"),
             _number(found.get(("max", "bits per weight")), 1, "{:.3f}"),
             _number(found.get(("max", "saved")), 100, "{:.1f} %"),
+            f"{100 * (1 - bits.value * bits.samples / 8 / peer):.1f} %" if peer else "-",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
