@@ -169,7 +169,7 @@ class Rate:
 
 RATES = {
     "resnet56": Rate(0.95, 20, 0.03, 0.7, lp.CutMix(0.5)),
-    "vgg16": Rate(0.26, 4, 0.05, 1.0),
+    "vgg16": Rate(0.31, 9, 0.05, 1.0),
 }
 
 
