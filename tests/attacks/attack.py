@@ -15,8 +15,9 @@ from tests.attacks.updates import UPDATE_MUTATIONS, UpdateSeed, mended_update, u
 
 from lilliput.core import PackError
 from lilliput.pack import Packed, PackedModel, apply_delta, unpack
-from lilliput.pack.arrays import _NATIVE, _joined, digest
+from lilliput.pack.codings import NATIVE, digest
 from lilliput.pack.header import Entry, parse_header, write_header
+from lilliput.pack.restore import joined
 from lilliput.pack.stream import decode_stream
 
 __all__ = [
@@ -181,7 +182,12 @@ def mended(data: bytes) -> bytes:
         if contents.unpacked_bytes > BUDGET:
             return data
         seed = seed_of("a file", data)
-        entries = [mended_entry(*pair) for pair in zip(contents.entries, seed.blocks, strict=True)]
+        entries: list[tuple[Entry, bytes]] = []
+        for entry, blocks in zip(contents.entries, seed.blocks, strict=True):
+            before = next((pair for pair in entries if pair[0].name == origin_of(entry)), None)
+            entries.append(
+                mended_entry(entry, blocks) if before is None else copied(entry, *before)
+            )
         found = replace(contents, entries=tuple(entry for entry, _ in entries))
         if found.source:
             whole = bytearray(found.source.size)
@@ -196,8 +202,16 @@ def mended(data: bytes) -> bytes:
     return data
 
 
+def origin_of(entry: Entry) -> str | None:
+    return entry.origin.name if entry.origin else None
+
+
+def copied(entry: Entry, origin: Entry, raw: bytes) -> tuple[Entry, bytes]:
+    return replace(entry, digest=origin.digest, origin=origin), raw
+
+
 def mended_entry(entry: Entry, blocks: Sequence[Sequence[bytes]]) -> tuple[Entry, bytes]:
-    dtype = np.dtype(_NATIVE.get(entry.dtype, entry.dtype))
+    dtype = np.dtype(NATIVE.get(entry.dtype, entry.dtype))
     streams = [decode_stream(*pair, "it") for pair in zip(entry.streams, blocks, strict=True)]
-    values = _joined(entry, streams, dtype, "it").view(dtype)
+    values = joined(entry, streams, dtype, "it").view(dtype)
     return replace(entry, digest=digest(values)), values.tobytes()

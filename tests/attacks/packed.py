@@ -54,12 +54,15 @@ def state(rows: int, count: int) -> dict[str, torch.Tensor | Quantized]:
     far = rng.integers(-9, 9, count // 2)
     far[::19] = 1 << 30
     filters = np.rint(rng.normal(size=(rows, 5, 3, 3)).cumsum(-1) * 4).astype(np.int32)
+    floats = torch.from_numpy(rng.normal(size=(rows, 20)).astype(np.float32))
     colors = torch.from_numpy(rng.normal(size=4).astype(np.float32))
     return {
         "dead": Quantized(torch.from_numpy(dead), 0.1),
         "filters": Quantized(torch.from_numpy(filters), 0.1),
         "far": Quantized(torch.from_numpy(far), 0.1),
-        "floats": torch.from_numpy(rng.normal(size=(rows, 20)).astype(np.float32)),
+        "floats": floats,
+        "tied": floats.reshape(-1),
+        "again": floats[:2].repeat(rows, 1),
         "colors": colors[torch.from_numpy(rng.integers(0, 4, count))],
         "sparse": torch.from_numpy((rng.random(count) < 0.1) * rng.normal(size=count)),
         "grid": torch.from_numpy((rng.integers(-9, 9, (rows, 20)) / 8).astype(np.float32)),
@@ -91,7 +94,8 @@ def tiny_file(folder: Path) -> Path:
 
 
 def blocks_of(packed: Packed) -> list[list[list[bytes]]]:
-    return [packed.blocks(entry) for entry in packed.contents.entries]
+    """Of each tensor; none of copies."""
+    return [[] if entry.origin else packed.blocks(entry) for entry in packed.contents.entries]
 
 
 assert VERSION == 1

@@ -25,7 +25,7 @@ from tests.attacks.packed import mixed_model, state, tiny_file
 
 from lilliput.core import PackError
 from lilliput.pack import Quantized, delta, pack, pack_model
-from lilliput.pack.arrays import Array, digest
+from lilliput.pack.codings import Array, digest
 from lilliput.pack.container import checksum
 from lilliput.pack.header import Block, Stream, write_header
 from lilliput.pack.updates.apply import Applied

@@ -183,3 +183,16 @@ def test_training_that_was_stopped_goes_on(lilliput, tmp_path, monkeypatch):
 
 def _stop(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_inspect_says_what_is_missing_and_passes_no_escapes_on(lilliput, tmp_path):
+    state = {"\x1b[31mred": torch.randn(40, 40), "last": torch.randn(40, 40)}
+    path = pack_model(state, tmp_path / "net.lil").path
+    done = lilliput("inspect", path)
+    assert "\x1b" not in done.out
+    assert "\\x1b[31mred" in done.out
+    assert "missing" not in done.out
+    path.write_bytes(path.read_bytes()[:-100])
+    done = lilliput("inspect", path)
+    assert "100 of its" in done.out
+    assert "1 of its 2 tensors can be read" in done.out

@@ -1,5 +1,6 @@
 """Arrays of every type come back bit for bit, in the coding that suits them."""
 
+import lzma
 from dataclasses import replace
 
 import numpy as np
@@ -8,21 +9,22 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
 
 from lilliput.core import PackError
-from lilliput.pack.arrays import (
+from lilliput.pack.arrays import NamedArray, encode_arrays
+from lilliput.pack.codings import (
+    BYTES,
     CONSTANT,
+    COPY,
     INTEGERS,
     PALETTE,
     PALETTES,
     PLANES,
     PRODUCTS,
     SPARSE,
-    NamedArray,
-    array_of,
-    encode_arrays,
 )
 from lilliput.pack.header import DTYPES
 from lilliput.pack.palettes import painted
 from lilliput.pack.products import segments_of
+from lilliput.pack.restore import array_of
 
 NUMPY = {name: np.dtype("uint16" if name == "bfloat16" else name) for name in DTYPES}
 
@@ -168,3 +170,35 @@ def test_vectors_without_relation_are_left():
     assert [segment.source for segment in segments_of(vectors)] == [None, None]
     vectors.append(np.full(300, np.nan, np.float32))
     assert segments_of(vectors)[-1].source is None
+
+
+def test_bytes_that_come_again_are_found():
+    """Rows that are there again far away, and a mask, which LZMA sees and no plane does."""
+    rng = np.random.default_rng(0)
+    rows = np.tile(rng.normal(size=(16, 4096)).astype(np.float32), (8, 1))
+    entry = packed(rows)
+    assert entry.coding == BYTES
+    assert entry.stored_bytes < 0.95 * rows.nbytes / 8 + 1000
+    mask = np.triu(np.full((256, 256), -np.inf, np.float32), 1)
+    assert packed(mask).stored_bytes < len(lzma.compress(mask.tobytes(), preset=9)) + 40
+
+
+def test_weights_that_do_not_come_again_stay_as_they_were():
+    assert (
+        packed(np.random.default_rng(0).normal(size=(64, 512)).astype(np.float32)).coding == PLANES
+    )
+
+
+def test_what_is_there_twice_is_stored_once():
+    values = np.random.default_rng(0).normal(size=(40, 50)).astype(np.float32)
+    near = values.copy()
+    near[3, 3] += 1
+    named = [("a", values), ("b", near), ("c", values.reshape(50, 40)), ("d", near.view(np.int32))]
+    entries, payloads = encode_arrays([NamedArray(n, v, v.dtype.name) for n, v in named])
+    assert [entry.origin and entry.origin.name for entry in entries] == [None, None, "a", None]
+    assert entries[2].coding == COPY
+    assert payloads[2] == []
+    for (_, own), entry, blocks in zip(named, entries, payloads, strict=True):
+        made = array_of(entry, payloads[0] if entry.origin else blocks, "a file")
+        np.testing.assert_array_equal(made, own)
+        assert made.shape == own.shape

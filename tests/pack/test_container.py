@@ -1,12 +1,28 @@
 """The container gives back what was put in, tensor by tensor, and refuses what is not whole."""
 
 import io
+from dataclasses import replace
 
 import pytest
 
 from lilliput.core import PackError
-from lilliput.pack.container import MAGIC, Packed, checksum, read_stream, write_packed
-from lilliput.pack.header import Block, Contents, Entry, SourceFile, Stream
+from lilliput.pack.codings import COPY
+from lilliput.pack.container import (
+    MAGIC,
+    Packed,
+    checksum,
+    read_stream,
+    write_framed,
+    write_packed,
+)
+from lilliput.pack.header import (
+    Block,
+    Contents,
+    Entry,
+    SourceFile,
+    Stream,
+    write_header,
+)
 
 BLOCKS = {"first": [[b"abc", b"defg"], [b""]], "second": [[b"\0" * 50]]}
 
@@ -106,7 +122,7 @@ def test_headers_that_make_no_sense(tmp_path):
     source = SourceFile("a", 10, b"\0" * 32)
 
     def made(kind, *entries, source=None):
-        write_packed(path, Contents(kind, entries, source), [[] for _ in entries])
+        write_framed(path, write_header(Contents(kind, entries, source)), [])
         return refused(path, path.read_bytes())
 
     one, two = entry("a", [], ((0, 4),)), entry("b", [], ((3, 7),))
@@ -118,3 +134,45 @@ def test_headers_that_make_no_sense(tmp_path):
 def test_nothing_begins_like_it():
     assert MAGIC[0] >= 128  # no text
     assert MAGIC not in b"".join(bytes([i]) for i in range(256))
+
+
+def copy_of(place, first, **more):
+    made = Entry("second", first.dtype, first.shape, COPY, bytes([place]), (), first.digest)
+    return replace(made, origin=first, **more)
+
+
+def test_a_copy_has_the_blocks_of_the_first(tmp_path):
+    first = entry("first", BLOCKS["first"])
+    contents = Contents("model", (first, copy_of(0, first), entry("third", [[b"xyz"]])))
+    path = tmp_path / "net.lil"
+    write_packed(path, contents, [BLOCKS["first"], [], [[b"xyz"]]])
+    packed = Packed.open(path)
+    assert packed.contents == contents
+    found = [packed.blocks(one) for one in packed.contents.entries]
+    assert found == [BLOCKS["first"], BLOCKS["first"], [[b"xyz"]]]
+    _, entries = read_stream(io.BytesIO(path.read_bytes()), "net", 1 << 20)
+    assert [blocks for _, blocks in entries] == found
+
+
+@pytest.mark.parametrize(
+    ("place", "more"),
+    [
+        (1, {}),
+        (5, {}),
+        (0, {"dtype": "uint8"}),
+        (0, {"shape": (6,)}),
+        (0, {"digest": b"another!"}),
+        (0, {"streams": (Stream(1, 4, ()),)}),
+    ],
+)
+def test_a_copy_of_what_is_not_there_is_refused(tmp_path, place, more):
+    first = entry("first", BLOCKS["first"])
+    contents = Contents("model", (first, copy_of(place, first, **more)))
+    path = tmp_path / "net.lil"
+    write_framed(path, write_header(contents), [b"abcdefg"])
+    with pytest.raises(PackError, match="'second' is a copy of none there is"):
+        Packed.open(path)
+    before = path.read_bytes()
+    with pytest.raises(PackError, match="'second' is a copy of none there is"):
+        write_packed(path, contents, [BLOCKS["first"], []])
+    assert path.read_bytes() == before

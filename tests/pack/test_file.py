@@ -150,3 +150,53 @@ def test_a_name_with_folders_is_not_followed(tmp_path):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(PackError, match="cannot read"):
         pack(tmp_path / "none.onnx")
+
+
+def test_a_file_is_not_packed_into_itself(tmp_path):
+    (tmp_path / "net.bin").write_bytes(b"data")
+    with pytest.raises(PackError, match=r"net\.bin would be replaced .* say where else with -o"):
+        pack(tmp_path / "net.bin", tmp_path / "." / "net.bin")
+    assert (tmp_path / "net.bin").read_bytes() == b"data"
+
+
+def test_a_packed_file_replaces_no_other_by_the_name_that_it_says(tmp_path):
+    (tmp_path / "net.bin").write_bytes(b"data")
+    made = pack(tmp_path / "net.bin")
+    assert unpack(made).read_bytes() == b"data"  # the same is there
+    (tmp_path / "net.bin").write_bytes(b"mine")
+    with pytest.raises(PackError, match=r"net\.bin is there and another file; .* with -o"):
+        unpack(made)
+    assert (tmp_path / "net.bin").read_bytes() == b"mine"
+    assert unpack(made, tmp_path / "net.bin").read_bytes() == b"data"
+
+
+@pytest.mark.parametrize("key", [r"\ud800", r"\u001b[31m"])
+def test_names_of_any_letters_are_packed(tmp_path, key):
+    header = f'{{"{key}":{{"dtype":"U8","shape":[600],"data_offsets":[0,600]}}}}'.encode()
+    raw = len(header).to_bytes(8, "little") + header + bytes(range(200)) * 3
+    (tmp_path / "net.safetensors").write_bytes(raw)
+    made = pack(tmp_path / "net.safetensors")
+    assert unpack(made, tmp_path / "back").read_bytes() == raw
+
+
+def test_a_file_of_a_few_bytes_takes_little_room(tmp_path):
+    path = tmp_path / "net.safetensors"
+    save_file({f"layer{i}": np.arange(9, dtype=np.float32) for i in range(9)}, path)
+    assert size_of(pack(path)) < min(others(path).values()) + 150
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "safetensors"])
+def test_arrays_that_are_there_twice_are_stored_once(tmp_path, suffix):
+    weights = np.random.default_rng(0).normal(size=(40, 100)).astype(np.float32)
+    path = tmp_path / f"net.{suffix}"
+    if suffix == "onnx":
+        from onnx import helper, numpy_helper
+
+        tensors = [numpy_helper.from_array(weights, name) for name in "ab"]
+        graph = helper.make_graph([], "net", [], [], initializer=tensors)
+        path.write_bytes(helper.make_model(graph).SerializeToString())
+    else:
+        save_file({"a": weights, "b": weights}, path)
+    made = packed(path, tmp_path)
+    assert size_of(made) < 0.95 * weights.nbytes
+    assert [entry.name for entry in made.contents.entries if entry.origin] == ["b"]

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from lilliput.pack import stream
-from lilliput.pack.arrays import array_of
 from lilliput.pack.container import Packed, write_packed
 from lilliput.pack.header import Contents
 from lilliput.pack.native_rans import native_rans
+from lilliput.pack.restore import array_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "format.md"
 

@@ -119,3 +119,35 @@ def test_a_packed_file_is_no_model(tmp_path):
 def test_a_budget_is_kept(path):
     with pytest.raises(PackError, match="at most 1,000 are allowed"):
         lp.load_packed(path, most_bytes=1000)
+
+
+def test_tied_tensors_are_stored_once(tmp_path):
+    table = torch.randn(50, 40, generator=torch.Generator().manual_seed(0))
+    alone = pack_model({"table": table}, tmp_path / "alone.lil").path.stat().st_size
+    path = pack_model({"table": table, "head": table.T.contiguous().T}, tmp_path / "net.lil").path
+    assert path.stat().st_size < alone + 60
+    opened = lp.load_packed(path)
+    assert torch.equal(opened["head"], table)
+    opened["head"][0] = 0.0
+    assert torch.equal(opened["table"], table)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"k" * 5000: torch.zeros(3)}, "'kkkk.*name of 5,000 bytes"),
+        ({"w": torch.zeros([1] * 33)}, "33 axes; at most 4,096 and 32"),
+        ({"w": torch.zeros(3, device="meta")}, "'w' is on the meta device"),
+    ],
+)
+def test_what_no_reader_takes_leaves_the_old_file(tmp_path, path, given, message):
+    before = path.read_bytes()
+    with pytest.raises(PackError, match=message):
+        pack_model(given, path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("given", [torch.nn.Linear(2, 2), {"w": 3.0}, {3: torch.zeros(2)}])
+def test_what_is_no_state_is_refused(tmp_path, given):
+    with pytest.raises(TypeError):
+        pack_model(given, tmp_path / "net.lil")

@@ -22,7 +22,7 @@ __all__ = ["pack"]
 
 _FIELDS = {"--max-kl": "max_distance", "--max-drop": "max_drop", "--max-size": "max_bytes"}
 """Of `QuantizeCoded`, by option."""
-_TRIES = 3
+_TRIES = 6
 """Files that are made to keep a size."""
 
 
@@ -124,12 +124,15 @@ def _pack_network(
     answer: Answer,
 ) -> None:
     from lilliput.cli.model_file import load_both, name_of
+    from lilliput.core import LilliputError
     from lilliput.core.amounts import bytes_text, short
     from lilliput.core.check import check_task
 
     model, task = load_both(file)
     check_task(model, task)
     path = out or Path(f"{name_of(file)}.lil")
+    if not path.absolute().parent.is_dir():
+        raise LilliputError(f"cannot write {path}: there is no folder {path.absolute().parent}")
     notes = make(model, task, path)
     state = model.module.state_dict().values()
     before = sum(value.numel() * value.element_size() for value in state)
@@ -189,19 +192,25 @@ def _rounded_and_packed(  # noqa: PLR0913, PLR0917
     from lilliput.quantize import QuantizeCoded
 
     most = limits.get("max_bytes")
+    sizes: list[int] = []
     with replacing(path) as part:  # what was there stays unless a file keeps the limit
         for _ in range(_TRIES):
             pass_ = QuantizeCoded(task, samples=samples, **limits)  # type: ignore[arg-type]
-            small = run(model, [pass_])
+            try:
+                small = run(model, [pass_])
+            except BudgetError:
+                if not sizes:
+                    raise
+                break
             state, notes = _for_class(small, model)
-            size = pack_model(state, part, smallest=smallest).path.stat().st_size
-            if most is None or size <= most:
+            sizes.append(pack_model(state, part, smallest=smallest).path.stat().st_size)
+            if most is None or sizes[-1] <= most:
                 return [*(note.text for note in small.notes), *notes]
-            # the entropy said less than the coder needs, as it may in small networks
-            limits = {"max_bytes": int(limits["max_bytes"] * most / size)}
+            # the entropy said less than the coder and the header need, as it may in small networks
+            limits = {"max_bytes": max(1, int(limits["max_bytes"]) - (sizes[-1] - int(most)))}
         raise BudgetError(
-            f"no file of at most {bytes_text(most or 0)} was found; the last had "
-            f"{bytes_text(size)}, so allow that much"
+            f"no file of at most {bytes_text(most or 0)} was found; the smallest had "
+            f"{bytes_text(min(sizes))}, so allow that much"
         )
 
 

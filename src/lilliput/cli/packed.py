@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lilliput.cli.output import Answer
-from lilliput.cli.tables import Column, fitted
+from lilliput.cli.tables import Column, fitted, plain
 from lilliput.core.amounts import bytes_text, short
 from lilliput.pack import CODINGS, Packed
 
@@ -18,6 +18,7 @@ def inspect_packed(path: Path, answer: Answer) -> None:
     """Reads the header alone, so that a file is looked at before it is trusted."""
     packed = Packed.open(path, most_bytes=1 << 62)
     contents = packed.contents
+    whole = packed.data_start + contents.stored_bytes
     tensors = [
         {
             "name": entry.name,
@@ -39,18 +40,33 @@ def inspect_packed(path: Path, answer: Answer) -> None:
         "name": source.name if source else None,
         "sha256": source.sha256.hex() if source else None,
         "size_bytes": size,
+        "missing_bytes": whole - size,
         "unpacked_bytes": unpacked,
         "header_bytes": packed.data_start,
         "tensors": tensors,
     }
-    what = f"{source.name}, {bytes_text(source.size)}" if source else "a model"
+    what = f"{plain(source.name)}, {bytes_text(source.size)}" if source else "a model"
+    cut = f"cut off: {whole - size:,} of its {whole:,} bytes are missing, {_readable(packed, size)}"
     answer.give(
         value,
         _table(tensors, answer.console().width),
         "",
-        f"{what}: {bytes_text(unpacked)} in {bytes_text(size)}, "
-        f"{short(unpacked / size)} times smaller; {bytes_text(packed.data_start)} are the header",
+        f"{what}: {bytes_text(unpacked)} in {bytes_text(whole)}, "
+        f"{short(unpacked / whole)} times smaller; {bytes_text(packed.data_start)} are the header",
+        *([cut] if whole > size else []),
     )
+
+
+def _readable(packed: Packed, size: int) -> str:
+    """Which tensors are there in the first bytes of a file."""
+    contents = packed.contents
+    there = sum(
+        packed.data_start + contents.offset_of(entry) + (entry.origin or entry).stored_bytes <= size
+        for entry in contents.entries
+    )
+    if contents.kind == "file" or not there:
+        return "so that it cannot be unpacked"
+    return f"and {there} of its {len(contents.entries)} tensors can be read (lilliput.load_packed)"
 
 
 def _table(tensors: list[dict[str, Any]], width: int) -> "Table":

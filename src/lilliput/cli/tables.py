@@ -54,8 +54,16 @@ def fitted(columns: Sequence[Column], width: int) -> Table:
         is_whole = bool(column.rank) and not column.wraps
         table.add_column(Text(column.head), justify=justify, overflow="fold", no_wrap=is_whole)
     for row in zip(*(column.cells for column in kept), strict=True):
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(plain(cell)) for cell in row))
     return table
+
+
+def plain(text: str) -> str:
+    """A text of others, in which a terminal finds nothing to act on."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def variants_table(family: Family, variants: Sequence[Variant], width: int) -> Table:

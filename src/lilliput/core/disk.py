@@ -1,5 +1,6 @@
 """Files that are there whole or not at all, also after a power cut."""
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -16,9 +17,14 @@ def replacing(path: Path) -> Iterator[Path]:
     Whoever reads `path` finds the old file or the new one, never half of one. Where writing fails
     the old one stays, and nothing else.
 
+    Where `path` is a link, the file that it points to is replaced.
+
     Raises:
-        OSError: The disk is full or fails.
+        OSError: The disk is full or fails, or what is there is no plain file.
     """
+    path = path.resolve() if path.is_symlink() else path
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is there, and no plain file", str(path))
     writer = f"{os.getpid()}-{threading.get_ident()}"
     part = path.with_name(f".{path.stem}-{writer}{path.suffix}")
     try:

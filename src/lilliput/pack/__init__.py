@@ -1,6 +1,6 @@
 """The `.lil` file: what a network takes to download, and safe to open (`docs/format.md`)."""
 
-from lilliput.pack.arrays import CODINGS
+from lilliput.pack.codings import CODINGS
 from lilliput.pack.container import Packed, read_stream
 from lilliput.pack.file import pack, pack_bytes, unpack
 from lilliput.pack.header import SourceFile

@@ -1,60 +1,45 @@
-"""Arrays as streams of integers, and back, bit for bit.
+"""Arrays as streams of integers, in the coding of each that takes the fewest bytes."""
 
-Codings, by number:
-
-0. integers: one stream, the integers themselves.
-1. planes: the lowest byte of each item, then the next of each, and so on, in one stream or several;
-   bits of floats are turned left by one before, so that the exponent is not cut.
-2. palette: a stream of the bytes of a few values, and one of each item's place among them.
-3. sparse: a stream that is 0 where all bits of an item are, else 1; then planes of the others.
-4. products: float32 items that are others times a factor, as `products.py` tells: a stream of what
-   such items differ by from the product, in units of the last binary digit; then planes of the
-   others.
-5. multiples: float32 items that are integers times a step: a stream of the integers.
-6. constant: items that are all the same: no stream.
-7. palettes: a palette for each row, as `palettes.py` tells: a stream of their sizes, one of each
-   item's place in its row's, then planes of all their values.
-"""
-
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lilliput.core import PackError
-from lilliput.pack.header import Entry
-from lilliput.pack.multiples import integers_of, reals_of, step_in, step_of
-from lilliput.pack.palettes import painted, palettes_of
-from lilliput.pack.predict import MOST_TAPS, Kernel
-from lilliput.pack.products import (
-    Segment,
-    divided,
-    multiplied,
-    read_segments,
-    write_segments,
+from lilliput.pack.codings import (
+    BYTES,
+    CONSTANT,
+    COPY,
+    INTEGERS,
+    MULTIPLES,
+    PALETTE,
+    PALETTES,
+    PLANES,
+    PRODUCTS,
+    SPARSE,
+    Array,
+    digest,
+    little,
 )
-from lilliput.pack.stream import Source, Unsigned, decode_stream, encode_streams
+from lilliput.pack.fields import FieldWriter
+from lilliput.pack.header import Entry, Stream
+from lilliput.pack.multiples import integers_of, step_in, step_of
+from lilliput.pack.palettes import palettes_of
+from lilliput.pack.predict import MOST_TAPS, Kernel
+from lilliput.pack.products import Segment, divided, read_segments, write_segments
+from lilliput.pack.squeeze import is_likely_squeezed
+from lilliput.pack.stream import Source, encode_streams
 from lilliput.pack.tokens import Integers
 
-__all__ = ["CODINGS", "Array", "NamedArray", "array_of", "digest", "encode_arrays", "streams_of"]
+__all__ = ["NamedArray", "encode_arrays", "streams_of"]
 
-Array = npt.NDArray[Any]
-
-INTEGERS, PLANES, PALETTE, SPARSE, PRODUCTS, MULTIPLES, CONSTANT, PALETTES = range(8)
-CODINGS = (
-    *("integers", "planes", "palette", "sparse"),
-    *("products", "multiples", "constant", "palettes"),
-)
-"""Their names."""
-_FEWEST = (1, 1, 2, 2, 2, 1, 0, 3)
-"""Streams of each."""
-_NATIVE = {"bfloat16": "uint16"}
-"""What NumPy, which does not know a type, sees instead."""
+_FEWEST_BYTES = 32
+"""Of an array that is not said twice."""
 _MOST_COLORS = 256
+_ITEMS_OF_A_COLOR = 8
+"""That are not zero, at least: zeros alone are told in fewer bits."""
 _SAMPLE = 4096
 _SPARSE = 0.05
 """Share of zeros from which they are told apart."""
@@ -85,14 +70,24 @@ class NamedArray:
     segments: tuple[Segment, ...] = ()
 
 
-def digest(values: Array) -> bytes:
-    """The first 8 bytes of the SHA-256 of an array's bytes, the lowest of each item first."""
-    return hashlib.sha256(_little(values).data).digest()[:8]
+@dataclass(frozen=True, eq=False)
+class _Form:
+    """An array as it is coded.
 
+    Args:
+        coding: One of `codings.py`.
+        settings: Of it.
+        streams: What the header says of each, and its blocks.
+    """
 
-def _little(values: Array) -> Array:
-    """The lowest byte of each item first."""
-    return np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    coding: int
+    settings: bytes
+    streams: tuple[tuple[Stream, list[bytes]], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.settings) + sum(len(block) for _, own in self.streams for block in own)
 
 
 def encode_arrays(
@@ -104,37 +99,93 @@ def encode_arrays(
         arrays: In order.
         is_smallest: Whether each block may take long to be shorter.
     """
-    parts = [_parts(array) for array in arrays]
-    coded = encode_streams([source for _, _, sources in parts for source in sources], is_smallest)
-    entries, payloads, at = [], [], 0
-    for array, (coding, settings, sources) in zip(arrays, parts, strict=True):
-        own = coded[at : at + len(sources)]
-        at += len(sources)
-        streams = tuple(stream for stream, _ in own)
+    digests = [digest(array.values) for array in arrays]
+    firsts = _firsts(arrays, digests)
+    own = [array for array, first in zip(arrays, firsts, strict=True) if first is None]
+    forms = iter(_shortest(own, is_smallest))
+    entries: list[Entry] = []
+    payloads = []
+    for array, first, found in zip(arrays, firsts, digests, strict=True):
+        form = next(forms) if first is None else _Form(COPY, _number(first))
         entries.append(
             Entry(
                 array.name,
                 array.dtype,
                 tuple(array.values.shape),
-                coding,
-                settings,
-                streams,
-                digest(array.values),
+                form.coding,
+                form.settings,
+                tuple(stream for stream, _ in form.streams),
+                found,
                 array.step,
                 array.ranges,
+                None if first is None else entries[first],
             )
         )
-        payloads.append([blocks for _, blocks in own])
+        payloads.append([blocks for _, blocks in form.streams])
     return entries, payloads
+
+
+def _number(place: int) -> bytes:
+    out = FieldWriter()
+    out.number(place)
+    return bytes(out.data)
+
+
+def _firsts(arrays: Sequence[NamedArray], digests: Sequence[bytes]) -> list[int | None]:
+    """The place of an earlier array with the same items, where there is one."""
+    found: list[int | None] = []
+    known: dict[tuple[str, bytes], int] = {}
+    for place, (array, own) in enumerate(zip(arrays, digests, strict=True)):
+        first = None
+        if array.values.nbytes >= _FEWEST_BYTES and not _is_constant(_items(array)):
+            first = known.setdefault((array.dtype, own), place)
+            if first == place or not np.array_equal(_items(arrays[first]), _items(array)):
+                first = None
+        found.append(first)
+    return found
+
+
+def _shortest(arrays: Sequence[NamedArray], is_smallest: bool) -> list[_Form]:
+    """The form of each array that takes the fewest bytes."""
+    parts = [_parts(array) for array in arrays]
+    whole = iter(encode_streams([one for *_, own in parts for one in own], is_smallest))
+    forms = [
+        _Form(coding, settings, tuple(next(whole) for _ in own)) for coding, settings, own in parts
+    ]
+    raws = {
+        place: _raw(array)
+        for place, (array, form) in enumerate(zip(arrays, forms, strict=True))
+        if not array.step and not (array.is_text and form.coding == INTEGERS) and form.streams
+    }
+    raws = {place: raw for place, raw in raws.items() if is_likely_squeezed(raw, forms[place].size)}
+    sources = [Source(raw.astype(np.int32), 1, is_text=True) for raw in raws.values()]
+    for place, coded in zip(raws, encode_streams(sources), strict=True):
+        other = _Form(BYTES, b"", (coded,))
+        forms[place] = other if other.size < forms[place].size else forms[place]
+    return forms
+
+
+def _items(array: NamedArray) -> Array:
+    """One axis of bits."""
+    flat = np.ascontiguousarray(array.values).reshape(-1)
+    return flat.view(f"u{flat.itemsize}")
+
+
+def _raw(array: NamedArray) -> npt.NDArray[np.uint8]:
+    """The bytes of an array."""
+    return little(_items(array)).view(np.uint8)
+
+
+def _is_constant(items: Array) -> bool:
+    return bool(len(items) and (items == items[0]).all())
 
 
 def _parts(array: NamedArray) -> tuple[int, bytes, list[Source]]:
     """How an array is coded, the coding's settings, and its streams."""
-    flat = np.ascontiguousarray(array.values).reshape(-1)
-    items = flat.view(f"u{flat.itemsize}")
-    if len(items) and (items == items[0]).all():
-        return CONSTANT, _little(items[:1]).tobytes(), []
-    return _varied(array, flat, items)
+    items = _items(array)
+    if _is_constant(items):
+        return CONSTANT, little(items[:1]).tobytes(), []
+    return _varied(array, np.ascontiguousarray(array.values).reshape(-1), items)
 
 
 def _varied(array: NamedArray, flat: Array, items: Array) -> tuple[int, bytes, list[Source]]:
@@ -212,7 +263,8 @@ def _colors(items: Array) -> Array | None:
     if not len(items) or len(np.unique(items[:_SAMPLE])) > _MOST_COLORS:
         return None
     found: Array = np.unique(items)
-    return found if len(found) <= min(_MOST_COLORS, len(items) // 8) else None
+    most = min(_MOST_COLORS, 1 + int(np.count_nonzero(items)) // _ITEMS_OF_A_COLOR)
+    return found if len(found) <= most else None
 
 
 def _planes(items: Array, is_float: bool, columns: int) -> list[Source]:
@@ -232,7 +284,7 @@ def _planar(items: Array, is_float: bool) -> Integers:
     size = items.itemsize
     if is_float:
         items = (items << 1) | (items >> (8 * size - 1))
-    return _little(items).view(np.uint8).reshape(-1, size).T.astype(np.int32)
+    return little(items).view(np.uint8).reshape(-1, size).T.astype(np.int32)
 
 
 def streams_of(entry: Entry, values: Array) -> list[Integers]:
@@ -245,11 +297,11 @@ def streams_of(entry: Entry, values: Array) -> list[Integers]:
     items, coding = flat.view(f"u{flat.itemsize}"), entry.coding
     is_float = "float" in entry.dtype
     found: list[Integers] = []
-    if coding == INTEGERS:
-        found = [_signed(flat)]
+    if coding in {INTEGERS, BYTES}:
+        found = [_signed(flat) if coding == INTEGERS else _signed(little(items).view(np.uint8))]
     elif coding == PALETTE:
         colors = np.unique(items)
-        bytes_ = _little(colors).view(np.uint8).astype(np.int32)
+        bytes_ = little(colors).view(np.uint8).astype(np.int32)
         found = [bytes_, np.searchsorted(colors, items).astype(np.int32)]
     elif coding == SPARSE:
         found = [(items != 0).astype(np.int32), _planar(items[items != 0], is_float).reshape(-1)]
@@ -272,108 +324,3 @@ def streams_of(entry: Entry, values: Array) -> list[Integers]:
     if [len(one) for one in found] != counts:
         raise PackError(f"tensor {entry.name!r} has streams that its values do not make")
     return found
-
-
-def array_of(entry: Entry, blocks: Sequence[Sequence[bytes]], name: str) -> Array:
-    """The array of an entry.
-
-    Args:
-        entry: Of the header.
-        blocks: Of each of its streams.
-        name: The file's, for errors.
-
-    Raises:
-        PackError: It is damaged, and which block, or its digest is another.
-    """
-    what = f"tensor {entry.name!r} in {name}"
-    dtype = np.dtype(_NATIVE.get(entry.dtype, entry.dtype))
-    count = entry.items
-    if sum(stream.count for stream in entry.streams) > (dtype.itemsize + 1) * count + (1 << 16):
-        raise PackError(f"{what} has more integers than its shape has room for")
-    streams = [
-        decode_stream(stream, own, f"stream {place} of {what}")
-        for place, (stream, own) in enumerate(zip(entry.streams, blocks, strict=True))
-    ]
-    flat = _joined(entry, streams, dtype, what)
-    if flat.size != count:
-        raise PackError(f"{what} has {flat.size:,} items where its shape has {count:,}")
-    found = flat.view(dtype).reshape(entry.shape)
-    if digest(found) != entry.digest:
-        raise PackError(f"{what} is damaged: the digest of its integers is another")
-    return found
-
-
-def _joined(entry: Entry, streams: Sequence[Unsigned], dtype: np.dtype[Any], what: str) -> Array:
-    """The items of an array, in order, as integers without a sign."""
-    size, coding = dtype.itemsize, entry.coding
-    if coding >= len(CODINGS) or len(streams) < _FEWEST[coding]:
-        raise PackError(f"{what} is coded in a way that is not known: {coding}")
-    unsigned = np.dtype(f"u{size}")
-    if coding == CONSTANT:
-        return _constant(entry, streams, unsigned, what)
-    if coding == INTEGERS:
-        return streams[0].astype(unsigned, copy=False)
-    if coding == PALETTE:
-        raw = streams[0].astype(np.uint8)
-        colors = raw[: len(raw) // size * size].view(unsigned.newbyteorder("<")).astype(unsigned)
-        places = streams[1]
-        if places.size and places.max() >= len(colors):
-            raise PackError(f"{what} has a place that its palette has not")
-        return colors[places]
-    if coding == MULTIPLES:
-        return _multiples(entry, streams[0], what)
-    return _of_planes(entry, streams, unsigned, what)
-
-
-def _of_planes(
-    entry: Entry, streams: Sequence[Unsigned], unsigned: np.dtype[Any], what: str
-) -> Array:
-    """Of codings in which bytes of items lie apart."""
-    first = {PLANES: 0, PALETTES: 2}.get(entry.coding, 1)
-    items = _together(np.concatenate(streams[first:]), unsigned, "float" in entry.dtype, what)
-    if entry.coding == PLANES:
-        return items
-    if entry.coding == PALETTES:
-        return painted(streams[0], items, streams[1], what)
-    if entry.coding == SPARSE:
-        return _filled(streams[0].astype(bool), items, what)
-    if entry.dtype != "float32":
-        raise PackError(f"{what} has products, which {entry.dtype} has not")
-    differences = streams[0].astype(np.uint32).view(np.int32)
-    return multiplied(read_segments(entry.settings, what), items, differences, what)
-
-
-def _constant(
-    entry: Entry, streams: Sequence[Unsigned], unsigned: np.dtype[Any], what: str
-) -> Array:
-    if streams or len(entry.settings) != unsigned.itemsize:
-        raise PackError(f"{what} is all one item, and does not say which")
-    item = np.frombuffer(entry.settings, unsigned.newbyteorder("<")).astype(unsigned)
-    return np.repeat(item, entry.items)
-
-
-def _multiples(entry: Entry, stream: Unsigned, what: str) -> Array:
-    step = step_in(entry.settings)
-    if entry.dtype != "float32" or step is None or stream.itemsize != 2:
-        raise PackError(f"{what} has multiples of a step that is not there")
-    return reals_of(stream.view(np.int16).astype(np.int32), step).view(np.uint32)
-
-
-def _together(planes: Unsigned, unsigned: np.dtype[Any], is_float: bool, what: str) -> Array:
-    """Items of their planes."""
-    size = unsigned.itemsize
-    if len(planes) % size:
-        raise PackError(f"{what} has planes of different lengths")
-    table = np.ascontiguousarray(planes.astype(np.uint8, copy=False).reshape(size, -1).T)
-    items: Array = table.reshape(-1).view(unsigned.newbyteorder("<")).astype(unsigned)
-    if is_float:
-        items = (items >> 1) | (items << (8 * size - 1))
-    return items
-
-
-def _filled(is_other: npt.NDArray[np.bool_], others: Array, what: str) -> Array:
-    if np.count_nonzero(is_other) != len(others):
-        raise PackError(f"{what} has {len(others):,} items that its mask does not say")
-    items = np.zeros(len(is_other), others.dtype)
-    items[is_other] = others
-    return items

@@ -45,15 +45,18 @@ def draft_block(
         like: How another block is coded, whose alphabet and way to find classes are taken over.
         weigh: What says how many bits tokens take.
     """
-    middle = middle_of(values)
-    views = _views(values, middle, columns, kernels, like)
+    views = [
+        view
+        for middle in (middle_of(values), *_middle_of_bytes(values))
+        for view in _views(values, middle, columns, kernels, like)
+    ]
     found = [_in_classes(view, like.way if like else None, weigh) for view in views]
     best = min(range(len(views)), key=lambda place: found[place].bits)
     view, fit = views[best], found[best]
     for alphabet in view.alphabets[1:]:
         other = view.fit(alphabet, fit.classes, fit.way, weigh)
         fit = other if other.bits < fit.bits else fit
-    method = Method(middle, view.prediction, fit.alphabet, fit.classes, fit.way)
+    method = Method(view.middle, view.prediction, fit.alphabet, fit.classes, fit.way)
     return Draft(method, fit.counts.astype(np.int64), view.folded, view.tokens(fit.alphabet))
 
 
@@ -62,6 +65,14 @@ def middle_of(values: Integers) -> int:
     sample = np.sort(values[:: max(1, len(values) // _SAMPLE)])
     low, middle, high = sample[[len(sample) // 4, len(sample) // 2, 3 * len(sample) // 4]]
     return 0 if low <= 0 <= high else int(middle)
+
+
+def _middle_of_bytes(values: Integers) -> list[int]:
+    """Around which as many numbers as tokens lie, if these are too few around the other middle."""
+    low, high = int(values.min()), int(values.max())
+    middle = middle_of(values)
+    is_far = 2 * max(high - middle, middle - low) >= ALPHABET
+    return [(low + high + 1) // 2] if is_far and high - low < ALPHABET else []
 
 
 class _Fit(NamedTuple):
@@ -88,11 +99,13 @@ class _View:
 
     Args:
         folded: Its integers, of shape (rows, columns).
+        middle: What they lie around.
         prediction: That was taken away from them.
         like: How another block is coded, whose alphabet is taken over.
     """
 
     folded: Words
+    middle: int
     prediction: Prediction | None
     like: Method | None
 
@@ -161,12 +174,12 @@ def _views(
     """The block as it is, and what is left of it in the best prediction, if that may pay."""
     distances = (values.view(np.uint32) - np.uint32(middle & 0xFFFFFFFF)).view(np.int32)
     shape = shape_of(len(values), columns)
-    plain = _View(fold(distances, 0).reshape(shape), None, like)
+    plain = _View(fold(distances, 0).reshape(shape), middle, None, like)
     predictions = [
         fitted_prediction(distances, kernel) for kernel in kernels if not len(values) % kernel.size
     ]
     views = [
-        _View(fold(prediction.left(distances), 0).reshape(shape), prediction, like)
+        _View(fold(prediction.left(distances), 0).reshape(shape), middle, prediction, like)
         for prediction in predictions
         if prediction is not None
     ]

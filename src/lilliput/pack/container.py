@@ -23,6 +23,7 @@ __all__ = [
     "checksum",
     "header_of",
     "limit_of",
+    "packed_bytes",
     "read_blocks",
     "read_framed",
     "read_stream",
@@ -68,9 +69,16 @@ def write_packed(path: Path, contents: Contents, payloads: Sequence[Payload]) ->
     """Writes a file whole, or not at all.
 
     Raises:
-        PackError: It cannot be written.
+        PackError: It cannot be written, or no reader would take the header.
     """
-    write_framed(path, write_header(contents), _blocks(payloads))
+    header = write_header(contents)
+    parse_header(header, path.name, 1 << 62)
+    write_framed(path, header, _blocks(payloads))
+
+
+def packed_bytes(contents: Contents, payloads: Sequence[Payload]) -> int:
+    """What a file takes."""
+    return _FIXED_BYTES + len(write_header(contents)) + sum(map(len, _blocks(payloads)))
 
 
 def write_framed(path: Path, header: bytes, blocks: Iterable[bytes]) -> None:
@@ -142,7 +150,7 @@ class Packed:
         return cls(path, contents, start, limit)
 
     def blocks(self, entry: Entry) -> list[list[bytes]]:
-        """The blocks of each stream of a tensor, their checksums checked.
+        """The blocks of each stream of a tensor, or of the one it is a copy of; checksums checked.
 
         Raises:
             PackError: One is cut off or damaged; the message names it.
@@ -151,7 +159,7 @@ class Packed:
         try:
             with self.path.open("rb") as file:
                 file.seek(start)
-                return _read_blocks(file, entry, self.path.name)
+                return _read_blocks(file, entry.origin or entry, self.path.name)
         except OSError as error:
             raise PackError(f"cannot read {self.path}: {error.strerror or error}") from error
 
@@ -165,8 +173,20 @@ def read_stream(
         PackError: As for `Packed.open`; the tensors before a damaged one are given.
     """
     contents, _ = _read_header(file, name, most_bytes)
-    entries = ((entry, _read_blocks(file, entry, name)) for entry in contents.entries)
-    return contents, entries
+    return contents, _in_order(file, contents, name)
+
+
+def _in_order(
+    file: Readable, contents: Contents, name: str
+) -> Iterator[tuple[Entry, list[list[bytes]]]]:
+    """Tensors and their blocks; those of which there are copies are kept until the end."""
+    copied = {entry.origin.name for entry in contents.entries if entry.origin}
+    kept: dict[str, list[list[bytes]]] = {}
+    for entry in contents.entries:
+        blocks = kept[entry.origin.name] if entry.origin else _read_blocks(file, entry, name)
+        if entry.name in copied:
+            kept[entry.name] = blocks
+        yield entry, blocks
 
 
 def _taken(file: Readable, size: int) -> bytes:
@@ -244,7 +264,7 @@ def _read_block(file: Readable, stream: Stream, place: int, what: str) -> bytes:
     data = _taken(file, block.size)
     where = f"block {place} of {len(stream.blocks)} of {what}"
     if len(data) < block.size:
-        raise PackError(f"{where} is cut off; the tensors before it can be read")
+        raise PackError(f"{where} is cut off; `lilliput inspect` says what can be read")
     if checksum(data) != block.checksum:
         raise PackError(f"{where} is damaged: its checksum is another")
     return data

@@ -10,15 +10,28 @@ import numpy as np
 from lilliput.core import PackError
 from lilliput.core.disk import replacing
 from lilliput.core.progress import track
-from lilliput.pack.arrays import Array, NamedArray, array_of, encode_arrays
-from lilliput.pack.container import Packed, write_packed
+from lilliput.pack.arrays import NamedArray, encode_arrays
+from lilliput.pack.codings import Array
+from lilliput.pack.container import Packed, Payload, packed_bytes, write_packed
 from lilliput.pack.files import FINDERS, Piece
 from lilliput.pack.header import Contents, Entry, SourceFile
 from lilliput.pack.multiples import step_of
 from lilliput.pack.products import segments_of
+from lilliput.pack.restore import array_of
 
-__all__ = ["arrays_in", "pack", "pack_bytes", "plain_name", "put", "unpack", "write_whole"]
+__all__ = [
+    "arrays_in",
+    "free_place",
+    "pack",
+    "pack_bytes",
+    "put",
+    "taken",
+    "unpack",
+    "write_whole",
+]
 
+_SHORT = 1 << 12
+"""Bytes of a file up to which it is tried as bytes alone: its arrays take room in the header."""
 _SMALL = 512
 """Items below which arrays of a type are coded together."""
 _WORTH_AN_ENTRY = 64
@@ -43,6 +56,8 @@ def pack(path: Path | str, out: Path | str | None = None, *, smallest: bool = Fa
     """
     path = Path(path)
     out = Path(f"{path}.lil") if out is None else Path(out)
+    if out.resolve() == path.resolve():
+        raise PackError(f"{path} would be replaced by its packed file; say where else with -o")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -62,13 +77,25 @@ def pack_bytes(data: bytes, name: str, out: Path, *, smallest: bool = False) -> 
     Raises:
         PackError: The file cannot be written.
     """
-    entries, payloads = encode_arrays(arrays_in(data, Path(name).suffix), smallest)
+    name = name.encode("utf-8", "replace").decode()
     source = SourceFile(name, len(data), hashlib.sha256(data).digest())
-    write_packed(out, Contents("file", tuple(entries), source), payloads)
+    ways = [arrays_in(data, Path(name).suffix)]
+    if len(data) <= _SHORT:
+        ways.append(arrays_in(data, ""))
+    forms = [_coded(arrays, source, smallest) for arrays in ways]
+    write_packed(out, *min(forms, key=lambda form: packed_bytes(*form)))
     packed = Packed.open(out, most_bytes=1 << 62)
     if hashlib.sha256(_joined(packed)).digest() != source.sha256:
         raise AssertionError("a packed file does not unpack to what it was made of")
     return packed
+
+
+def _coded(
+    arrays: Sequence[NamedArray], source: SourceFile, smallest: bool
+) -> tuple[Contents, list[Payload]]:
+    """The header of a file that is coded as these arrays, and its blocks."""
+    entries, payloads = encode_arrays(arrays, smallest)
+    return Contents("file", tuple(entries), source), list(payloads)
 
 
 def arrays_in(data: bytes, suffix: str) -> list[NamedArray]:
@@ -91,7 +118,8 @@ def unpack(packed: Packed, out: Path | str | None = None) -> Path:
         out: Where to write; by default beside it, under the name it had.
 
     Raises:
-        PackError: It is damaged, or no file; or the other cannot be written.
+        PackError: It is damaged, or no file; or the other cannot be written, or is there already
+            and `out` does not say so: its name comes from the packed file.
     """
     source = packed.contents.source
     if source is None:
@@ -99,7 +127,7 @@ def unpack(packed: Packed, out: Path | str | None = None) -> Path:
             f"{packed.path.name} holds a model; open it with lilliput.load_packed, or write it "
             "with unpack_model"
         )
-    out = packed.path.parent / plain_name(source.name) if out is None else Path(out)
+    out = free_place(packed.path.parent, source) if out is None else Path(out)
     data = _joined(packed)
     if hashlib.sha256(data).digest() != source.sha256:
         raise PackError(f"{packed.path.name} is damaged: it unpacks to another file")
@@ -120,9 +148,28 @@ def write_whole(out: Path, data: bytes | bytearray) -> None:
         raise PackError(f"cannot write {out}: {error.strerror or error}") from error
 
 
+def free_place(folder: Path, source: SourceFile) -> Path:
+    """Where a file goes of which nobody said where.
+
+    Raises:
+        PackError: Another is there, which a packed file must not replace.
+    """
+    out = folder / plain_name(source.name)
+    if out.exists() and not _is_file(out, source):
+        raise PackError(f"{out} is there and another file; replace it, or say where, with -o")
+    return out
+
+
+def _is_file(path: Path, source: SourceFile) -> bool:
+    try:
+        return hashlib.sha256(path.read_bytes()).digest() == source.sha256
+    except OSError:
+        return False
+
+
 def plain_name(name: str) -> str:
     """A name without folders: a packed file may come from anybody."""
-    if name in {"", ".", ".."} or set(name) & set("/\\:\0"):
+    if name in {"", ".", ".."} or set(name) & set("/\\:") or not name.isprintable():
         raise PackError(f"the file was called {name!r}, which is no name here; say where with -o")
     return name
 
@@ -142,6 +189,11 @@ def put(values: Array, entry: Entry, data: bytearray) -> None:
     for start, length in entry.ranges:
         data[start : start + length] = raw[at : at + length]
         at += length
+
+
+def taken(entry: Entry, data: bytes | bytearray) -> bytes:
+    """An array's bytes of their places in a file."""
+    return b"".join(data[start : start + length] for start, length in entry.ranges)
 
 
 def _apart(pieces: Iterable[Piece], size: int) -> Iterator[Piece]:
@@ -186,7 +238,7 @@ def _is_coded(data: bytes, piece: Piece) -> bool:
 
 
 def _new(name: str, names: set[str]) -> str:
-    name = name[:1000]
+    name = name.encode("utf-8", "replace").decode()[:1000]
     found, number = name, 2
     while found in names:
         found, number = f"{name} ({number})", number + 1

@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 from lilliput.core import PackError
+from lilliput.pack.codings import COPY
 from lilliput.pack.fields import FieldReader, FieldWriter
 from lilliput.pack.framing import framed, unframed
 
 __all__ = [
     "DTYPES",
+    "MOST_AXES",
     "MOST_BLOCK",
+    "MOST_NAME",
     "MOST_STEP",
     "UPDATE",
     "Block",
@@ -47,8 +50,10 @@ MOST_BLOCK = 1 << 22
 """Integers in a block, which may take 4 bytes each."""
 MOST_STEP = 2.0**64
 """Above what a step can be; times any integer of 32 bits it is a float32."""
+MOST_NAME = 4096
+"""Bytes of a tensor's name."""
 _MOST_TENSORS = 1 << 20
-_MOST_AXES = 32
+MOST_AXES = 32
 _MOST_ITEMS = 1 << 48
 
 Kind = Literal["model", "file"]
@@ -100,12 +105,13 @@ class Entry:
         name: Unique in the file.
         dtype: One of `DTYPES`.
         shape: Sizes of its axes.
-        coding: How streams make the tensor, a place in `lilliput.pack.arrays.CODINGS`.
+        coding: How streams make the tensor, a place in `lilliput.pack.codings.CODINGS`.
         settings: Of the coding.
         streams: What the coding reads.
         digest: First 8 bytes of the SHA-256 of the tensor's bytes.
         step: Real value of an integer's unit; 0 where integers are not quantized reals.
         ranges: Where the bytes go in the unpacked file, each a start and a length.
+        origin: The earlier tensor that it is a copy of; it has no blocks of its own then.
     """
 
     name: str
@@ -117,6 +123,7 @@ class Entry:
     digest: bytes
     step: float = 0.0
     ranges: tuple[tuple[int, int], ...] = ()
+    origin: "Entry | None" = None
 
     @property
     def items(self) -> int:
@@ -181,7 +188,7 @@ class Contents:
 
     def offset_of(self, entry: Entry) -> int:
         """Where a tensor's blocks begin, from the first block of the file."""
-        return self._offsets[entry.name]
+        return self._offsets[(entry.origin or entry).name]
 
     def entry(self, name: str) -> Entry:
         """A tensor, by its name."""
@@ -271,7 +278,10 @@ def parse_header(data: bytes, name: str, most_bytes: int) -> Contents:
     if kind == "file":
         source = SourceFile(fields.text(), fields.number(1 << 48), fields.take(32))
     count = fields.number(_MOST_TENSORS)
-    contents = Contents(kind, tuple(_read_entry(fields, source) for _ in range(count)), source)
+    entries: list[Entry] = []
+    for _ in range(count):
+        entries.append(_with_origin(_read_entry(fields, source), entries, what))
+    contents = Contents(kind, tuple(entries), source)
     fields.end()
     _check_names(contents.entries, what)
     if source is not None:
@@ -279,10 +289,29 @@ def parse_header(data: bytes, name: str, most_bytes: int) -> Contents:
     return contents
 
 
+def _with_origin(entry: Entry, before: Sequence[Entry], what: str) -> Entry:
+    """A copy with the tensor that it is a copy of; others as they are."""
+    if entry.coding != COPY:
+        return entry
+    fields = FieldReader(entry.settings, f"{what}: tensor {entry.name!r}")
+    place = fields.number(_MOST_TENSORS)
+    fields.end()
+    origin = before[place] if place < len(before) else None
+    facts = (entry.dtype, entry.items, entry.digest)
+    if (
+        origin is None
+        or origin.coding == COPY
+        or entry.streams
+        or facts != (origin.dtype, origin.items, origin.digest)
+    ):
+        raise PackError(f"{what}: tensor {entry.name!r} is a copy of none there is")
+    return replace(entry, origin=origin)
+
+
 def _read_entry(fields: FieldReader, source: SourceFile | None) -> Entry:
-    name = fields.text()
+    name = fields.text(MOST_NAME)
     dtype = DTYPES[fields.number(len(DTYPES) - 1)]
-    shape = tuple(fields.number(_MOST_ITEMS) for _ in range(fields.number(_MOST_AXES)))
+    shape = tuple(fields.number(_MOST_ITEMS) for _ in range(fields.number(MOST_AXES)))
     if math.prod(max(size, 1) for size in shape) > _MOST_ITEMS:
         raise PackError(f"{fields.what}: the shape of tensor {name!r} is {list(shape)}")
     coding, settings = fields.number(255), fields.sized(1 << 24)

@@ -10,9 +10,18 @@ from torch import Tensor
 
 from lilliput.core import Model, PackError
 from lilliput.core.disk import replacing
-from lilliput.pack.arrays import Array, NamedArray, array_of, encode_arrays
+from lilliput.pack.arrays import NamedArray, encode_arrays
+from lilliput.pack.codings import Array
 from lilliput.pack.container import Packed, write_packed
-from lilliput.pack.header import DTYPES, MOST_STEP, Contents, Entry
+from lilliput.pack.header import (
+    DTYPES,
+    MOST_AXES,
+    MOST_NAME,
+    MOST_STEP,
+    Contents,
+    Entry,
+)
+from lilliput.pack.restore import array_of
 from lilliput.quantize.plain import plain_copy_of
 
 __all__ = ["PackedModel", "Quantized", "load_packed", "pack_model", "unpack_model"]
@@ -53,8 +62,11 @@ def pack_model(
     Raises:
         PackError: A tensor holds NaN or infinity, or is of a type that is not packed; the message
             names it. Or the file cannot be written.
+        TypeError: It is neither.
     """
     state = plain_copy_of(model).module.state_dict() if isinstance(model, Model) else model
+    if not isinstance(state, Mapping):
+        raise TypeError(f"model must be a Model or a state_dict, got {type(state).__name__}")
     arrays = [_named(name, value) for name, value in state.items()]
     entries, payloads = encode_arrays(arrays, smallest)
     write_packed(Path(out), Contents("model", tuple(entries)), payloads)
@@ -62,6 +74,15 @@ def pack_model(
 
 
 def _named(name: str, value: Tensor | Quantized) -> NamedArray:
+    if not isinstance(value, Tensor | Quantized) or not isinstance(name, str):
+        raise TypeError(f"{name!r} must be a text and name a tensor, not {type(value).__name__}")
+    if len(name.encode()) > MOST_NAME or _tensor_of(value).dim() > MOST_AXES:
+        raise PackError(
+            f"tensor {name[:80]!r} has a name of {len(name.encode()):,} bytes and "
+            f"{_tensor_of(value).dim()} axes; at most {MOST_NAME:,} and {MOST_AXES} are packed"
+        )
+    if _tensor_of(value).is_meta:
+        raise PackError(f"tensor {name!r} is on the meta device and has no values; load them first")
     if isinstance(value, Quantized):
         integers = value.integers.detach().cpu().numpy()
         return NamedArray(name, *_narrowest(integers, name), step=float(value.step))
@@ -76,6 +97,10 @@ def _named(name: str, value: Tensor | Quantized) -> NamedArray:
     whole = value.detach().cpu().contiguous()
     bits = whole.view(torch.uint16) if dtype == "bfloat16" else whole
     return NamedArray(name, bits.numpy(), dtype)
+
+
+def _tensor_of(value: Tensor | Quantized) -> Tensor:
+    return value.integers if isinstance(value, Quantized) else value
 
 
 def _narrowest(integers: Array, name: str) -> tuple[Array, str]:

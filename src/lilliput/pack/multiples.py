@@ -88,7 +88,8 @@ def _near(estimate: np.float32) -> list[np.float32]:
 
 
 def _agrees(values: Reals, step: np.float32) -> bool:
-    back = reals_of(integers_of(values, step), step)
+    with np.errstate(all="ignore"):  # integers of far numbers are others, which is seen
+        back = reals_of(integers_of(values, step), step)
     return bool(np.array_equal(back.view(np.uint32), values.view(np.uint32)))
 
 
@@ -99,7 +100,7 @@ def integers_of(values: Reals, step: np.float32) -> Integers:
 
 def reals_of(integers: Integers, step: np.float32) -> Reals:
     """The multiples: products exact as doubles and rounded once, on every machine."""
-    with np.errstate(over="ignore"):  # of a step that no packer says, a multiple may be infinite
+    with np.errstate(all="ignore"):  # of a step that no packer says, a multiple may be infinite
         return (integers * np.float64(step)).astype(np.float32)
 
 

@@ -15,7 +15,7 @@ Items = npt.NDArray[Any]
 _MOST = 256
 """Colors of a row."""
 _TIMES = 8
-"""Items for each color, at least."""
+"""Items that are not zero for each color, at least: zeros alone are told in fewer bits."""
 _LOOKED_AT = 16
 """Rows, or one more, that tell whether to look at all."""
 _AT_ONCE = 1 << 16
@@ -56,7 +56,7 @@ def _sorted(table: Items) -> tuple[npt.NDArray[np.intp], Items, npt.NDArray[np.b
     is_first = np.ones(table.shape, np.bool_)
     np.not_equal(ordered[:, 1:], ordered[:, :-1], out=is_first[:, 1:])
     sizes = np.count_nonzero(is_first, 1)
-    if sizes.max() > _MOST or _TIMES * sizes.sum() > table.size:
+    if sizes.max() > _MOST or _TIMES * (sizes.sum() - len(table)) > np.count_nonzero(table):
         return None
     return order, ordered, is_first
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lilliput.core import PackError
-from lilliput.pack.arrays import MULTIPLES
+from lilliput.pack.codings import MULTIPLES
 from lilliput.pack.model import PackedModel, Quantized
 from lilliput.pack.multiples import integers_of, reals_of, step_in
 

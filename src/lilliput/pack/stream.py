@@ -5,7 +5,6 @@ The first byte of a block says its form: 0 for the integers as they are, 1 for r
 `width` bytes count modulo 256^width.
 """
 
-import lzma
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +24,7 @@ from lilliput.pack.native_rans import native_rans
 from lilliput.pack.plan import Draft, Method, encode_plans, planned
 from lilliput.pack.predict import Kernel
 from lilliput.pack.smallest import shortest_mixed
+from lilliput.pack.squeeze import expanded, squeezed
 from lilliput.pack.tokens import Integers
 from lilliput.pack.weigh import weigh_tokens
 
@@ -47,9 +47,6 @@ _FULL = 0.998
 """Of the bits of a byte: such bytes are stored as they are."""
 _NEARLY_FULL, _SAMPLE = 0.9, 4096
 """Bytes are counted where a sample has as many bits."""
-_LZMA_SETTINGS = ((3, 0, 0), (3, 0, 2), (0, 2, 2))
-"""Literal context bits, literal position bits and position bits that are tried."""
-_DICTIONARY = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +159,7 @@ def _finish(jobs: Sequence[_Job]) -> None:
         if id(job) in coded:
             forms.append(bytes([_CODED]) + coded[id(job)])
         if job.is_text:
-            forms += [_squeezed(forms[0][1:], *settings) for settings in _LZMA_SETTINGS]
+            forms.append(bytes([_LZMA]) + squeezed(forms[0][1:]))
         job.data = min(forms, key=len)
         job.draft = None
         _check(job)
@@ -207,25 +204,6 @@ def _raw(values: Integers, width: int) -> bytes:
     return values.astype(f"<u{width}").tobytes()
 
 
-def _squeezed(raw: bytes, context: int, position: int, alignment: int) -> bytes:
-    settings = context + 9 * (position + 5 * alignment)
-    data = lzma.compress(raw, lzma.FORMAT_RAW, filters=_filters(settings))
-    return bytes([_LZMA, settings]) + data
-
-
-def _filters(settings: int) -> list[dict[str, int]]:
-    return [
-        {
-            "id": lzma.FILTER_LZMA1,
-            "preset": 9 | lzma.PRESET_EXTREME,
-            "dict_size": _DICTIONARY,
-            "lc": settings % 9,
-            "lp": settings // 9 % 5,
-            "pb": settings // 45,
-        }
-    ]
-
-
 def decode_stream(stream: Stream, blocks: Sequence[bytes], what: str) -> Unsigned:
     """The integers of a stream, in as many bytes as they count.
 
@@ -259,19 +237,9 @@ def _decoded(data: bytes, count: int, width: int, columns: int, what: str) -> In
         check_mixed(len(rest), count, what)
         mixing = native_mixing()
         return (mixing.decode if mixing else decode_mixed)(rest, count, columns, what)
-    raw = _expanded(rest, count * width, what) if form == bytes([_LZMA]) else rest
+    raw = expanded(rest, count * width, what) if form == bytes([_LZMA]) else rest
     if form not in {bytes([_STORED]), bytes([_LZMA])}:
         raise PackError(f"{what} has no form that is known: it begins with {form!r}")
     if len(raw) != count * width:
         raise PackError(f"{what} has {len(raw):,} bytes where {count * width:,} must be")
     return np.frombuffer(raw, f"<u{width}").astype(np.uint32).view(np.int32)
-
-
-def _expanded(data: bytes, size: int, what: str) -> bytes:
-    if not data or data[0] >= 9 * 5 * 5:
-        raise PackError(f"{what} has no settings of LZMA")
-    try:
-        unpacker = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_filters(data[0]))
-        return unpacker.decompress(data[1:], size)
-    except (lzma.LZMAError, EOFError) as error:
-        raise PackError(f"{what} is damaged: {error}") from error

@@ -281,3 +281,42 @@ def test_a_file_whose_tensors_are_or_were_constant_is_updated(tmp_path):
     save_file({"same": ones, "moved": 2 * ones, "was": others, "is": ones + 0}, new)
     made = lp.delta(pack(old).path, pack(new).path, tmp_path / "update.lil")
     assert lp.apply_delta(old, made, tmp_path / "made").read_bytes() == new.read_bytes()
+
+
+@pytest.mark.parametrize("order", [("head", "table"), ("table", "head")])
+def test_tied_tensors_move_once(models, tmp_path, order):
+    old, new = rounded(weights()), rounded(moved(weights(), 0.01))
+    alone = models({"table": old}, {"table": new})
+    size = lp.delta(*alone, tmp_path / "alone.lil").stat().st_size
+    pair = models(dict.fromkeys(order, old), dict.fromkeys(order, new))
+    assert round_trip(*pair, tmp_path).stat().st_size < size + 100
+
+
+def test_a_tensor_that_is_tied_no_more_is_told_from_what_it_was(models, tmp_path):
+    old, new = rounded(weights()), rounded(moved(weights(), 0.01))
+    round_trip(*models({"a": old, "b": old}, {"a": old, "b": new}), tmp_path)
+    round_trip(*models({"a": old, "b": old}, {"a": new, "b": old}), tmp_path)
+    round_trip(*models({"a": old, "b": new}, {"a": old, "b": old}), tmp_path)
+
+
+def test_a_file_with_tied_tensors_is_made_anew(tmp_path):
+    paths = []
+    for name, share in (("old", 0.0), ("new", 0.02)):
+        table = moved(weights(), share).float() if share else weights().float()
+        save_file({"a": table, "b": table.clone(), "c": weights(3).float()}, tmp_path / name)
+        folder = tmp_path / f"{name} file"
+        folder.mkdir()
+        (folder / "net.safetensors").write_bytes((tmp_path / name).read_bytes())
+        paths.append(pack(folder / "net.safetensors", tmp_path / f"{name}.lil").path)
+    update = lp.delta(*paths, tmp_path / "update.lil")
+    made = lp.apply_delta(paths[0], update, tmp_path / "made")
+    assert made.read_bytes() == (tmp_path / "new").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["old.lil", "new.lil"])
+def test_an_update_replaces_none_that_it_is_made_of(models, tmp_path, name):
+    old, new = models({"w": rounded(weights())}, {"w": rounded(moved(weights(), 0.01))})
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(PackError, match="would be replaced by the update; say where else"):
+        lp.delta(old, new, tmp_path / name)
+    assert (tmp_path / name).read_bytes() == before

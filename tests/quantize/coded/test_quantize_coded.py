@@ -119,3 +119,34 @@ def test_a_limit_that_cannot_be_kept_names_the_closest_and_the_curve() -> None:
 def test_settings_that_make_no_sense_are_refused(limits, message) -> None:
     with pytest.raises(ValueError, match=message):
         QuantizeCoded(net_and_task()[1], **limits)
+
+
+class Tied(nn.Module):
+    """Two layers of one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(24, 24), nn.Linear(24, 24), nn.Linear(24, 5)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 9 * self.head(torch.relu(self.second(torch.relu(self.first(x)))))
+
+
+def test_tied_weights_are_rounded_and_stored_once(tmp_path) -> None:
+    torch.manual_seed(0)
+    net, inputs = Tied().eval(), 2 * torch.randn(48, 24)
+    batches = [(inputs, net(inputs).argmax(1))]
+    task = Task("tied", batches, batches, nn.functional.cross_entropy, Accuracy(), test=batches)
+    sizes = []
+    for distance in (0.0005, 0.05):
+        found = run(
+            Model(net, (inputs[:1],)), [QuantizeCoded(task, max_distance=distance, samples=48)]
+        )
+        state = found.module.state_dict()
+        assert torch.equal(state["first.weight"], state["second.weight"])
+        assert steps_off(state["first.weight"]) < 1e-3
+        packed = pack_model(found, tmp_path / "net.lil")
+        sizes.append({entry.name: entry.stored_bytes for entry in packed.contents.entries})
+        assert min(sizes[-1]["first.weight"], sizes[-1]["second.weight"]) == 0
+    assert sum(sizes[1].values()) < 0.8 * sum(sizes[0].values())

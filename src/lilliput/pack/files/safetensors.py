@@ -13,6 +13,7 @@ __all__ = ["safetensors_pieces"]
 
 _TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _TYPES |= {"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "BOOL": "bool"}
+_TYPES |= {"F8_E4M3": "uint8", "F8_E5M2": "uint8"}
 _TYPES |= {"U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8"}
 _MOST_HEADER = 100_000_000
 

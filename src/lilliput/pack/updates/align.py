@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lilliput.core import PackError
-from lilliput.pack.arrays import Array
+from lilliput.pack.codings import Array
 from lilliput.pack.fields import FieldReader, FieldWriter
 
 __all__ = ["Part", "lined_up", "parts_of", "read_parts", "write_parts"]

@@ -8,11 +8,12 @@ import numpy as np
 
 from lilliput.core import PackError
 from lilliput.core.progress import track
-from lilliput.pack.arrays import Array, array_of, digest
+from lilliput.pack.codings import Array, digest
 from lilliput.pack.container import Readable, header_of, limit_of, read_blocks
-from lilliput.pack.file import plain_name, put, write_whole
+from lilliput.pack.file import free_place, put, taken, write_whole
 from lilliput.pack.header import Entry
 from lilliput.pack.plan import Plan, encode_plans
+from lilliput.pack.restore import array_of
 from lilliput.pack.stream import decode_stream
 from lilliput.pack.updates.base import Base
 from lilliput.pack.updates.blocks import BlockReader
@@ -100,8 +101,8 @@ class Applied:
         """Writes it."""
         source = self.update.contents.source
         if out is None:
-            name = plain_name(source.name) if source else f"{self.path.stem}.new.lil"
-            out = self.path.parent / name
+            folder = self.path.parent
+            out = free_place(folder, source) if source else folder / f"{self.path.stem}.new.lil"
         write_whole(out, self.data)
         return out
 
@@ -132,7 +133,9 @@ class Applied:
 
     def _file(self, file: Readable, data: bytearray) -> bytearray:
         for entry, how in self._pairs():
-            if how.way == WHOLE:
+            if entry.origin is not None:
+                values = np.frombuffer(taken(entry.origin, data), np.uint8)
+            elif how.way == WHOLE:
                 values = array_of(entry, self._whole(file, entry), self.path.name)
             else:
                 values = self._values(entry, how)

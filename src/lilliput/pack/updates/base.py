@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lilliput.core import PackError
-from lilliput.pack.arrays import MULTIPLES, Array, NamedArray, array_of
+from lilliput.pack.arrays import NamedArray
+from lilliput.pack.codings import MULTIPLES, Array
 from lilliput.pack.container import MAGIC, Packed
 from lilliput.pack.file import arrays_in
 from lilliput.pack.header import DTYPES, Entry, Kind
 from lilliput.pack.multiples import integers_of, reals_of, step_in
+from lilliput.pack.restore import array_of
 from lilliput.pack.tokens import Integers
 from lilliput.pack.updates.align import lined_up, read_parts
 from lilliput.pack.updates.differences import Places, differences, moved, pools_of

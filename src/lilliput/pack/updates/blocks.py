@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lilliput.core import PackError
-from lilliput.pack.arrays import Array, streams_of
+from lilliput.pack.arrays import streams_of
 from lilliput.pack.classes import Lines
+from lilliput.pack.codings import Array
 from lilliput.pack.fields import FieldReader, FieldWriter
 from lilliput.pack.header import Entry, Stream
 from lilliput.pack.plan import Plan, encode_plans
@@ -40,7 +41,8 @@ class _OldLines:
     """The classes of the lines of a tensor's old blocks."""
 
     def __init__(self, base: Base, entry: Entry) -> None:
-        self._entry = base.entry(entry.name)
+        before = base.entry(entry.name)
+        self._entry = before.origin or before if before else None
         self._blocks = base.blocks(self._entry) if self._entry else []
 
     def of(self, stream: int, place: int) -> tuple[Lines, Lines]:

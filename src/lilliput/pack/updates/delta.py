@@ -8,9 +8,10 @@ import numpy as np
 
 from lilliput.core import PackError
 from lilliput.core.progress import track
-from lilliput.pack.arrays import INTEGERS, MULTIPLES, Array, array_of
+from lilliput.pack.codings import INTEGERS, MULTIPLES, Array
 from lilliput.pack.container import Packed, read_framed, write_framed
 from lilliput.pack.header import Contents, Entry, Stream, write_header
+from lilliput.pack.restore import array_of
 from lilliput.pack.stream import Source, encode_streams
 from lilliput.pack.tokens import Integers
 from lilliput.pack.updates.align import parts_of, write_parts
@@ -42,7 +43,10 @@ def delta(old: Path | str, new: Path | str, out: Path | str) -> Path:
         PackError: A file cannot be read or is damaged, they are of two kinds, or the update
             cannot be written.
     """
-    base, packed, out = Base.open(Path(old), _ALL), Packed.open(Path(new), _ALL), Path(out)
+    out = Path(out)
+    if out.resolve() in {Path(old).resolve(), Path(new).resolve()}:
+        raise PackError(f"{out} would be replaced by the update; say where else with -o")
+    base, packed = Base.open(Path(old), _ALL), Packed.open(Path(new), _ALL)
     if base.packed is None or base.kind != packed.contents.kind:
         what = base.kind if base.packed else "file that is not packed"
         raise PackError(
@@ -103,6 +107,8 @@ class _Maker:
 
     def _how(self, entry: Entry) -> tuple[How, Entry]:
         """How a tensor is made, and what the header says of it."""
+        if entry.origin is not None:
+            return How(WHOLE), entry
         blocks = self.packed.blocks(entry)
         new = array_of(entry, blocks, self.packed.path.name)
         bare = entry if self.is_model else _bare(entry)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lilliput.core import PackError
-from lilliput.pack.arrays import Array
+from lilliput.pack.codings import Array
 from lilliput.pack.tokens import Alphabet, Integers, fold
 
 __all__ = ["POOLS", "TEXT", "Places", "Pools", "bits_of", "differences", "moved", "pools_of"]

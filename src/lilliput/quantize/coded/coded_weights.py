@@ -66,22 +66,29 @@ class CodedWeights:
         self._compared = self._look(_inputs(task, samples))
         self._seen = self._look(_inputs(task, min(samples, _LOOKED)))
         self._put: float | None = None
-        weights = {weight.name for weight in self.stepped.weights}
+        stepped = self._stepped_names()
         self._vectors = {
             name: parameter.detach()
             for name, parameter in self.stepped.module.named_parameters()
-            if name not in weights and parameter.numel() >= _SHORT
+            if name not in stepped and parameter.numel() >= _SHORT
         }
         self._rest = self._other_bytes()
         for name in self._vectors:
             keep(self.stepped.module, name)
+
+    def _stepped_names(self) -> set[str]:
+        """Of weights with a step, and of parameters that are tied to one."""
+        every = dict(self.stepped.module.named_parameters(remove_duplicate=False))
+        weights = {weight.name for weight in self.stepped.weights}
+        places = {every[name].data_ptr() for name in weights & every.keys()}
+        return weights | {name for name, own in every.items() if own.data_ptr() in places}
 
     def _other_bytes(self) -> float:
         """Of what stays float, and of what a file says of each tensor."""
         state = self.stepped.module.state_dict()
         quantizers = tuple(f"{weight.name}_quantizer." for weight in self.stepped.weights)
         own = {name: value for name, value in state.items() if not name.startswith(quantizers)}
-        rounded = {weight.name for weight in self.stepped.weights} | set(self._vectors)
+        rounded = self._stepped_names() | set(self._vectors)
         others = [value for name, value in own.items() if name not in rounded]
         return float(_TENSOR_BYTES * len(own) + sum(x.numel() * x.element_size() for x in others))
 
