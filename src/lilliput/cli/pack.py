@@ -1,6 +1,7 @@
 """`lilliput pack`: a finished file without loss, or a network with its weights rounded for it."""
 
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -119,7 +120,7 @@ def _pack_file(file: Path, out: Path | None, smallest: bool, answer: Answer) -> 
 
 def _pack_network(
     file: str,
-    make: "Callable[[lilliput.core.Model, lilliput.core.Task, Path], list[str]]",
+    make: "Callable[[lilliput.core.Model, lilliput.core.Task, Path], lilliput.core.Model]",
     out: Path | None,
     answer: Answer,
 ) -> None:
@@ -133,19 +134,25 @@ def _pack_network(
     path = out or Path(f"{name_of(file)}.lil")
     if not path.absolute().parent.is_dir():
         raise LilliputError(f"cannot write {path}: there is no folder {path.absolute().parent}")
-    notes = make(model, task, path)
-    state = model.module.state_dict().values()
-    before = sum(value.numel() * value.element_size() for value in state)
-    after = path.stat().st_size
+    if path.resolve() == Path(file.partition(":")[0]).resolve():
+        raise LilliputError(f"{path} would be replaced by the packed file; say where else with -o")
+    small = make(model, task, path)
+    parts = {x.data_ptr(): x.numel() * x.element_size() for x in model.module.state_dict().values()}
+    before, after = sum(parts.values()), path.stat().st_size
+    scores = [task.score(one.module.eval()) for one in (model, small)]
+    notes = [note.text for note in small.notes]
     value = {
         "path": str(path),
         "size_bytes": after,
         "unpacked_bytes": before,
         "ratio": before / after,
+        "metric": {"float": scores[0], "packed": scores[1]},
         "notes": notes,
     }
     told = f"{bytes_text(before)} became {bytes_text(after)}, {short(before / after)} times smaller"
-    answer.give(value, str(path), told, *notes)
+    name = type(task.metric).__name__
+    score = f"{name} on validation: {scores[1]:.4g}, of the float network {scores[0]:.4g}"
+    answer.give(value, str(path), told, score, *notes)
 
 
 def _recipe_packed(
@@ -154,7 +161,7 @@ def _recipe_packed(
     model: "lilliput.core.Model",
     task: "lilliput.core.Task",
     path: Path,
-) -> list[str]:
+) -> "lilliput.core.Model":
     """Applies a recipe, the network being the teacher, and writes what comes out.
 
     Training that was stopped goes on where the same command is given again.
@@ -166,10 +173,10 @@ def _recipe_packed(
     begun = path.with_name(f"{path.name}.begun")
     passes = resumable(read(text_of(recipe), task, teacher=model), begun)
     small = run(model, passes)
-    state, notes = _for_class(small, model)
+    state, small = _for_class(small, model)
     pack_model(state, path, smallest=smallest)
     shutil.rmtree(begun, ignore_errors=True)  # there is none where nothing trained
-    return [*(note.text for note in small.notes), *notes]
+    return small
 
 
 def _rounded_and_packed(  # noqa: PLR0913, PLR0917
@@ -179,8 +186,8 @@ def _rounded_and_packed(  # noqa: PLR0913, PLR0917
     model: "lilliput.core.Model",
     task: "lilliput.core.Task",
     path: Path,
-) -> list[str]:
-    """Writes the file, and gives what is to be said of it.
+) -> "lilliput.core.Model":
+    """Writes the file, and gives the network that is in it.
 
     Raises:
         BudgetError: The file is larger than it may be, whatever the steps.
@@ -202,10 +209,10 @@ def _rounded_and_packed(  # noqa: PLR0913, PLR0917
                 if not sizes:
                     raise
                 break
-            state, notes = _for_class(small, model)
+            state, small = _for_class(small, model)
             sizes.append(pack_model(state, part, smallest=smallest).path.stat().st_size)
             if most is None or sizes[-1] <= most:
-                return [*(note.text for note in small.notes), *notes]
+                return small
             # the entropy said less than the coder and the header need, as it may in small networks
             limits = {"max_bytes": max(1, int(limits["max_bytes"]) - (sizes[-1] - int(most)))}
         raise BudgetError(
@@ -216,17 +223,18 @@ def _rounded_and_packed(  # noqa: PLR0913, PLR0917
 
 def _for_class(
     small: "lilliput.core.Model", model: "lilliput.core.Model"
-) -> "tuple[Mapping[str, Tensor], list[str]]":
-    """The state that the network's own class opens; where there is none the folded, and why."""
-    from lilliput.core import UnsupportedError
+) -> "tuple[Mapping[str, Tensor], lilliput.core.Model]":
+    """The state that the network's own class opens, or the folded; and the plain network."""
+    from lilliput.core import Note, UnsupportedError
     from lilliput.graph import unfolded_state
     from lilliput.quantize.plain import plain_copy_of
 
     small = plain_copy_of(small)
     found = small.module.state_dict()
     if found.keys() == model.module.state_dict().keys():
-        return found, []
+        return found, small
     try:
-        return unfolded_state(small, model), []
+        return unfolded_state(small, model), small
     except UnsupportedError as error:
-        return found, [f"BatchNorm is folded in the file: {error}"]
+        note = Note(f"BatchNorm is folded in the file: {error}", is_fallback=False)
+        return found, replace(small, notes=(*small.notes, note))

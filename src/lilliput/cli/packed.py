@@ -7,6 +7,9 @@ from lilliput.cli.output import Answer
 from lilliput.cli.tables import Column, fitted, plain
 from lilliput.core.amounts import bytes_text, short
 from lilliput.pack import CODINGS, Packed
+from lilliput.pack.codings import MULTIPLES
+from lilliput.pack.header import Entry
+from lilliput.pack.multiples import step_in
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,7 +31,7 @@ def inspect_packed(path: Path, answer: Answer) -> None:
             "stored_bytes": entry.stored_bytes,
             "unpacked_bytes": entry.size_bytes,
             "bits_per_weight": 8 * entry.stored_bytes / entry.items if entry.items else None,
-            "step": entry.step or None,
+            "step": _step(entry),
         }
         for entry in contents.entries
     ]
@@ -55,6 +58,14 @@ def inspect_packed(path: Path, answer: Answer) -> None:
         f"{short(unpacked / whole)} times smaller; {bytes_text(packed.data_start)} are the header",
         *([cut] if whole > size else []),
     )
+
+
+def _step(entry: Entry) -> float | None:
+    """The real value of an integer's unit, where it has one."""
+    found = (entry.origin or entry).coding == MULTIPLES and step_in(
+        (entry.origin or entry).settings
+    )
+    return entry.step or (float(found) if found else None)
 
 
 def _readable(packed: Packed, size: int) -> str:

@@ -1,10 +1,10 @@
 """What a technique does while a training pass runs."""
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-__all__ = ["TrainingHook"]
+__all__ = ["StatefulHook", "TrainingHook"]
 
 
 @runtime_checkable
@@ -21,4 +21,17 @@ class TrainingHook(Protocol):
 
     def penalty(self, module: nn.Module, /) -> Tensor | None:
         """Gives a scalar to add to the loss, or None."""
+        ...
+
+
+@runtime_checkable
+class StatefulHook(TrainingHook, Protocol):
+    """One that knows more than the module does, which checkpoints then have too."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it knows, as numbers, texts and tensors in dicts and lists."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Knows what another knew; called after `on_epoch` where training goes on."""
         ...

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from lilliput.core.errors import TaskError
@@ -153,6 +153,14 @@ class Task:
         if callable(getattr(metric, "reset", None)):
             metric.reset()  # type: ignore[attr-defined]
         return metric
+
+    @torch.no_grad()
+    def score(self, module: nn.Module, split: Split = "validation") -> float:
+        """What the metric says of a network on all of a split."""
+        metric = self.fresh_metric()
+        for inputs, labels in self.batches(split):
+            metric.update(module(*inputs), labels)
+        return float(metric.compute())
 
     @property
     def higher_is_better(self) -> bool:

@@ -157,7 +157,11 @@ def _shortest(arrays: Sequence[NamedArray], is_smallest: bool) -> list[_Form]:
         for place, (array, form) in enumerate(zip(arrays, forms, strict=True))
         if not array.step and not (array.is_text and form.coding == INTEGERS) and form.streams
     }
-    raws = {place: raw for place, raw in raws.items() if is_likely_squeezed(raw, forms[place].size)}
+    raws = {
+        place: raw
+        for place, raw in raws.items()
+        if is_smallest or is_likely_squeezed(raw, forms[place].size)
+    }
     sources = [Source(raw.astype(np.int32), 1, is_text=True) for raw in raws.values()]
     for place, coded in zip(raws, encode_streams(sources), strict=True):
         other = _Form(BYTES, b"", (coded,))
@@ -219,11 +223,18 @@ def _of_bytes(items: Array, is_float: bool, columns: int) -> tuple[int, bytes, l
         sizes, colors, places = found
         parts = [Source(sizes, 2), Source(places, 1, columns)]
         return PALETTES, b"", [*parts, *_planes(colors, is_float, 0)]
-    zeros = items == 0
-    if is_float and np.count_nonzero(zeros) > _SPARSE * len(items):
-        mask = Source((~zeros).astype(np.int32), 1, columns)
-        return SPARSE, b"", [mask, *_planes(items[~zeros], is_float, 0)]
+    if is_float:
+        marks = _marks(items)
+        if np.count_nonzero(marks != 1) > _SPARSE * len(items):
+            parts = [Source(marks, 1, columns), *_planes(items[marks == 1], is_float, 0)]
+            return SPARSE, b"", parts
     return PLANES, b"", _planes(items, is_float, columns)
+
+
+def _marks(items: Array) -> Integers:
+    """0 for a zero, 2 for one below zero, 1 for all other floats."""
+    sign = items.dtype.type(1 << (8 * items.itemsize - 1))
+    return np.where(items == 0, 0, np.where(items == sign, 2, 1)).astype(np.int32)
 
 
 def _product_parts(flat: Array, segments: Sequence[Segment]) -> list[Source]:
@@ -304,7 +315,8 @@ def streams_of(entry: Entry, values: Array) -> list[Integers]:
         bytes_ = little(colors).view(np.uint8).astype(np.int32)
         found = [bytes_, np.searchsorted(colors, items).astype(np.int32)]
     elif coding == SPARSE:
-        found = [(items != 0).astype(np.int32), _planar(items[items != 0], is_float).reshape(-1)]
+        marks = _marks(items)
+        found = [marks, _planar(items[marks == 1], is_float).reshape(-1)]
     elif coding == PRODUCTS and flat.dtype == np.float32:
         segments = read_segments(entry.settings, f"tensor {entry.name!r}")
         differences, others = divided(segments, items)

@@ -6,7 +6,8 @@ By number:
 1. planes: the lowest byte of each item, then the next of each, and so on, in one stream or several;
    bits of floats are turned left by one before, so that the exponent is not cut.
 2. palette: a stream of the bytes of a few values, and one of each item's place among them.
-3. sparse: a stream that is 0 where all bits of an item are, else 1; then planes of the others.
+3. sparse: a stream that is 0 where all bits of an item are, 2 where all but the sign are, as
+   masked weights below zero have it, else 1; then planes of the others.
 4. products: float32 items that are others times a factor, as `products.py` tells: a stream of what
    such items differ by from the product, in units of the last binary digit; then planes of the
    others.

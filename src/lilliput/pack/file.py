@@ -21,6 +21,7 @@ from lilliput.pack.restore import array_of
 
 __all__ = [
     "arrays_in",
+    "check_apart",
     "free_place",
     "pack",
     "pack_bytes",
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 _SHORT = 1 << 12
-"""Bytes of a file up to which it is tried as bytes alone: its arrays take room in the header."""
+"""Bytes of a file up to which it is always tried as bytes alone: arrays take room in the header."""
 _SMALL = 512
 """Items below which arrays of a type are coded together."""
 _WORTH_AN_ENTRY = 64
@@ -80,7 +81,7 @@ def pack_bytes(data: bytes, name: str, out: Path, *, smallest: bool = False) -> 
     name = name.encode("utf-8", "replace").decode()
     source = SourceFile(name, len(data), hashlib.sha256(data).digest())
     ways = [arrays_in(data, Path(name).suffix)]
-    if len(data) <= _SHORT:
+    if smallest or len(data) <= _SHORT:
         ways.append(arrays_in(data, ""))
     forms = [_coded(arrays, source, smallest) for arrays in ways]
     write_packed(out, *min(forms, key=lambda form: packed_bytes(*form)))
@@ -128,6 +129,7 @@ def unpack(packed: Packed, out: Path | str | None = None) -> Path:
             "with unpack_model"
         )
     out = free_place(packed.path.parent, source) if out is None else Path(out)
+    check_apart(out, packed.path)
     data = _joined(packed)
     if hashlib.sha256(data).digest() != source.sha256:
         raise PackError(f"{packed.path.name} is damaged: it unpacks to another file")
@@ -146,6 +148,16 @@ def write_whole(out: Path, data: bytes | bytearray) -> None:
             part.write_bytes(data)
     except OSError as error:
         raise PackError(f"cannot write {out}: {error.strerror or error}") from error
+
+
+def check_apart(out: Path, packed: Path) -> None:
+    """Makes sure that a packed file is not replaced by what it unpacks to.
+
+    Raises:
+        PackError: It would be.
+    """
+    if out.resolve() == packed.resolve():
+        raise PackError(f"{out} would be replaced by what it holds; say where else with -o")
 
 
 def free_place(folder: Path, source: SourceFile) -> Path:

@@ -13,6 +13,7 @@ from lilliput.core.disk import replacing
 from lilliput.pack.arrays import NamedArray, encode_arrays
 from lilliput.pack.codings import Array
 from lilliput.pack.container import Packed, write_packed
+from lilliput.pack.file import check_apart
 from lilliput.pack.header import (
     DTYPES,
     MOST_AXES,
@@ -140,13 +141,14 @@ def unpack_model(packed: Packed, out: Path | str | None = None) -> Path:
     Raises:
         PackError: It is damaged; or the other cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     out = packed.path.with_suffix(".safetensors") if out is None else Path(out)
+    check_apart(out, packed.path)
     tensors = dict(PackedModel(packed))
     try:
         with replacing(out) as part:
-            save_file(tensors, part)
+            part.write_bytes(save(tensors))
     except OSError as error:
         raise PackError(f"cannot write {out}: {error.strerror or error}") from error
     return out

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lilliput.core import PackError
 from lilliput.pack.codings import (
@@ -102,7 +101,7 @@ def _of_planes(
     if entry.coding == PALETTES:
         return painted(streams[0], items, streams[1], what)
     if entry.coding == SPARSE:
-        return _filled(streams[0].astype(bool), items, what)
+        return _filled(streams[0], items, what)
     if entry.dtype != "float32":
         raise PackError(f"{what} has products, which {entry.dtype} has not")
     differences = streams[0].astype(np.uint32).view(np.int32)
@@ -137,9 +136,11 @@ def _together(planes: Unsigned, unsigned: np.dtype[Any], is_float: bool, what: s
     return items
 
 
-def _filled(is_other: npt.NDArray[np.bool_], others: Array, what: str) -> Array:
-    if np.count_nonzero(is_other) != len(others):
+def _filled(marks: Unsigned, others: Array, what: str) -> Array:
+    is_other = marks == 1
+    if np.count_nonzero(is_other) != len(others) or (len(marks) and marks.max() > 2):
         raise PackError(f"{what} has {len(others):,} items that its mask does not say")
-    items = np.zeros(len(is_other), others.dtype)
+    items = np.zeros(len(marks), others.dtype)
     items[is_other] = others
+    items[marks == 2] = others.dtype.type(1 << (8 * others.itemsize - 1))
     return items

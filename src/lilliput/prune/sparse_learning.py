@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -101,6 +102,15 @@ class GroupSparsity:
         if epoch == 0 or shapes != state.shapes:
             state.shapes, state.groups = shapes, _found(module, self.task)
         state.factors = _factors(module, state.groups, self.alpha)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The factors of the epoch."""
+        factors = self._state.factors.items()
+        return {"factors": [[name, axis, own] for (name, axis), own in factors]}
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Goes on where another was."""
+        self._state.factors = {(name, axis): own for name, axis, own in state["factors"]}
 
     def penalty(self, module: nn.Module, /) -> Tensor | None:
         """The weighted sum; None for a network without groups."""

@@ -8,6 +8,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from lilliput.core import PassError, TaskError
+from lilliput.core.hooks import StatefulHook
 from lilliput.core.progress import track
 from lilliput.train.average import Average
 from lilliput.train.data import Batch, TrainingData
@@ -49,6 +50,7 @@ class _Loop:
         self.watch = Watch(fabric)
         self.epoch = self.batch = self.step = self.per_epoch = 0
         self.is_finished = self.is_forecast = False
+        self.hook_states: list[dict[str, Any] | None] = []
 
     @property
     def steps(self) -> int:
@@ -79,6 +81,7 @@ class _Loop:
             seed_all(self.job.training.seed + 1_000_003 * self.epoch)
             for hook in self.job.hooks:
                 hook.on_epoch(self.job.module, self.epoch, self.job.epochs)
+            self._give_hooks_back()
             skipped = self.batch
             for index, batch in enumerate(self.data.epoch(self.epoch), 1):
                 if index < skipped:
@@ -93,6 +96,13 @@ class _Loop:
             self.epoch, self.batch = self.epoch + 1, 0
             if self.watch.may_save():
                 self._save()
+
+    def _give_hooks_back(self) -> None:
+        """What they knew when the checkpoint was written, once."""
+        for hook, state in zip(self.job.hooks, self.hook_states, strict=False):
+            if isinstance(hook, StatefulHook) and state is not None:
+                hook.load_state_dict(state)
+        self.hook_states = []
 
     def _step(self, batch: Batch) -> None:
         inputs, labels, weight = batch
@@ -191,6 +201,10 @@ class _Loop:
                 "optimizer": self.optimizer.state_dict(),
                 "average": self.average.values if self.average else None,
                 "random": random_states(),
+                "hooks": [
+                    hook.state_dict() if isinstance(hook, StatefulHook) else None
+                    for hook in self.job.hooks
+                ],
             }
         return state
 
@@ -214,6 +228,7 @@ class _Loop:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average:
             self.average.values = self.fabric.to_device(state["average"])
+        self.hook_states = state.get("hooks", [])
         random: dict[str, Any] = state["random"]
         return random
 

@@ -2,6 +2,7 @@
 
 import math
 from functools import cache
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -50,6 +51,43 @@ def net_and_task() -> tuple[Model, Task]:
     batches = [(x[i : i + 32], y[i : i + 32]) for i in range(0, 256, 32)]
     task = Task("signs", batches, batches, nn.functional.cross_entropy, Accuracy())
     return Model(net, (x[:2],)), task
+
+
+class Killed:
+    """A hook that ends the training."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def on_step(self, _module: nn.Module, step: int, _steps: int, /) -> None:
+        if step == self.at:
+            raise PassError("killed")
+
+    def on_epoch(self, _module: nn.Module, _epoch: int, _epochs: int, /) -> None:
+        pass
+
+    def penalty(self, _module: nn.Module, /) -> None:
+        return None
+
+
+@pytest.mark.parametrize("at", [3, 14, 16, 30])
+def test_training_that_was_stopped_ends_where_it_would_have(tmp_path, monkeypatch, at) -> None:
+    monkeypatch.setattr("lilliput.train.watch._SAVE_EVERY_S", 0.0)
+    model, task = net_and_task()
+
+    def trained(at: int, folder: Path | None) -> Model:
+        hooks = (RatePenalty(0.5), Killed(at))
+        learn = FineTune(
+            task, epochs=5, learning_rate=0.05, training=HOW, hooks=hooks, checkpoint=folder
+        )
+        return run(model, [QuantizeCodedAware(0.5), learn])
+
+    whole = trained(999, None)
+    with pytest.raises(PassError, match="killed"):
+        trained(at, tmp_path)
+    resumed = trained(999, tmp_path)
+    pairs = zip(whole.module.parameters(), resumed.module.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
 
 
 def code_length(integers: np.ndarray, is_zero: float, goes_on: float) -> float:

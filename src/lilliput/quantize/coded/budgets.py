@@ -17,7 +17,7 @@ _CLOSE = 0.01
 """Share of the bytes by which neighbours may differ in the end."""
 _MARGIN = 0.05
 """Share of a limit on the distance that may be left over: some 1 % of the bytes."""
-_MOST_TRIALS = 4
+_MOST_TRIALS = 8
 
 
 @dataclass(frozen=True)

@@ -97,10 +97,15 @@ class CodedWeights:
         batches = small_batches(inputs)
         return Seen(batches, self.stepped.outputs(batches), self.distance)
 
+    @property
+    def compared(self) -> int:
+        """Inputs on which outputs are compared."""
+        return self._compared.count
+
     @cached_property
     def _float_metric(self) -> float:
         """Asked for before anything is rounded."""
-        return self._metric()
+        return self.task.score(self.stepped.module)
 
     @cached_property
     def _rough(self) -> Allotment:
@@ -135,7 +140,7 @@ class CodedWeights:
         drop = 0.0
         if limit.quantity == "drop":
             worse = 1 if self.task.higher_is_better else -1
-            drop = worse * (self._float_metric - self._metric())
+            drop = worse * (self._float_metric - self.task.score(self.stepped.module))
         size = (bits + self._vector_bits()) / 8 + self._rest
         return Trial(price, size, self.stepped.distance(self._compared), drop)
 
@@ -173,13 +178,6 @@ class CodedWeights:
                     problem.set(on_grid(problem, _SWEEPS))
         for vector in self._vectors.values():
             vector.copy_(rounded_vector(vector))
-
-    def _metric(self) -> float:
-        metric = self.task.fresh_metric()
-        with torch.no_grad():
-            for inputs, labels in self.task.batches("validation"):
-                metric.update(self.stepped.module(*inputs), labels)
-        return float(metric.compute())
 
     def model(self) -> Model:
         """A network of its own with plain weights, each a multiple of its step, biases too."""

@@ -82,5 +82,12 @@ class QuantizeCoded:
         unit = f"{coded.distance.quantity} {short(found.distance)}"
         if self.max_drop is not None:
             unit += f", drop {short(found.drop)} on validation"
-        text = f"QuantizeCoded: about {bytes_text(found.size_bytes)} when packed, {unit}"
-        return replace(small, notes=(*small.notes, Note(text, is_fallback=False)))
+        size = bytes_text(found.size_bytes)
+        text = f"QuantizeCoded: about {size} when packed, {unit} on {coded.compared} inputs"
+        return replace(small, notes=(*map(_reworded, small.notes), Note(text, is_fallback=False)))
+
+
+def _reworded(note: Note) -> Note:
+    """What has no step is not left as it is here."""
+    text = note.text.replace("stays float", "has no step: each of its numbers keeps some 9 bits")
+    return replace(note, text=text)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -183,6 +184,14 @@ class RatePenalty:
             )
         if epoch == 0:
             self._state.begin()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The bits that there were at first, and the channels that are gone."""
+        return {"first": self._state.first, "gone": dict(self._state.gone)}
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Goes on where another was."""
+        self._state.first, self._state.gone = state["first"], dict(state["gone"])
 
     def penalty(self, _module: nn.Module, /) -> Tensor | None:
         """Nothing: the loss does not see it."""

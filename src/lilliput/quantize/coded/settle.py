@@ -55,7 +55,7 @@ class SettleCoded:
             bias = getattr(found.layer, "bias", None)  # an embedding has none
             if bias is not None:
                 _round(bias)
-        text = f"SettleCoded: {zeros / total:.1%} of the weights are zero"
+        text = f"SettleCoded: {zeros / total:.1%} of the weights that have a step are zero"
         return replace(model, notes=(*model.notes, Note(text, is_fallback=False)))
 
 

@@ -67,6 +67,11 @@ class Seen:
     wanted: Sequence[Any]
     distance: Distance
 
+    @property
+    def count(self) -> int:
+        """Examples."""
+        return sum(len(inputs[0]) for inputs in self.batches)
+
     def distance_of(self, outputs: Sequence[Any]) -> float:
         """The mean over examples."""
         pairs = zip(outputs, self.wanted, strict=True)
