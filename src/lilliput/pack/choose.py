@@ -45,10 +45,11 @@ def draft_block(
         like: How another block is coded, whose alphabet and way to find classes are taken over.
         weigh: What says how many bits tokens take.
     """
+    middle = middle_of(values)
     views = [
         view
-        for middle in (middle_of(values), *_middle_of_bytes(values))
-        for view in _views(values, middle, columns, kernels, like)
+        for own in (middle, *_middle_of_bytes(values, middle))
+        for view in _views(values, own, columns, kernels, like)
     ]
     found = [_in_classes(view, like.way if like else None, weigh) for view in views]
     best = min(range(len(views)), key=lambda place: found[place].bits)
@@ -67,10 +68,9 @@ def middle_of(values: Integers) -> int:
     return 0 if low <= 0 <= high else int(middle)
 
 
-def _middle_of_bytes(values: Integers) -> list[int]:
+def _middle_of_bytes(values: Integers, middle: int) -> list[int]:
     """Around which as many numbers as tokens lie, if these are too few around the other middle."""
     low, high = int(values.min()), int(values.max())
-    middle = middle_of(values)
     is_far = 2 * max(high - middle, middle - low) >= ALPHABET
     return [(low + high + 1) // 2] if is_far and high - low < ALPHABET else []
 

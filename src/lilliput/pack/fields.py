@@ -1,6 +1,7 @@
 """Numbers and texts one after another in few bytes; reading checks every bound."""
 
 import struct
+from collections.abc import Iterable
 
 from lilliput.core import PackError
 
@@ -26,6 +27,15 @@ class FieldWriter:
             self.data.append(value & 127 | 128)
             value >>= 7
         self.data.append(value)
+
+    def numbers(self, values: Iterable[int]) -> None:
+        """Whole numbers."""
+        append = self.data.append
+        for value in values:
+            if value < 128:
+                append(value)
+            else:
+                self.number(value)
 
     def text(self, value: str) -> None:
         """The length in bytes, then UTF-8."""

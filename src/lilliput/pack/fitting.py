@@ -1,6 +1,6 @@
 """Which table says how often tokens occur in the fewest bits; for many tables at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -33,12 +33,12 @@ class _Fits(NamedTuple):
     Args:
         frequencies: Of each token, table by table.
         bits: What each table and what is coded with it take.
-        tables: They themselves.
+        table: Gives one of them.
     """
 
     frequencies: Counts
     bits: Costs
-    tables: list[Table]
+    table: Callable[[int], Table]
 
 
 def fitted_parts(parts: Sequence[tuple[Alphabet, Counts]]) -> list[Fitted]:
@@ -88,13 +88,13 @@ def fitted(counts: Counts, alphabet: Alphabet) -> Fitted:
     shaped = _shaped(counts[used], alphabet)
     may_be_listed = np.flatnonzero(_fewest_listed(counts[used]) < shaped.bits)
     listed = _listed(counts[used[may_be_listed]])
-    for row, frequency, table in zip(used, shaped.frequencies, shaped.tables, strict=True):
-        tables[row], frequencies[row] = table, frequency
-    for place, bits, frequency, table in zip(
-        may_be_listed, listed.bits, listed.frequencies, listed.tables, strict=True
-    ):
-        if bits < shaped.bits[place]:
-            tables[used[place]], frequencies[used[place]] = table, frequency
+    is_listed = listed.bits < shaped.bits[may_be_listed]
+    lists = {int(may_be_listed[own]): int(own) for own in np.flatnonzero(is_listed)}
+    frequencies[used] = shaped.frequencies
+    frequencies[used[may_be_listed[is_listed]]] = listed.frequencies[is_listed]
+    for place, row in enumerate(used.tolist()):
+        is_list = place in lists
+        tables[row] = listed.table(lists[place]) if is_list else shaped.table(place)
     return tables, frequencies
 
 
@@ -111,7 +111,7 @@ def _listed(counts: Counts) -> _Fits:
     is_used = counts > 0
     found = _rounded(counts.astype(np.float64), is_used)
     bits = 16 + _pair_bits(found, is_used) + _bits_of(counts, found)
-    return _Fits(found, bits, [Listed(_pairs(*row)) for row in zip(found, is_used, strict=True)])
+    return _Fits(found, bits, lambda row: Listed(_pairs(found[row], is_used[row])))
 
 
 def _pairs(frequencies: Counts, is_said: Mask) -> tuple[tuple[int, int], ...]:
@@ -187,12 +187,12 @@ def _shaped(counts: Counts, alphabet: Alphabet) -> _Fits:
         frequencies[some] += shared(mass, is_free[some], rest[some])
     head = 32 + 8 * (last > 127)
     cost = head + _pair_bits(frequencies, is_spike) + _bits_of(counts, frequencies)
-    tables: list[Table] = [
-        Shaped(int(shape[row]), int(scale[row]), int(last[row]), pairs)
-        for row in range(len(counts))
-        for pairs in [_pairs(frequencies[row], is_spike[row])]
-    ]
-    return _Fits(frequencies, cost, tables)
+
+    def table(row: int) -> Table:
+        pairs = _pairs(frequencies[row], is_spike[row])
+        return Shaped(int(shape[row]), int(scale[row]), int(last[row]), pairs)
+
+    return _Fits(frequencies, cost, table)
 
 
 def _nearby(free: Counts, alphabet: Alphabet) -> tuple[int, Costs, Costs]:

@@ -107,14 +107,12 @@ def write_table(out: FieldWriter, table: Table) -> None:
         case Listed(pairs):
             out.number(0)
         case Shaped(shape, scale, limit, pairs):
-            for number in (shape + 1, scale, limit):
-                out.number(number)
-    out.number(len(pairs))
-    before = -1
+            out.numbers((shape + 1, scale, limit))
+    numbers, before = [len(pairs)], -1
     for token, frequency in pairs:
-        out.number(token - before - 1)
-        out.number(frequency - 1)
+        numbers += (token - before - 1, frequency - 1)
         before = token
+    out.numbers(numbers)
 
 
 def read_table(fields: FieldReader, alphabet: Alphabet) -> Table:

@@ -2,7 +2,9 @@
 #include "predict.h"
 #include "tables.h"
 
-enum { MOST_LANES = 64, MOST_CLASS = 32, CHUNK = 256 };
+#include <string.h>
+
+enum { MOST_LANES = 64, MOST_CLASS = 32, CHUNK = 256, FEW = 8 };
 
 /* Added to the class of a token whose raw bits follow later; other values are small until then. */
 #define FAR 0x40000000u
@@ -158,6 +160,21 @@ static void read_alive(coder *from, const lilliput_memory *memory, const lillipu
     }
 }
 
+/* The same where few are dead: what lies between them at once. */
+static void read_runs(coder *from, const lilliput_memory *memory, const lilliput_table *tables,
+                      const uint32_t *meaning, uint32_t *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *own = memory->columns + i, *dead = memchr(own, 0, count - i);
+        size_t size = dead ? (size_t)(dead - own) : count - i;
+        read_row(from, tables, own, meaning, values + i, size);
+        i += size;
+        if (dead) {
+            values[i] = 0;
+        }
+    }
+}
+
 /* All rows. */
 static void read_rows(coder *from, lilliput_memory *memory, const uint32_t *meaning,
                       uint32_t *values, size_t rows, size_t columns)
@@ -182,6 +199,8 @@ static void read_rows(coder *from, lilliput_memory *memory, const uint32_t *mean
             for (size_t i = 0; i < columns; i++) {
                 values[i] = 0;
             }
+        } else if (has_dead && columns - alive < columns / FEW) {
+            read_runs(from, memory, tables + own - 1, meaning, values, columns);
         } else if (has_dead) {
             read_alive(from, memory, tables + own - 1, meaning, values, columns, alive);
         } else if (memory->flags & 2) {
