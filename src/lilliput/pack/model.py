@@ -94,7 +94,10 @@ def _named(name: str, value: Tensor | Quantized) -> NamedArray:
             f"one of {', '.join(DTYPES)}"
         )
     if value.is_floating_point() and not torch.isfinite(value).all():
-        raise PackError(f"tensor {name!r} holds NaN or infinity; pack the model as it was before")
+        raise PackError(
+            f"tensor {name!r} holds NaN or infinity; pack the model as it was before. Masks can be "
+            "buffers with persistent=False; a .safetensors file is packed bit for bit"
+        )
     whole = value.detach().cpu().contiguous()
     bits = whole.view(torch.uint16) if dtype == "bfloat16" else whole
     return NamedArray(name, bits.numpy(), dtype)
