@@ -62,7 +62,7 @@ def state(rows: int, count: int) -> dict[str, torch.Tensor | Quantized]:
         "far": Quantized(torch.from_numpy(far), 0.1),
         "floats": floats,
         "tied": floats.reshape(-1),
-        "again": floats[:2].repeat(rows, 1),
+        "again": floats[:2].repeat(120, 1),
         "colors": colors[torch.from_numpy(rng.integers(0, 4, count))],
         "sparse": torch.from_numpy((rng.random(count) < 0.1) * rng.normal(size=count)),
         "grid": torch.from_numpy((rng.integers(-9, 9, (rows, 20)) / 8).astype(np.float32)),

@@ -18,6 +18,8 @@ _SETTINGS = ((3, 0, 0), (3, 0, 2), (0, 2, 2))
 _DICTIONARY = 1 << 22
 _LONG = 1 << 20
 """Bytes up to which all settings are tried; of more, the one that is best for a part."""
+_SHORT = 1 << 13
+"""Bytes of an array below which little is to be won, and updates would lose more."""
 _SAMPLE = 1 << 15
 _NEARLY = 1.045
 """A sample with so many times the bytes may still belong to an array with fewer."""
@@ -80,7 +82,7 @@ def is_likely_squeezed(raw: Bytes, taken: int) -> bool:
         raw: The array's.
         taken: By the other coding.
     """
-    if not raw.size:
+    if raw.size < _SHORT:
         return False
     start = max(0, raw.size - _SAMPLE) // 2 // _CHUNK * _CHUNK
     sample = raw[start : start + _SAMPLE].tobytes()
