@@ -128,14 +128,14 @@ def _pack_network(
     from lilliput.core import LilliputError
     from lilliput.core.amounts import bytes_text, short
     from lilliput.core.check import check_task
+    from lilliput.pack.file import check_apart
 
     model, task = load_both(file)
     check_task(model, task)
     path = out or Path(f"{name_of(file)}.lil")
     if not path.absolute().parent.is_dir():
         raise LilliputError(f"cannot write {path}: there is no folder {path.absolute().parent}")
-    if path.resolve() == Path(file.partition(":")[0]).resolve():
-        raise LilliputError(f"{path} would be replaced by the packed file; say where else with -o")
+    check_apart(path, Path(file.partition(":")[0]))
     small = make(model, task, path)
     parts = {x.data_ptr(): x.numel() * x.element_size() for x in model.module.state_dict().values()}
     before, after = sum(parts.values()), path.stat().st_size

@@ -62,10 +62,9 @@ def inspect_packed(path: Path, answer: Answer) -> None:
 
 def _step(entry: Entry) -> float | None:
     """The real value of an integer's unit, where it has one."""
-    found = (entry.origin or entry).coding == MULTIPLES and step_in(
-        (entry.origin or entry).settings
-    )
-    return entry.step or (float(found) if found else None)
+    made = entry.origin or entry
+    found = step_in(made.settings) if made.coding == MULTIPLES else None
+    return entry.step or (None if found is None else float(found))
 
 
 def _readable(packed: Packed, size: int) -> str:

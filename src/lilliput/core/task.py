@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from lilliput.core.data import length_of
 from lilliput.core.errors import TaskError
+from lilliput.core.progress import track
 
 __all__ = ["Metric", "Split", "Task", "as_inputs"]
 
@@ -156,9 +158,10 @@ class Task:
 
     @torch.no_grad()
     def score(self, module: nn.Module, split: Split = "validation") -> float:
-        """What the metric says of a network on all of a split."""
+        """What the metric says of a network, in the mode that it is in, on all of a split."""
         metric = self.fresh_metric()
-        for inputs, labels in self.batches(split):
+        count = length_of(getattr(self, split))
+        for inputs, labels in track(self.batches(split), f"score on {split}", count):
             metric.update(module(*inputs), labels)
         return float(metric.compute())
 

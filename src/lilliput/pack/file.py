@@ -57,8 +57,7 @@ def pack(path: Path | str, out: Path | str | None = None, *, smallest: bool = Fa
     """
     path = Path(path)
     out = Path(f"{path}.lil") if out is None else Path(out)
-    if out.resolve() == path.resolve():
-        raise PackError(f"{path} would be replaced by its packed file; say where else with -o")
+    check_apart(out, path)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -150,14 +149,14 @@ def write_whole(out: Path, data: bytes | bytearray) -> None:
         raise PackError(f"cannot write {out}: {error.strerror or error}") from error
 
 
-def check_apart(out: Path, packed: Path) -> None:
-    """Makes sure that a packed file is not replaced by what it unpacks to.
+def check_apart(out: Path, *given: Path) -> None:
+    """Makes sure that what is made takes the place of nothing that it is made of.
 
     Raises:
-        PackError: It would be.
+        PackError: It would.
     """
-    if out.resolve() == packed.resolve():
-        raise PackError(f"{out} would be replaced by what it holds; say where else with -o")
+    if out.resolve() in {path.resolve() for path in given}:
+        raise PackError(f"{out} would be replaced by what is made of it; say where else with -o")
 
 
 def free_place(folder: Path, source: SourceFile) -> Path:

@@ -317,6 +317,6 @@ def test_a_file_with_tied_tensors_is_made_anew(tmp_path):
 def test_an_update_replaces_none_that_it_is_made_of(models, tmp_path, name):
     old, new = models({"w": rounded(weights())}, {"w": rounded(moved(weights(), 0.01))})
     before = (tmp_path / name).read_bytes()
-    with pytest.raises(PackError, match="would be replaced by the update; say where else"):
+    with pytest.raises(PackError, match="would be replaced by what is made of it; say where else"):
         lp.delta(old, new, tmp_path / name)
     assert (tmp_path / name).read_bytes() == before

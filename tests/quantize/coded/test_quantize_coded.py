@@ -150,3 +150,26 @@ def test_tied_weights_are_rounded_and_stored_once(tmp_path) -> None:
         sizes.append({entry.name: entry.stored_bytes for entry in packed.contents.entries})
         assert min(sizes[-1]["first.weight"], sizes[-1]["second.weight"]) == 0
     assert sum(sizes[1].values()) < 0.8 * sum(sizes[0].values())
+
+
+class Recurrent(nn.Module):
+    """A layer that has no step, and one that has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.head = nn.LSTM(6, 8, batch_first=True), nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.cell(x)[0][:, -1])
+
+
+def test_a_layer_without_a_step_is_told() -> None:
+    torch.manual_seed(0)
+    net, inputs = Recurrent().eval(), torch.randn(24, 4, 6)
+    batches = [(inputs, net(inputs).argmax(1))]
+    task = Task("steps", batches, batches, nn.functional.cross_entropy, Accuracy(), test=batches)
+    small = run(Model(net, (inputs[:1],)), [QuantizeCoded(task, max_distance=0.05, samples=24)])
+    notes = " ".join(note.text for note in small.notes)
+    assert "has no step: each of its numbers keeps some 9 bits" in notes
+    assert "stays float" not in notes
+    assert "on 24 inputs" in notes

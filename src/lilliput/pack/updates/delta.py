@@ -10,6 +10,7 @@ from lilliput.core import PackError
 from lilliput.core.progress import track
 from lilliput.pack.codings import INTEGERS, MULTIPLES, Array
 from lilliput.pack.container import Packed, read_framed, write_framed
+from lilliput.pack.file import check_apart
 from lilliput.pack.header import Contents, Entry, Stream, write_header
 from lilliput.pack.restore import array_of
 from lilliput.pack.stream import Source, encode_streams
@@ -44,8 +45,7 @@ def delta(old: Path | str, new: Path | str, out: Path | str) -> Path:
             cannot be written.
     """
     out = Path(out)
-    if out.resolve() in {Path(old).resolve(), Path(new).resolve()}:
-        raise PackError(f"{out} would be replaced by the update; say where else with -o")
+    check_apart(out, Path(old), Path(new))
     base, packed = Base.open(Path(old), _ALL), Packed.open(Path(new), _ALL)
     if base.packed is None or base.kind != packed.contents.kind:
         what = base.kind if base.packed else "file that is not packed"

@@ -40,8 +40,8 @@ def rounded_to(step: float, weight: Float[Tensor, "..."]) -> Int[Tensor, "..."]:
     return (weight / step).round().clamp(-MOST, MOST).to(torch.int32)
 
 
-def rounded_vector(vector: Float[Tensor, " numbers"]) -> Float[Tensor, " numbers"]:
-    """A bias, or scales of a norm, as multiples of a step that loses next to nothing.
+def rounded_vector(vector: Float[Tensor, "*numbers"]) -> Float[Tensor, "*numbers"]:
+    """What has no step of its own, such as a bias, as multiples of one that loses next to nothing.
 
     The step follows the root mean square, or the median where few numbers are far larger.
     """
